@@ -1,0 +1,227 @@
+"""The porch: what the author of a plugin imports.
+
+A plugin is one class whose fields are its YAML parameters (pydantic: typed, validated, documented,
+frozen) and whose methods do the work. It is offered through an entry point, whose name is the
+plugin's name. An attack returns images and nothing else: it never grades itself.
+
+Importing this module does not import torch; a plugin may import torch wherever it likes, but one
+that does so inside its methods can be listed, checked and planned without torch.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from bench.records import JSON, Budget, Norm
+from bench.tensors import Images, Labels, PixelArray
+
+if TYPE_CHECKING:
+    from torch import Generator
+    from torch.nn import Module
+
+__all__ = ["KINDS", "Attack", "Content", "Dataset", "Model", "Plugin", "Split"]
+
+
+class Plugin(BaseModel, ABC):
+    """What all plugins share.
+
+    Class variables:
+        revision: raise it by hand whenever a change of the code changes what it returns; it is part
+            of every identity, so that old results are not taken for new ones.
+        library: the distribution on the package index that does the work, if any ("torchattacks");
+            its version is part of every identity.
+    """
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", validate_default=True, arbitrary_types_allowed=False
+    )
+
+    revision: ClassVar[int] = 1
+    library: ClassVar[str | None] = None
+
+    def parameters(self) -> dict[str, JSON]:
+        """Return the parameters as plain values: what identities and tables see."""
+        return self.model_dump(mode="json")
+
+
+@dataclass(frozen=True)
+class Split:
+    """One part of a dataset.
+
+    Attributes:
+        images: as many arrays as there are labels, each uint8 of shape (height, width, channel),
+            all of one shape; may be a generator, so that large folders need not fit in memory.
+        labels: class indices.
+        names: what each image is called in records: unique within the dataset.
+
+    """
+
+    images: Iterable[PixelArray]
+    labels: Sequence[int]
+    names: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Content:
+    """All that a dataset holds: the names of its classes, and its splits by name."""
+
+    classes: Sequence[str]
+    splits: Mapping[str, Split]
+
+
+class Dataset(Plugin):
+    """Labelled images in named splits (``train``, ``valid``, ``test``).
+
+    The core decodes a dataset once into a memory-mapped cache, and reads it again only when
+    :meth:`stamp`, a parameter, the revision or the library changes. Pixels are bytes here and
+    float32 in [0, 1] everywhere else.
+    """
+
+    @abstractmethod
+    def read(self) -> Content:
+        """Read the dataset.
+
+        Raises:
+            DataError: where something is missing or malformed.
+
+        """
+
+    def stamp(self) -> JSON:
+        """Return a cheap plain value that changes whenever the source on disk changes."""
+        return None
+
+
+class Model(Plugin):
+    """An architecture, and where its weights come from if the suite does not train it.
+
+    Parameters that every model has: ``weights``, a ``.safetensors`` or ``.pt`` file to load
+    strictly; ``mean`` and ``std``, the normalisation of each channel, done inside the classifier.
+    """
+
+    weights: Annotated[
+        Path | None, Field(description=".safetensors or .pt file, loaded strictly")
+    ] = None
+    mean: Annotated[
+        tuple[float, ...] | None, Field(description="of each channel, pixels in [0, 1]")
+    ] = None
+    std: Annotated[tuple[float, ...] | None, Field(description="of each channel")] = None
+
+    @model_validator(mode="after")
+    def _normalisation_is_whole(self) -> Model:
+        if (self.mean is None) != (self.std is None):
+            raise ValueError("mean and std go together: give both or neither")
+        if self.mean is not None and self.std is not None:
+            if len(self.mean) != len(self.std):
+                raise ValueError("mean and std need one number for each channel")
+            if min(self.std) <= 0:
+                raise ValueError("std must be positive")
+        return self
+
+    @abstractmethod
+    def build(self, *, classes: int, image_shape: tuple[int, int, int]) -> Module:
+        """Build the network with fresh weights, never downloading any.
+
+        Args:
+            classes: how many logits.
+            image_shape: (channel, height, width).
+
+        Returns:
+            A module from *normalised* images to logits.
+
+        """
+
+    @property
+    def has_pretrained(self) -> bool:
+        """Whether :meth:`build_pretrained` brings weights of its own."""
+        return False
+
+    def build_pretrained(self, *, classes: int, image_shape: tuple[int, int, int]) -> Module:
+        """Build the network with the weights that its library offers.
+
+        Raises:
+            WeightsError: where they cannot be had.
+
+        """
+        raise TypeError(f"{type(self).__name__} has no pretrained weights")
+
+    def normalization(self) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
+        """Return (mean, std) of each channel, or None: of the training images, or the file's."""
+        if self.mean is None or self.std is None:
+            return None
+        return self.mean, self.std
+
+    def structure(self) -> dict[str, JSON]:
+        """Return the parameters that decide the function which given weights compute."""
+        return {
+            name: value
+            for name, value in self.parameters().items()
+            if name not in {"weights", "mean", "std"}
+        }
+
+
+class Attack(Plugin):
+    """A method that looks for adversarial images.
+
+    Class variables:
+        norm: the norm that the attack bounds or minimises; None where it bounds none.
+        targetable: whether ``targets`` are honoured.
+        traceable: whether the model calls of one :meth:`perturb` are its iterates, in order, each
+            with the whole batch: only then is ``steps_to_success`` told.
+        batch_invariant: whether an image's result does not depend on the batch it came in; where
+            it does, the batch size is part of the identity.
+    """
+
+    norm: ClassVar[Norm | None]
+    targetable: ClassVar[bool] = False
+    traceable: ClassVar[bool] = False
+    batch_invariant: ClassVar[bool] = False
+
+    @abstractmethod
+    def perturb(
+        self,
+        classifier: Module,
+        images: Images,
+        labels: Labels,
+        *,
+        targets: Labels | None = None,
+        generator: Generator,
+    ) -> Images:
+        """Return adversarial images for one batch.
+
+        Args:
+            classifier: from pixels in [0, 1] to logits; in eval mode, weights frozen.
+            images: float32 in [0, 1], shape (image, channel, height, width).
+            labels: true classes, int64.
+            targets: the classes to reach instead, or None: untargeted.
+            generator: the only source of randomness, on the CPU, one for the whole cell.
+
+        Returns:
+            Images of the same shape, dtype and device, within [0, 1] and the budget. They are
+            measured, never clipped: one that is out of its budget has no verdict.
+
+        """
+
+    @property
+    def budget(self) -> Budget | None:
+        """The ball that every image must lie in; None where the attack promises none."""
+        eps = getattr(self, "eps", None)
+        return None if self.norm is None or eps is None else Budget(self.norm, float(eps))
+
+    @property
+    def passes(self) -> int:
+        """Forward and backward passes that an image costs, roughly: for estimates of time only."""
+        return int(getattr(self, "steps", 1))
+
+    def unsuited(self, *, classes: int, image_shape: tuple[int, int, int]) -> str | None:
+        """Say why this attack cannot run on such data, or None; its cells are skipped then."""
+        return None
+
+
+KINDS: Mapping[str, type[Plugin]] = {"datasets": Dataset, "models": Model, "attacks": Attack}
+"""Kinds of plugin by the name of their entry-point group, less ``bench.``."""

@@ -1,0 +1,145 @@
+"""The attack cell: a plugin looks for adversarial images, the referee judges them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import ClassVar
+
+from bench import fingerprint, registry, seeds
+from bench.cells.cell import Cell, Parent
+from bench.cells.workbench import Architecture, Compute, Workbench
+from bench.data import ImageSet
+from bench.records import JSON, Kind, Result
+from bench.store import Stored
+from bench.suite import AttackEntry
+
+
+@dataclass(frozen=True)
+class AttackCell(Cell):
+    """A model to attack. ``suite_seed`` and the images decide the attack's seed, not the model."""
+
+    kind: ClassVar[Kind] = "attack"
+
+    architecture: Architecture
+    weights: Cell
+    entry: AttackEntry
+    images: ImageSet
+    suite_seed: int
+    compute: Compute
+
+    @property
+    def seed(self) -> int:
+        """The same for every model and variant, so that all face the same random starts."""
+        plugin = registry.identity("attacks", self.entry.plugin_name, self.entry.plugin)["plugin"]
+        parameters = self.entry.plugin.parameters()
+        return seeds.derive(self.suite_seed, "attack", plugin, parameters, self.images.digest)
+
+    @property
+    def parents(self) -> Mapping[str, Parent]:
+        """The weights."""
+        return {"classifier": Parent(self.weights, "classifier")}
+
+    @property
+    def inputs(self) -> dict[str, JSON]:
+        """The attack, its parameters, target and seed, the images, how numbers are computed."""
+        plugin = self.entry.plugin
+        return {
+            **registry.identity("attacks", self.entry.plugin_name, plugin),
+            "parameters": plugin.parameters(),
+            "target": self.entry.target,
+            "seed": self.seed,
+            "images": self.images.digest,
+            **self.compute.identity(batch_size=not plugin.batch_invariant),
+        }
+
+    @property
+    def facts(self) -> dict[str, JSON]:
+        """The attack's group, plugin, norm, target and parameters."""
+        return {
+            **self.entry.plugin.parameters(),
+            "group": self.entry.group,
+            "plugin": self.entry.plugin_name,
+            "norm": self.entry.plugin.norm,
+            "targeted": self.entry.target is not None,
+            "target": self.entry.target,
+        }
+
+    @property
+    def modules(self) -> tuple[str, ...]:
+        """The cell, the referee and the plugin."""
+        return (type(self).__module__, "bench.referee", type(self.entry.plugin).__module__)
+
+    @property
+    def work(self) -> tuple[str, float]:
+        """The passes that the attack expects, and three for the verdict."""
+        passes = 2.0 * self.entry.plugin.passes + 2
+        return f"model {self.coordinates.model}", passes * len(self.images)
+
+    @property
+    def culprit(self) -> str:
+        """How errors name the attack."""
+        return f"attack '{self.entry.name}' (plugin {self.entry.plugin_name})"
+
+    def run(self, workbench: Workbench, parents: Mapping[str, Stored]) -> Result:
+        """Attack batch by batch, then have everything judged."""
+        import torch
+
+        from bench import referee
+
+        classifier = workbench.classifier(self.architecture, parents["classifier"])
+        images, labels = self.images.tensors()
+        device, size = self.compute.device, self.compute.batch_size
+        generator = torch.Generator().manual_seed(self.seed)
+        adversarial: list[torch.Tensor] = []
+        steps: list[int | None] = []
+        classifier.reset()
+        started = time.perf_counter()
+        with classifier.guarded(self.culprit):
+            for start in range(0, len(images), size):
+                batch = images[start : start + size]
+                truth = labels[start : start + size].to(device)
+                targets = (
+                    None if self.entry.target is None else torch.full_like(truth, self.entry.target)
+                )
+                with classifier.tracing(truth, targets, on=self.entry.plugin.traceable) as trace:
+                    produced = self.entry.plugin.perturb(
+                        classifier,
+                        batch.to(device, copy=True),
+                        truth.clone(),
+                        targets=None if targets is None else targets.clone(),
+                        generator=generator,
+                    )
+                adversarial.append(referee.check_form(produced, batch, self.culprit))
+                steps += trace.steps
+                workbench.notify(min(1.0, (start + size) / len(images)), "")
+        seconds = time.perf_counter() - started
+        forwards, backwards = classifier.forwards, classifier.backwards
+        stacked = torch.cat(adversarial)
+        records = referee.judge_attack(
+            classifier,
+            images,
+            stacked,
+            labels,
+            self.images.names,
+            target=self.entry.target,
+            budget=self.entry.plugin.budget,
+            steps=steps,
+            batch_size=size,
+        )
+        arrays = {"adversarial_images": stacked.numpy()}
+        return Result(
+            records=records,
+            arrays=arrays,
+            outputs={
+                "adversarial_images": fingerprint.of_arrays(arrays),
+                "records": fingerprint.fingerprint([asdict(record) for record in records]),
+            },
+            summary={
+                "images": len(records),
+                "forwards": forwards / len(images),
+                "backwards": backwards / len(images),
+                "seconds": seconds,
+            },
+        )

@@ -1,0 +1,88 @@
+"""The load cell: weights from a file or from a library, loaded strictly and put into the store."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from bench import fingerprint
+from bench.cells.cell import Cell
+from bench.cells.workbench import Architecture, Workbench
+from bench.errors import WeightsError
+from bench.records import JSON, Kind, Result
+from bench.store import Stored
+
+
+@dataclass(frozen=True)
+class LoadCell(Cell):
+    """Weights that nobody trains here.
+
+    ``file`` is None for a model whose library brings its weights. ``trained`` says that the file is
+    a shipped checkpoint that matches the suite's recipe.
+    """
+
+    kind: ClassVar[Kind] = "load"
+
+    architecture: Architecture
+    file: Path | None
+    file_digest: str | None
+    trained: bool = False
+
+    @property
+    def inputs(self) -> dict[str, JSON]:
+        """The architecture, the file's content, and the normalisation that the suite gives."""
+        given = self.architecture.entry.plugin.normalization()
+        return {
+            "architecture": self.architecture.identity,
+            "file": self.file_digest if self.file is not None else "pretrained",
+            "normalisation": [list(part) for part in given] if given is not None else None,
+        }
+
+    @property
+    def facts(self) -> dict[str, JSON]:
+        """Where the weights came from."""
+        return {"weights": self.file.name if self.file is not None else "pretrained"}
+
+    def run(self, workbench: Workbench, parents: Mapping[str, Stored]) -> Result:
+        """Load the weights strictly; never substitute anything."""
+        from bench.classifier import (
+            header_normalisation,
+            output_digests,
+            read_weights,
+            state_arrays,
+        )
+
+        architecture = self.architecture
+        header: dict[str, str] = {}
+        if self.file is None:
+            network = architecture.build(pretrained=True)
+            where = architecture.culprit
+        else:
+            where = str(self.file)
+            arrays, header = read_weights(self.file)
+            if fingerprint.of_file(self.file) != self.file_digest:
+                raise WeightsError.of(where, "changed since the run was planned", "", "run again")
+            network = architecture.load(arrays, where)
+        normalisation = architecture.entry.plugin.normalization() or header_normalisation(header)
+        if normalisation is None:
+            raise WeightsError.of(
+                architecture.culprit,
+                "has no normalisation: neither the suite nor the file's header gives mean and std",
+                "mean and std of each channel, for pixels in [0, 1]",
+                "for a model that takes pixels as they are: mean: [0, 0, 0], std: [1, 1, 1]",
+            )
+        mean, std = normalisation
+        architecture.check_channels(mean, where)
+        arrays = state_arrays(network)
+        summary: dict[str, JSON] = {"file": str(self.file) if self.file is not None else None}
+        if "bench" in header:
+            summary["checkpoint"] = json.loads(header["bench"])
+        return Result(
+            arrays=arrays,
+            header={"mean": json.dumps(mean), "std": json.dumps(std)},
+            outputs=output_digests(architecture.identity, arrays, mean, std),
+            summary=summary,
+        )

@@ -1,0 +1,117 @@
+"""The train cell: a recipe, training images and a seed become weights."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from bench.cells.cell import Cell
+from bench.cells.workbench import Architecture, Compute, Workbench
+from bench.data import ImageSet
+from bench.recipes import Recipe
+from bench.records import JSON, Kind, Result
+from bench.store import Stored
+
+
+@dataclass(frozen=True)
+class TrainCell(Cell):
+    """A model to train. ``seed`` decides fresh weights, order, augmentation and dropout."""
+
+    kind: ClassVar[Kind] = "train"
+
+    architecture: Architecture
+    recipe: Recipe
+    images: ImageSet
+    seed: int
+    compute: Compute
+
+    @property
+    def inputs(self) -> dict[str, JSON]:
+        """Architecture, recipe, data and seed; thread count and device decide the last digits."""
+        given = self.architecture.entry.plugin.normalization()
+        return {
+            "architecture": self.architecture.identity,
+            "recipe": self.recipe.model_dump(mode="json", exclude={"seed"}),
+            "data": self.images.digest,
+            "seed": self.seed,
+            "normalisation": [list(part) for part in given] if given is not None else None,
+            **self.compute.identity(threads=True),
+        }
+
+    @property
+    def facts(self) -> dict[str, JSON]:
+        """The recipe, flat."""
+        return {"weights": "trained", "training_images": len(self.images)}
+
+    @property
+    def modules(self) -> tuple[str, ...]:
+        """The cell and the trainer."""
+        return (type(self).__module__, "bench.training")
+
+    @property
+    def work(self) -> tuple[str, float]:
+        """Three passes for each image and epoch."""
+        return f"model {self.coordinates.model}", 3.0 * self.recipe.epochs * len(self.images)
+
+    def run(self, workbench: Workbench, parents: Mapping[str, Stored]) -> Result:
+        """Train from fresh weights to the end of the schedule."""
+        from bench import training
+        from bench.classifier import output_digests, state_arrays
+
+        started = time.perf_counter()
+        mean, std = self.architecture.entry.plugin.normalization() or channel_statistics(
+            self.images
+        )
+        self.architecture.check_channels(mean, self.architecture.culprit)
+        network = workbench.place(self.architecture.build(self.seed))
+        images, labels = self.images.tensors()
+
+        def progress(epoch: training.Epoch) -> None:
+            workbench.notify(
+                epoch.number / self.recipe.epochs,
+                f"epoch {epoch.number} of {self.recipe.epochs}: loss {epoch.loss:.3f}, "
+                f"accuracy {epoch.accuracy:.1%}",
+            )
+
+        history = training.train(
+            network,
+            images,
+            labels,
+            self.recipe,
+            mean=mean,
+            std=std,
+            seed=self.seed,
+            progress=progress,
+        )
+        arrays = state_arrays(network)
+        return Result(
+            arrays=arrays,
+            header={"mean": json.dumps(mean), "std": json.dumps(std)},
+            outputs=output_digests(self.architecture.identity, arrays, mean, std),
+            summary={
+                "seconds": time.perf_counter() - started,
+                "epochs": [epoch.plain() for epoch in history],
+            },
+        )
+
+
+def channel_statistics(images: ImageSet) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return mean and std of each channel over all pixels, in [0, 1]; a constant channel has 1.
+
+    Exact: from a histogram of the 256 values, in float64.
+    """
+    values = np.arange(256) / 255
+    means, stds = [], []
+    for channel in range(images.pixels.shape[3]):
+        histogram = np.bincount(images.pixels[..., channel].ravel(), minlength=256)
+        share = histogram / histogram.sum()
+        mean = float((share * values).sum())
+        variance = float((share * (values - mean) ** 2).sum())
+        means.append(mean)
+        stds.append(variance**0.5 or 1.0)
+    return tuple(means), tuple(stds)

@@ -1,0 +1,94 @@
+"""The transfer cell: adversarial images made on one model, judged on another."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+from bench import fingerprint, metrics
+from bench.cells.cell import Cell, Parent
+from bench.cells.workbench import Architecture, Compute, Workbench
+from bench.data import ImageSet
+from bench.errors import StoreError
+from bench.records import JSON, Kind, Result
+from bench.store import Stored
+
+
+@dataclass(frozen=True)
+class TransferCell(Cell):
+    """Stored adversarial images, and a model that they were not made on.
+
+    ``attack`` is the attack cell on the source model; ``weights`` are the target model's.
+    """
+
+    kind: ClassVar[Kind] = "transfer"
+
+    architecture: Architecture
+    weights: Cell
+    attack: Cell
+    images: ImageSet
+    target: int | None
+    compute: Compute
+
+    @property
+    def parents(self) -> Mapping[str, Parent]:
+        """The adversarial images, the verdict on their source, and the target model's weights."""
+        return {
+            "adversarial_images": Parent(self.attack, "adversarial_images"),
+            "source": Parent(self.attack, "records"),
+            "classifier": Parent(self.weights, "classifier"),
+        }
+
+    @property
+    def inputs(self) -> dict[str, JSON]:
+        """The images, the target class, and how numbers are computed."""
+        return {
+            "images": self.images.digest,
+            "target": self.target,
+            **self.compute.identity(),
+        }
+
+    @property
+    def facts(self) -> dict[str, JSON]:
+        """Those of the attack."""
+        return self.attack.facts
+
+    @property
+    def work(self) -> tuple[str, float]:
+        """Two passes for each image."""
+        return f"model {self.coordinates.model}", 2.0 * len(self.images)
+
+    def run(self, workbench: Workbench, parents: Mapping[str, Stored]) -> Result:
+        """Judge the stored images; they are used as they are, in full precision."""
+        import torch
+
+        from bench import referee
+
+        classifier = workbench.classifier(self.architecture, parents["classifier"])
+        images, labels = self.images.tensors()
+        attack = parents["adversarial_images"]
+        arrays = workbench.store.arrays(attack)
+        if fingerprint.of_arrays(arrays) != attack.outputs["adversarial_images"]:
+            raise StoreError.of(attack.label, "holds other images than were made", "its own digest")
+        stacked = torch.from_numpy(arrays["adversarial_images"])
+        before = workbench.store.records(attack)
+        won = metrics.success(before)
+        source = [
+            (
+                bool(won[i]) if i in won.index and not isinstance(violation, str) else None,
+                violation if isinstance(violation, str) else None,
+            )
+            for i, violation in enumerate(before["violation"])
+        ]
+        records = referee.judge_transfer(
+            classifier,
+            images,
+            stacked,
+            source,
+            labels,
+            self.images.names,
+            target=self.target,
+            batch_size=self.compute.batch_size,
+        )
+        return Result(records=records, summary={"images": len(records)})

@@ -1,0 +1,149 @@
+"""What running cells share: architectures, classifiers kept in memory, the device, the store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from bench import fingerprint, registry, seeds
+from bench.errors import PluginError, WeightsError
+from bench.records import JSON
+from bench.store import Store, Stored
+from bench.suite import ModelEntry
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from torch import nn
+
+    from bench.classifier import Classifier
+
+_KEPT = 8
+"""How many classifiers stay in memory."""
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """A model plugin, configured for the classes and the shape of some data."""
+
+    entry: ModelEntry
+    classes: int
+    image_shape: tuple[int, int, int]
+
+    @property
+    def identity(self) -> dict[str, JSON]:
+        """What decides the function that given weights compute."""
+        return {
+            **registry.identity("models", self.entry.plugin_name, self.entry.plugin),
+            "parameters": self.entry.plugin.structure(),
+            "classes": self.classes,
+            "image_shape": list(self.image_shape),
+        }
+
+    @property
+    def culprit(self) -> str:
+        """How errors name the model."""
+        return f"model '{self.entry.name}' (plugin {self.entry.plugin_name})"
+
+    def build(self, seed: int = 0, *, pretrained: bool = False) -> nn.Module:
+        """Build the network, with fresh weights drawn by a seed or with its library's own."""
+        from torch import nn
+
+        plugin = self.entry.plugin
+        with seeds.forked(seed):
+            make = plugin.build_pretrained if pretrained else plugin.build
+            network = make(classes=self.classes, image_shape=self.image_shape)
+        if not isinstance(network, nn.Module):
+            raise PluginError.of(
+                self.culprit, f"built a {type(network).__name__}", "a torch.nn.Module"
+            )
+        return network
+
+    def load(self, arrays: Mapping[str, NDArray[Any]], where: str) -> nn.Module:
+        """Build the network and load weights into it, strictly."""
+        from bench.classifier import load_strictly
+
+        network = self.build()
+        load_strictly(network, arrays, where)
+        return network
+
+    def check_channels(self, mean: tuple[float, ...], where: str) -> None:
+        """Check that mean (and std) have one number for each channel of the data."""
+        if len(mean) != self.image_shape[0]:
+            raise WeightsError.of(
+                where,
+                f"mean and std have {len(mean)} numbers",
+                f"{self.image_shape[0]}: one for each channel of the data",
+            )
+
+
+@dataclass(frozen=True)
+class Compute:
+    """How numbers are computed: what may change their last digits, and so is in identities."""
+
+    device: str
+    memory_format: Literal["channels_last", "contiguous"]
+    batch_size: int
+    threads: int
+    precision: Literal["fp32"] = "fp32"
+
+    def identity(self, *, batch_size: bool = False, threads: bool = False) -> dict[str, JSON]:
+        """Return the part of an identity; with what the work is not invariant to."""
+        told: dict[str, JSON] = {
+            "device": self.device.partition(":")[0],
+            "memory_format": self.memory_format,
+            "precision": self.precision,
+        }
+        if batch_size:
+            told["batch_size"] = self.batch_size
+        if threads:
+            told["threads"] = self.threads
+        return told
+
+
+@dataclass
+class Workbench:
+    """Where cells run: a store, one device, and the classifiers that were built last.
+
+    ``notify`` is told the share of the current cell that is done, and a few words.
+    """
+
+    store: Store
+    compute: Compute
+    notify: Callable[[float, str], None] = lambda _share, _words: None
+    _classifiers: dict[str, Classifier] = field(default_factory=dict)
+
+    def place(self, network: nn.Module) -> nn.Module:
+        """Move a network to the device and the memory format."""
+        import torch
+
+        layout = {
+            "channels_last": torch.channels_last,
+            "contiguous": torch.contiguous_format,
+        }[self.compute.memory_format]
+        return network.to(self.compute.device).to(memory_format=layout)
+
+    def classifier(self, architecture: Architecture, weights: Stored) -> Classifier:
+        """Return the classifier that a load or train cell made."""
+        from bench.classifier import Classifier, header_normalisation
+
+        key = weights.outputs["classifier"]
+        if key not in self._classifiers:
+            where = f"cell {weights.key[:12]} ({weights.label})"
+            normalisation = header_normalisation(self.store.header(weights))
+            if normalisation is None:
+                raise WeightsError.of(where, "has no mean and std", "a cell that bench wrote")
+            arrays = self.store.arrays(weights)
+            if fingerprint.of_arrays(arrays) != weights.outputs["weights"]:
+                raise WeightsError.of(where, "holds other weights than were made", "its own digest")
+            network = architecture.load(arrays, where)
+            classifier = Classifier(network, *normalisation)
+            self.place(classifier)
+            while len(self._classifiers) >= _KEPT:
+                self._classifiers.pop(next(iter(self._classifiers)))
+            self._classifiers[key] = classifier
+        return self._classifiers[key]
+
+    def forget_classifiers(self) -> None:
+        """Drop what is in memory: after a plugin failed, a classifier may not be what it was."""
+        self._classifiers.clear()

@@ -1,0 +1,341 @@
+"""The command line: parses words, calls one function, sets the exit code.
+
+Exit codes: 0 all is well; 1 some cell failed; 2 the user must change something; 130 Ctrl-C.
+Heavy imports stand inside the commands, so that ``bench --help`` is quick and commands that only
+read the disk never import torch.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+from bench.errors import BenchError, UsageError
+
+if TYPE_CHECKING:
+    from bench.runner import Run
+    from bench.suite import Overrides
+
+app = typer.Typer(
+    help="Measure image classifiers: accuracy, robustness, and what compression does to both.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+SuiteArgument = Annotated[str, typer.Argument(help="A suite file, or the name of a shipped suite.")]
+StoreOption = Annotated[
+    str | None, typer.Option("--store", help="Where results are. [default: $BENCH_STORE or .bench]")
+]
+ModelsOption = Annotated[
+    str | None, typer.Option("--models", help="Names, with commas between; all: every model.")
+]
+AttacksOption = Annotated[
+    list[str] | None, typer.Option("--attacks", help="A name, or the name of a grid; repeatable.")
+]
+DatasetOption = Annotated[str | None, typer.Option("--dataset", help="Name of a dataset plugin.")]
+RootOption = Annotated[str | None, typer.Option("--data-root", help="The dataset's folder.")]
+ImagesOption = Annotated[int | None, typer.Option("--images", help="How many images to attack.")]
+SeedOption = Annotated[int | None, typer.Option("--seed", help="The suite's seed.")]
+DeviceOption = Annotated[str | None, typer.Option("--device", help="auto, cpu or cuda.")]
+ThreadsOption = Annotated[int | None, typer.Option("--threads", help="Threads of torch.")]
+SetOption = Annotated[
+    list[str] | None, typer.Option("--set", help="path=value in the suite; repeatable.")
+]
+OnlyOption = Annotated[str | None, typer.Option("--only", help="One cell, and what it needs.")]
+
+
+def main() -> NoReturn:
+    """Run the command line; a user's mistake is explained, not traced."""
+    try:
+        app(standalone_mode=True)
+    except BenchError as error:
+        for problem in error.problems:
+            typer.echo(f"error: {problem}", err=True)
+        if len(error.problems) > 1:
+            typer.echo(f"{len(error.problems)} errors", err=True)
+        sys.exit(2)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(0)
+    sys.exit(0)
+
+
+def _overrides(
+    models: str | None,
+    attacks: list[str] | None,
+    dataset: str | None,
+    data_root: str | None,
+    images: int | None,
+    seed: int | None,
+    device: str | None,
+    threads: int | None,
+    sets: list[str] | None,
+) -> Overrides:
+    from bench.suite import Overrides
+
+    return Overrides(
+        models=[name.strip() for name in models.split(",")] if models is not None else None,
+        attacks=attacks or None,
+        dataset=dataset,
+        data_root=data_root,
+        images=images,
+        seed=seed,
+        device=device,
+        threads=threads,
+        sets=sets or (),
+    )
+
+
+@app.command()
+def run(
+    suite: SuiteArgument,
+    store: StoreOption = None,
+    models: ModelsOption = None,
+    attacks: AttacksOption = None,
+    dataset: DatasetOption = None,
+    data_root: RootOption = None,
+    images: ImagesOption = None,
+    seed: SeedOption = None,
+    device: DeviceOption = None,
+    threads: ThreadsOption = None,
+    sets: SetOption = None,
+    only: OnlyOption = None,
+    reports: Annotated[Path, typer.Option(help="Where tables are written.")] = Path("reports"),
+) -> None:
+    """Run a suite: compute what the store does not have, print and write its tables."""
+    import shlex
+
+    from bench import console, session
+    from bench.store import Store
+
+    overrides = _overrides(models, attacks, dataset, data_root, images, seed, device, threads, sets)
+    place = Store(store)
+    made = session.make_plan(suite, place, overrides, only)
+    screen = console.screen()
+    try:
+        done = session.run_plan(
+            made,
+            place,
+            source=suite,
+            command=shlex.join(["bench", *sys.argv[1:]]),
+            reports=reports if only is None else None,
+            observer=screen,
+        )
+    finally:
+        screen.close()
+    _conclude(done, reports if only is None else None)
+
+
+def _conclude(done: Run, reports: Path | None) -> NoReturn:
+    """Print the table and a line on what was done; exit."""
+    from bench import console
+    from bench.matrix import Matrix
+    from bench.report import markdown
+
+    counts = done.counts
+    told = ", ".join(f"{number} {state}" for state, number in counts.items())
+    if done.interrupted:
+        typer.echo(
+            f"interrupted after {counts['done']} of {len(done.plan.steps)} cells; they are stored. "
+            f"Run the same command to go on:\n  {done.command}",
+            err=True,
+        )
+        raise typer.Exit(130)
+    tables = markdown.suite_tables(Matrix(done.store, done.account()))
+    shown = next((table for table in tables.values() if table.places), None)
+    if shown is not None:
+        typer.echo(f"{shown.title}\n\n{shown}")
+    words = "nothing was computed" if not done.computed else f"{done.computed} computed"
+    typer.echo(f"\n{told}; {words}; {console.duration(done.seconds)}", err=True)
+    if reports is not None:
+        typer.echo(f"tables: {reports / done.plan.suite.name / 'README.md'}", err=True)
+    failed = [status for status in done.statuses.values() if status.state == "failed"]
+    for status in failed:
+        typer.echo(f"failed: {status.step.cell.label}: {status.reason}", err=True)
+    if failed:
+        typer.echo(f"see 'bench why \"{failed[0].step.cell.label}\"'", err=True)
+        raise typer.Exit(1)
+    raise typer.Exit(0)
+
+
+@app.command()
+def plan(
+    suite: SuiteArgument,
+    store: StoreOption = None,
+    models: ModelsOption = None,
+    attacks: AttacksOption = None,
+    dataset: DatasetOption = None,
+    data_root: RootOption = None,
+    images: ImagesOption = None,
+    seed: SeedOption = None,
+    device: DeviceOption = None,
+    threads: ThreadsOption = None,
+    sets: SetOption = None,
+) -> None:
+    """Show the cells of a suite: done, to do, depends on a parent, skipped with the reason."""
+    from collections import Counter
+
+    from bench import session
+    from bench.plan import statuses
+    from bench.store import Store
+
+    overrides = _overrides(models, attacks, dataset, data_root, images, seed, device, threads, sets)
+    place = Store(store)
+    made = session.make_plan(suite, place, overrides)
+    found = statuses(made, place)
+    for status in found:
+        words = {
+            "depends": f"on {status.reason}",
+            "blocked": f"by {status.reason}",
+        }.get(status.state, status.reason)
+        key = status.key[:12] if status.key else ""
+        typer.echo(f"{status.state:8} {key:12} {status.step.cell.label}  {words}".rstrip())
+    counts = Counter(status.state for status in found)
+    for note in made.notes:
+        typer.echo(f"note: {note}")
+    typer.echo(", ".join(f"{number} {state}" for state, number in counts.items()))
+
+
+@app.command()
+def check(
+    suite: SuiteArgument,
+    models: ModelsOption = None,
+    attacks: AttacksOption = None,
+    dataset: DatasetOption = None,
+    data_root: RootOption = None,
+    sets: SetOption = None,
+    store: StoreOption = None,  # noqa: ARG001 (all commands take it; nothing is read or written)
+) -> None:
+    """Validate a suite file: every error at once."""
+    from bench import suite as suites
+
+    overrides = _overrides(models, attacks, dataset, data_root, None, None, None, None, sets)
+    read = suites.read(suite, overrides)
+    typer.echo(
+        f"{read.name}: valid: {len(read.models)} models, {len(read.attacks)} attacks, "
+        f"dataset {read.dataset.name}"
+    )
+
+
+@app.command()
+def table(
+    suite: Annotated[str | None, typer.Option(help="Of this suite's last run.")] = None,
+    metric: Annotated[str, typer.Option(help="See 'bench list metrics'.")] = "success_rate",
+    rows: Annotated[str, typer.Option(help="Dimensions, with commas between.")] = "attack",
+    columns: Annotated[str | None, typer.Option(help="Dimensions. [default: model]")] = None,
+    where: Annotated[list[str] | None, typer.Option(help="dimension=value; repeatable.")] = None,
+    form: Annotated[str, typer.Option("--format", help="github, csv, json or latex.")] = "github",
+    intervals: Annotated[bool, typer.Option("--intervals", help="Print 95 % intervals.")] = False,
+    store: StoreOption = None,
+) -> None:
+    """Print a table of the last run; reads the disk only."""
+    from bench import session, tables
+    from bench.metrics import METRICS
+
+    forms = {name: name for name in tables.FORMATS}
+    if form not in forms:
+        raise UsageError.of("--format", f"got '{form}'", "one of " + ", ".join(forms))
+    outcome = session.open_last(suite, store)
+    if columns is None:
+        of_transfer = metric in METRICS and METRICS[metric].kinds == ("transfer",)
+        columns = "source,model" if of_transfer else "model"
+    made = outcome.table(
+        metric,
+        rows=_names(rows),
+        columns=_names(columns),
+        where=dict(_condition(text) for text in where or ()),
+        intervals=intervals,
+    )
+    typer.echo(made.render(forms[form]))
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _condition(text: str) -> tuple[str, Any]:
+    from bench.document import parse_value
+
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise UsageError.of("--where", f"got '{text}'", "dimension=value, as in eps=8/255")
+    return name.strip(), parse_value(value)
+
+
+@app.command("list")
+def list_(
+    kind: Annotated[
+        str | None, typer.Argument(help="datasets, models, attacks, metrics, suites.")
+    ] = None,
+    store: StoreOption = None,  # noqa: ARG001 (all commands take it; nothing is read or written)
+) -> None:
+    """List what is installed: plugins, metrics, shipped suites. Imports no plugin."""
+    from bench import listing
+
+    typer.echo(listing.installed(kind))
+
+
+@app.command()
+def describe(
+    plugin: Annotated[str, typer.Argument(help="A plugin's name, or kind/name.")],
+    data_root: RootOption = None,
+    store: StoreOption = None,
+) -> None:
+    """Describe a plugin: parameters, types, ranges, defaults, source, norms."""
+    from bench import listing
+    from bench.store import Store
+
+    typer.echo(listing.describe(plugin, data_root, Store(store)))
+
+
+@app.command()
+def why(
+    cell: Annotated[str, typer.Argument(help="A key's beginning, or a label of the last run.")],
+    suite: Annotated[str | None, typer.Option(help="Look in this suite's last run.")] = None,
+    store: StoreOption = None,
+) -> None:
+    """Explain a cell: its identity, parents, provenance, error, and how to run it alone."""
+    from bench import explanation
+    from bench.store import Store
+
+    typer.echo(explanation.explain(cell, Store(store), suite))
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of suite files, with the parameters of every installed plugin."""
+    from bench import schema as schemas
+
+    document, broken = schemas.suite_schema()
+    for words in broken:
+        typer.echo(f"note: left out: {words}", err=True)
+    typer.echo(json.dumps(document, indent=2))
+
+
+@app.command()
+def export(
+    suite: SuiteArgument,
+    to: Annotated[Path, typer.Option(help="A folder.")] = Path("checkpoints"),
+    store: StoreOption = None,
+    models: ModelsOption = None,
+    dataset: DatasetOption = None,
+    data_root: RootOption = None,
+    seed: SeedOption = None,
+    sets: SetOption = None,
+) -> None:
+    """Write the trained models of a suite as safetensors files that say how they were made."""
+    from bench import export as exports
+    from bench import session
+    from bench.store import Store
+
+    overrides = _overrides(models, None, dataset, data_root, None, seed, None, None, sets)
+    place = Store(store)
+    made = session.make_plan(suite, place, overrides)
+    for path in exports.write(made, place, to):
+        typer.echo(str(path))

@@ -1,0 +1,64 @@
+"""The sections of a suite file: their keys, types, ranges and defaults.
+
+Entries of ``models`` and ``attacks`` are left open here: their keys are the plugins' parameters.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+
+class Images(_Section):
+    """Which images attacks work on; fewer than ``count`` if there are fewer."""
+
+    splits: tuple[str, ...] = Field(("test",), alias="from", min_length=1)
+    count: int | None = Field(100, ge=1, description="drawn by the suite's seed; null: all")
+
+
+class Settings(_Section):
+    """How a suite is run. All but ``models`` and ``threads`` are part of identities."""
+
+    models: tuple[str, ...] | Literal["all"] = Field("all", description="run by default")
+    device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto, cpu, cuda")
+    batch_size: int = Field(50, ge=1, description="images that attacks and verdicts take at a time")
+    memory_format: Literal["channels_last", "contiguous"] = "channels_last"
+    threads: int | None = Field(None, ge=1, description="of torch; null: the machine's cores")
+
+
+class Transfer(_Section):
+    """Which models' adversarial images are judged on which other models."""
+
+    source: tuple[str, ...] | Literal["all"] = Field("all", alias="from")
+    to: tuple[str, ...] | Literal["all"] = "all"
+
+
+class TableSpec(_Section):
+    """One table: a metric over rows and columns."""
+
+    metric: str
+    rows: tuple[str, ...] = ("attack",)
+    columns: tuple[str, ...] = ("model",)
+    where: dict[str, str | int | float | bool] = Field(default_factory=dict)
+    intervals: bool = False
+    title: str = ""
+
+
+class Layout(_Section):
+    """The top level of a suite file."""
+
+    suite: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", description="its name")
+    description: str = ""
+    seed: int = Field(0, ge=0, lt=2**63)
+    dataset: str | dict[str, Any]
+    images: Images = Images()
+    models: dict[str, dict[str, Any] | None] = Field(min_length=1)
+    attacks: dict[str, dict[str, Any] | None] = Field(default_factory=dict)
+    transfer: Transfer | None = None
+    tables: dict[str, TableSpec] = Field(default_factory=dict)
+    run: Settings = Settings()

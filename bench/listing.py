@@ -1,0 +1,146 @@
+"""Lists and describes what is installed: plugins, metrics, shipped suites."""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+from typing import Any
+
+from tabulate import tabulate
+
+from bench import data, registry
+from bench.api import KINDS, Attack, Dataset, Plugin
+from bench.errors import UsageError, nearest
+from bench.metrics import METRICS
+from bench.registry import Offer
+from bench.store import Store
+from bench.suite import DatasetEntry, shipped
+
+
+def installed(kind: str | None = None) -> str:
+    """List plugins of one kind or of all, metrics, or shipped suites; imports no plugin.
+
+    Raises:
+        UsageError: for an unknown kind.
+
+    """
+    if kind == "metrics":
+        rows = [[metric.name, metric.definition] for metric in METRICS.values()]
+        return tabulate(rows, ["metric", "definition"], tablefmt="plain", maxcolwidths=[None, 90])
+    if kind == "suites":
+        return "\n".join(path.stem for path in sorted(shipped("suites").glob("*.yaml")))
+    if kind is not None and kind not in KINDS:
+        known = [*KINDS, "metrics", "suites"]
+        raise UsageError.of(
+            "kind", f"got '{kind}'", "one of " + ", ".join(known), nearest(kind, known)
+        )
+    rows = [
+        [offer.kind, offer.name, f"{offer.distribution} {offer.version}", registry.summary(offer)]
+        for offer in registry.offers(kind)
+    ]
+    return tabulate(rows, ["kind", "name", "from", "what it is"], tablefmt="plain")
+
+
+def describe(name: str, data_root: str | None, store: Store) -> str:
+    """Describe a plugin; a dataset whose images are there shows how many each class has.
+
+    Args:
+        name: of the plugin; ``kind/name`` where several kinds have one of that name.
+        data_root: a dataset's folder.
+        store: where decoded datasets are kept.
+
+    Raises:
+        UsageError, PluginError: where there is no such plugin.
+
+    """
+    offer = _find(name)
+    plugin = registry.load(offer.kind, offer.name)
+    lines = [
+        f"{offer.name} ({offer.kind[:-1]}), {offer.distribution} {offer.version}, {offer.target}",
+        "",
+        inspect.getdoc(plugin) or "",
+        "",
+    ]
+    facts: dict[str, Any] = {"revision": plugin.revision}
+    if plugin.library:
+        facts["library"] = f"{plugin.library} {registry.library_version(plugin.library)}"
+    if issubclass(plugin, Attack):
+        facts["norm"] = plugin.norm or "none"
+        for flag in ("targetable", "traceable", "batch_invariant"):
+            facts[flag] = "yes" if getattr(plugin, flag) else "no"
+    lines += [f"{key}: {value}" for key, value in facts.items()]
+    lines += ["", _parameters(plugin)]
+    if issubclass(plugin, Dataset):
+        lines += ["", _distribution(offer, plugin, data_root, store)]
+    return "\n".join(lines).rstrip()
+
+
+def _find(name: str) -> Offer:
+    kind, slash, plain = name.partition("/")
+    if slash:
+        return registry.find(kind if kind in KINDS else f"{kind}s", plain)
+    matches = [offer for offer in registry.offers() if offer.name == name]
+    if len({offer.kind for offer in matches}) > 1:
+        choices = " or ".join(f"'{offer.kind}/{name}'" for offer in matches)
+        raise UsageError.of("plugin", f"'{name}' is of several kinds", choices)
+    if not matches:
+        known = [offer.name for offer in registry.offers()]
+        raise UsageError.of("plugin", f"'{name}' is not installed", "", nearest(name, known))
+    return registry.find(matches[0].kind, name)
+
+
+def _parameters(plugin: type[Plugin]) -> str:
+    properties = plugin.model_json_schema().get("properties", {})
+    rows = []
+    for name, field in plugin.model_fields.items():
+        detail = properties.get(name, {})
+        default = "required" if field.is_required() else repr(field.get_default())
+        rows.append([name, _type(detail), default, _range(detail), detail.get("description", "")])
+    if not rows:
+        return "no parameters"
+    return tabulate(
+        rows,
+        ["parameter", "type", "default", "range", "meaning"],
+        tablefmt="plain",
+        maxcolwidths=[None, 24, 28, None, 60],
+        disable_numparse=True,
+    )
+
+
+def _type(detail: dict[str, Any]) -> str:
+    if "enum" in detail:
+        return " | ".join(str(value) for value in detail["enum"])
+    if "anyOf" in detail:
+        return " | ".join(_type(arm) for arm in detail["anyOf"])
+    kind = str(detail.get("type", "any"))
+    return {"number": "float", "integer": "int", "boolean": "bool", "string": "str"}.get(kind, kind)
+
+
+def _range(detail: dict[str, Any]) -> str:
+    signs = {
+        "minimum": ">=",
+        "exclusiveMinimum": ">",
+        "maximum": "<=",
+        "exclusiveMaximum": "<",
+    }
+    arms = [detail, *detail.get("anyOf", ())]
+    found = [f"{sign} {arm[name]:g}" for arm in arms for name, sign in signs.items() if name in arm]
+    return ", ".join(found)
+
+
+def _distribution(offer: Offer, plugin: type[Dataset], data_root: str | None, store: Store) -> str:
+    """Write how many images of each class there are, where the dataset can be read from here."""
+    root = plugin.model_fields.get("root")
+    if data_root is not None and root is None:
+        raise UsageError.of("--data-root", f"'{offer.name}' has no root", "a dataset with a folder")
+    if data_root is None and root is not None:
+        default = root.get_default()
+        if root.is_required() or not Path(str(default)).is_dir():
+            return "images of each class: name the folder with --data-root"
+    instance = plugin.model_validate({} if data_root is None else {"root": data_root})
+    entry = DatasetEntry(offer.name, offer.name, instance)
+    prepared = data.prepare(entry, data.cache_folder(store.folder))
+    counts = prepared.class_counts()
+    rows = [[name, *(counts[split][name] for split in counts)] for name in prepared.classes]
+    rows.append(["all", *(sum(counts[split].values()) for split in counts)])
+    return tabulate(rows, ["class", *counts], tablefmt="github")

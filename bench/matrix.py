@@ -1,0 +1,141 @@
+"""The matrix: all cells of a run as a table, and the records behind each.
+
+Reads the store, and the store only; torch is never imported. Plotting and printing are done
+elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from bench import metrics
+from bench.errors import StoreError, UsageError, nearest
+from bench.metrics import Metric, Withheld
+from bench.records import JSON, Coordinates
+from bench.statistics import Estimate
+from bench.store import Store, Stored
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One cell of a run: what it is, where it stands, and what tables can be laid out by."""
+
+    label: str
+    kind: str
+    coordinates: Coordinates
+    facts: Mapping[str, JSON]
+    state: str
+    key: str | None
+    reason: str
+
+    def value(self, dimension: str) -> JSON:
+        """Return the entry's value on a dimension, None where it has none."""
+        if dimension == "kind":
+            return self.kind
+        if dimension in ("model", "variant", "attack", "source"):
+            value: JSON = getattr(self.coordinates, dimension)
+            return value.removesuffix("/original") if isinstance(value, str) else value
+        return self.facts.get(dimension)
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """All cells of one run."""
+
+    store: Store
+    run: Mapping[str, Any]
+
+    @classmethod
+    def last(cls, store: Store, suite: str | None = None) -> Matrix:
+        """Open the last run in a store.
+
+        Raises:
+            StoreError: where there is none.
+
+        """
+        return cls(store, store.last_run(suite))
+
+    @cached_property
+    def entries(self) -> tuple[Entry, ...]:
+        """The cells, in the plan's order."""
+        return tuple(
+            Entry(
+                label=cell["label"],
+                kind=cell["kind"],
+                coordinates=Coordinates(**cell["coordinates"]),
+                facts=cell["facts"],
+                state=cell["state"],
+                key=cell["key"],
+                reason=cell["reason"],
+            )
+            for cell in self.run["cells"]
+        )
+
+    @property
+    def dimensions(self) -> list[str]:
+        """What tables can be laid out by."""
+        found = dict.fromkeys(["model", "variant", "attack", "source", "kind"])
+        for entry in self.entries:
+            found.update(dict.fromkeys(entry.facts))
+        return list(found)
+
+    def stored(self, entry: Entry) -> Stored:
+        """Return a done cell's manifest.
+
+        Raises:
+            StoreError: where the store no longer holds it.
+
+        """
+        found = self.store.find(entry.key) if entry.key is not None else None
+        if found is None:
+            raise StoreError.of(
+                f"store '{self.store.url}'",
+                f"no longer holds {entry.label}",
+                "the cells of the run",
+                f"run it again: bench run {self.run['source']}",
+            )
+        return found
+
+    def records(self, entry: Entry) -> DataFrame | None:
+        """Return a done cell's per-image records; None for a cell that has none."""
+        stored = self.stored(entry)
+        return self.store.records(stored) if "records" in stored.files else None
+
+    def estimate(self, entry: Entry, metric: Metric) -> Estimate | Withheld:
+        """Compute a metric of a done cell."""
+        return metrics.estimate(metric, self.records(entry), self.stored(entry).summary)
+
+    def frame(self) -> DataFrame:
+        """Return all per-image records of the run with their cells' coordinates, as one table."""
+        import pandas as pd
+
+        parts = []
+        for entry in self.entries:
+            if entry.state != "done" or "records" not in self.stored(entry).files:
+                continue
+            records = self.store.records(self.stored(entry))
+            for position, dimension in enumerate(("kind", "model", "variant", "attack", "source")):
+                records.insert(position, dimension, str(entry.value(dimension) or ""))
+            parts.append(records)
+        return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+
+    def check_dimension(self, dimension: str, where: str) -> None:
+        """Check that tables can be laid out by a dimension.
+
+        Raises:
+            UsageError: with the nearest ones.
+
+        """
+        if dimension not in self.dimensions:
+            raise UsageError.of(
+                where,
+                f"'{dimension}' is no dimension of this run",
+                "",
+                nearest(dimension, self.dimensions),
+            )

@@ -1,0 +1,132 @@
+"""Frozen values that travel through the program: records, results, states, coordinates.
+
+A *record* is what one cell says of one image. Records are plain dataclasses with typed columns, so
+that the store can write them without guessing. No torch here, and no file formats.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+JSON: TypeAlias = "str | int | float | bool | list[JSON] | dict[str, JSON] | None"
+Norm: TypeAlias = Literal["linf", "l2", "l1", "l0"]
+NORMS: tuple[Norm, ...] = get_args(Norm)
+
+State: TypeAlias = Literal["done", "to do", "depends", "failed", "skipped", "blocked"]
+Kind: TypeAlias = Literal["load", "train", "evaluate", "attack", "transfer"]
+
+ORIGINAL = "original"
+"""The variant of a model with no compressor, no defense and no fine-tuning."""
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """The ball that a perturbation must lie in: a norm and its radius in pixels of [0, 1]."""
+
+    norm: Norm
+    eps: float
+
+
+@dataclass(frozen=True, slots=True)
+class Coordinates:
+    """Where in the matrix a cell stands; None on the axes that it does not have.
+
+    ``model`` and ``variant`` are those being judged. ``source`` is set on transfer cells only: the
+    model and variant, as ``model/variant``, that the adversarial images were made on.
+    """
+
+    model: str
+    variant: str = ORIGINAL
+    attack: str | None = None
+    source: str | None = None
+
+    def __str__(self) -> str:
+        subject = self.model if self.variant == ORIGINAL else f"{self.model}/{self.variant}"
+        parts = [subject]
+        if self.attack is not None:
+            parts.append(self.attack)
+        if self.source is not None:
+            parts.insert(0, f"{self.source.removesuffix('/' + ORIGINAL)}>")
+            return f"{parts[0]}{'/'.join(parts[1:])}"
+        return "/".join(parts)
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluateRecord:
+    """One image as a model sees it, unattacked. ``confidence``: softmax of the predicted class."""
+
+    image: str
+    label: int
+    prediction: int
+    confidence: float
+
+
+@dataclass(frozen=True, slots=True)
+class AttackRecord:
+    """One image before and after an attack, as the referee measured it.
+
+    ``violation`` says why there is no verdict (over budget, out of range, not finite); the
+    predictions after it are None then, while the norms are still told where they are finite.
+    ``target`` is None for untargeted attacks. ``steps_to_success`` is None where the attack never
+    fooled the model or does not declare its model calls to be its iterates. Norms are of pixels in
+    [0, 1]; ``l0`` counts pixels.
+    """
+
+    image: str
+    label: int
+    target: int | None
+    clean_prediction: int
+    clean_confidence: float
+    prediction: int | None
+    confidence: float | None
+    target_confidence: float | None
+    linf: float | None
+    l2: float | None
+    l1: float | None
+    l0: float | None
+    steps_to_success: int | None
+    violation: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class TransferRecord:
+    """One adversarial image, made on a source model, as another model sees it.
+
+    ``source_success`` is the verdict on the source; ``clean_prediction`` and the rest are the
+    target model's. ``violation`` is inherited from the source's record.
+    """
+
+    image: str
+    label: int
+    target: int | None
+    source_success: bool | None
+    clean_prediction: int
+    clean_confidence: float
+    prediction: int | None
+    confidence: float | None
+    target_confidence: float | None
+    violation: str | None
+
+
+Record: TypeAlias = EvaluateRecord | AttackRecord | TransferRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What running a cell brought: records, arrays, digests of what children use, and a summary.
+
+    ``outputs`` maps an output's name to its digest: the only thing that children's identities see.
+    ``arrays`` are stored as safetensors, with ``header`` beside them. ``summary`` holds what is not
+    per image: passes, seconds, curves. Only ``summary`` may hold timings.
+    """
+
+    records: Sequence[Record] = ()
+    arrays: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    header: Mapping[str, str] = field(default_factory=dict)
+    outputs: Mapping[str, str] = field(default_factory=dict)
+    summary: Mapping[str, JSON] = field(default_factory=dict)

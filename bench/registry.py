@@ -1,0 +1,208 @@
+"""Finds plugins through entry points, and validates each one when it is named.
+
+Nothing is imported before somebody names it, so a plugin that fails to import costs only those who
+use it. Two distributions that offer one name are an error naming both. This room does not know what
+plugins are for.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib import metadata
+from importlib.machinery import PathFinder
+from pathlib import Path
+from typing import Any
+
+from bench.api import KINDS, Attack, Dataset, Model, Plugin
+from bench.errors import PluginError, UsageError, nearest
+from bench.records import NORMS
+
+_HOOKS: Mapping[type[Plugin], tuple[str, dict[str, Any]]] = {
+    Dataset: ("read", {}),
+    Model: ("build", {"classes": 10, "image_shape": (3, 32, 32)}),
+    Attack: (
+        "perturb",
+        {"classifier": 0, "images": 0, "labels": 0, "targets": None, "generator": 0},
+    ),
+}
+"""For each kind, the method that the core calls and the arguments that it calls it with."""
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A plugin that some installed distribution offers, not imported yet."""
+
+    kind: str
+    name: str
+    distribution: str
+    version: str
+    target: str
+
+    @property
+    def module(self) -> str:
+        """The module that defines the plugin's class."""
+        return self.target.partition(":")[0]
+
+
+@cache
+def _offers() -> tuple[Offer, ...]:
+    found: dict[tuple[str, str, str, str], Offer] = {}
+    for kind in KINDS:
+        for point in metadata.entry_points(group=f"bench.{kind}"):
+            name = point.dist.name if point.dist else "?"
+            version = point.dist.version if point.dist else "?"
+            found[kind, point.name, name, point.value] = Offer(
+                kind, point.name, name, version, point.value
+            )
+    return tuple(sorted(found.values(), key=lambda o: (list(KINDS).index(o.kind), o.name)))
+
+
+def offers(kind: str | None = None) -> list[Offer]:
+    """List what is installed, of one kind or of all; imports no plugin.
+
+    Raises:
+        UsageError: for an unknown kind.
+
+    """
+    if kind is not None and kind not in KINDS:
+        raise UsageError.of("kind", f"got '{kind}'", "one of " + ", ".join(KINDS))
+    return [offer for offer in _offers() if kind in (None, offer.kind)]
+
+
+def find(kind: str, name: str) -> Offer:
+    """Find the one offer of a name.
+
+    Raises:
+        PluginError: where there is none (with the nearest names), or more than one.
+
+    """
+    candidates = offers(kind)
+    matches = [offer for offer in candidates if offer.name == name]
+    if not matches:
+        raise PluginError.of(
+            f"{kind[:-1]} plugin '{name}'",
+            "is not installed",
+            action=nearest(name, [offer.name for offer in candidates])
+            + f" (see 'bench list {kind}')",
+        )
+    if len(matches) > 1:
+        sources = " and ".join(f"{o.distribution} {o.version} ({o.target})" for o in matches)
+        raise PluginError.of(
+            f"{kind[:-1]} plugin '{name}'",
+            f"is offered twice: by {sources}",
+            "one distribution for one name",
+            "uninstall one of them",
+        )
+    return matches[0]
+
+
+@cache
+def load(kind: str, name: str) -> type[Plugin]:
+    """Import and validate a plugin.
+
+    Raises:
+        PluginError: where it is missing, offered twice, fails to import or breaks its contract.
+
+    """
+    offer = find(kind, name)
+    where = f"{kind[:-1]} plugin '{name}' of {offer.distribution} {offer.version}"
+    module_name, _, attribute = offer.target.partition(":")
+    try:
+        plugin = getattr(importlib.import_module(module_name), attribute)
+    except Exception as error:  # a plugin's own fault, whatever it is, is told as such
+        raise PluginError.of(
+            where,
+            f"failed to import: {type(error).__name__}: {error}",
+            f"'{offer.target}' to be importable",
+            "mend or uninstall it; suites that do not name it are not affected",
+        ) from error
+    _validate(plugin, KINDS[kind], where)
+    checked: type[Plugin] = plugin
+    return checked
+
+
+def _validate(plugin: object, base: type[Plugin], where: str) -> None:
+    if not (isinstance(plugin, type) and issubclass(plugin, base)):
+        raise PluginError.of(
+            where, f"is {plugin!r}", f"a subclass of bench.api.{base.__name__}", "derive from it"
+        )
+    if abstract := sorted(getattr(plugin, "__abstractmethods__", ())):
+        raise PluginError.of(where, "lacks " + ", ".join(abstract), "every abstract method", "")
+    if not inspect.getdoc(plugin) or inspect.getdoc(plugin) == inspect.getdoc(base):
+        raise PluginError.of(where, "has no docstring", "one that says what it is", "write it")
+    hook, arguments = _HOOKS[base]
+    _check_signature(getattr(plugin, hook), arguments, f"{where}: {hook}")
+    if issubclass(plugin, Attack):
+        norm = getattr(plugin, "norm", "nothing")
+        if norm is not None and norm not in NORMS:
+            raise PluginError.of(
+                f"{where}: norm", f"got {norm!r}", "None or one of " + ", ".join(NORMS)
+            )
+
+
+def _check_signature(hook: Callable[..., object], arguments: dict[str, Any], where: str) -> None:
+    signature = inspect.signature(hook)
+    try:
+        signature.bind(None, **arguments)
+    except TypeError as error:
+        raise PluginError.of(
+            where,
+            f"has the signature {signature}: {error}",
+            "the arguments self, " + ", ".join(arguments),
+            "take the signature of bench.api",
+        ) from error
+
+
+def source(module: str) -> Path | None:
+    """Locate the source file of a module without importing it or its parents."""
+    path: list[str] | None = None
+    name = ""
+    for part in module.split("."):
+        name = f"{name}.{part}" if name else part
+        spec = PathFinder.find_spec(name, path)
+        if spec is None:
+            return None
+        path = list(spec.submodule_search_locations or [])
+    if spec is None or spec.origin is None or not spec.origin.endswith(".py"):
+        return None
+    return Path(spec.origin)
+
+
+def summary(offer: Offer) -> str:
+    """Return the first line of a plugin's docstring by parsing its source, importing nothing."""
+    module, _, attribute = offer.target.partition(":")
+    path = source(module)
+    try:
+        tree = ast.parse(path.read_text(encoding="utf-8")) if path else None
+    except (OSError, SyntaxError, ValueError):
+        return ""
+    for node in tree.body if tree else ():
+        if isinstance(node, ast.ClassDef) and node.name == attribute:
+            return (ast.get_docstring(node) or "").partition("\n")[0]
+    return ""
+
+
+@cache
+def library_version(library: str) -> str:
+    """Return the installed version of a distribution, or ``missing``."""
+    try:
+        return metadata.version(library)
+    except metadata.PackageNotFoundError:
+        return "missing"
+
+
+def identity(kind: str, name: str, plugin: Plugin) -> dict[str, Any]:
+    """Return the part of an identity that names a plugin: all but its parameters."""
+    offer = find(kind, name)
+    entry: dict[str, Any] = {
+        "plugin": f"{offer.distribution}:{name}",
+        "revision": type(plugin).revision,
+    }
+    if plugin.library is not None:
+        entry["library"] = f"{plugin.library} {library_version(plugin.library)}"
+    return entry

@@ -1,0 +1,118 @@
+"""The Markdown page of a run, and its tables as CSV: rendered from the store, never typed.
+
+Says n, intervals, settings and what is missing. Knows nothing of how cells were computed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from bench import tables
+from bench.matrix import Matrix
+from bench.tables import Table
+
+
+def suite_tables(matrix: Matrix) -> dict[str, Table]:
+    """Build the tables that the suite declares; a suite that declares none gets the usual two."""
+    declared: dict[str, dict[str, Any]] = matrix.run["tables"] or _usual(matrix)
+    return {
+        name: tables.build(
+            matrix,
+            table["metric"],
+            rows=table["rows"],
+            columns=table["columns"],
+            where=table["where"],
+            intervals=table["intervals"],
+            title=table["title"] or name,
+        )
+        for name, table in declared.items()
+    }
+
+
+def _usual(matrix: Matrix) -> dict[str, dict[str, Any]]:
+    usual: dict[str, dict[str, Any]] = {}
+    kinds = {entry.kind for entry in matrix.entries}
+    plain = {"where": {}, "intervals": False, "title": ""}
+    if "evaluate" in kinds:
+        usual["accuracy"] = {"metric": "clean_accuracy", "rows": ["model"], "columns": [], **plain}
+    if "attack" in kinds:
+        usual["success"] = {
+            "metric": "success_rate",
+            "rows": ["attack"],
+            "columns": ["model"],
+            **plain,
+        }
+    if "transfer" in kinds:
+        usual["transfer"] = {
+            "metric": "transfer_rate",
+            "rows": ["attack"],
+            "columns": ["source", "model"],
+            **plain,
+        }
+    return usual
+
+
+def write(matrix: Matrix, folder: Path) -> Path:
+    """Write ``README.md`` and a CSV file for each table; returns the page's path."""
+    folder.mkdir(parents=True, exist_ok=True)
+    built = suite_tables(matrix)
+    for name, table in built.items():
+        (folder / f"{name}.csv").write_text(table.render("csv") + "\n", encoding="utf-8")
+    page = folder / "README.md"
+    page.write_text("\n".join(_page(matrix, built)) + "\n", encoding="utf-8")
+    return page
+
+
+def _page(matrix: Matrix, built: dict[str, Table]) -> Iterator[str]:
+    run = matrix.run
+    yield f"# {run['suite']}"
+    yield ""
+    if run["description"]:
+        yield run["description"].strip()
+        yield ""
+    for name, table in built.items():
+        yield f"## {table.title}"
+        yield ""
+        # a blank line keeps the table and each remark apart in Markdown
+        grid, _, under = table.render("github").partition("\n\n")
+        yield grid
+        yield ""
+        for line in under.splitlines():
+            yield line
+            yield ""
+        yield f"Plain numbers: [{name}.csv]({name}.csv)"
+        yield ""
+    yield from _missing(matrix)
+    yield "## Data"
+    yield ""
+    data = run["dataset"]
+    yield (
+        f"`{data['plugin']}`, digest `{data['digest'][:12]}`. Attacks work on {data['images']} "
+        f"images of {' and '.join(data['splits'])}, drawn by seed {run['seed']}."
+    )
+    yield ""
+    yield tables.class_distribution(run)
+    yield ""
+    yield "## Settings"
+    yield ""
+    for name, value in {**run["settings"], **run["versions"]}.items():
+        yield f"- {name}: {value}"
+    yield ""
+    yield f"Run `{run['name']}`, made by"
+    yield ""
+    yield f"    {run['command']}"
+
+
+def _missing(matrix: Matrix) -> Iterator[str]:
+    missing = [entry for entry in matrix.entries if entry.state != "done"]
+    if not missing:
+        return
+    yield "## Missing"
+    yield ""
+    yield f"{len(missing)} of {len(matrix.entries)} cells have no result:"
+    yield ""
+    for entry in missing:
+        yield f"- {entry.label}: {entry.state}" + (f" ({entry.reason})" if entry.reason else "")
+    yield ""

@@ -1,0 +1,295 @@
+"""Walks a plan: skips what the store has, runs the rest in this process, keeps an account.
+
+This is the one place where any exception is caught: it becomes a failed cell, its children are
+blocked, and the other cells go on. A failure is never stored as a result.
+"""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+import time
+import traceback
+import uuid
+import warnings
+from collections import Counter
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from typing import Any, Protocol
+
+from bench import fingerprint, plan, registry
+from bench.cells.cell import Cell
+from bench.cells.workbench import Workbench
+from bench.errors import BenchError
+from bench.plan import Plan, Status, Step
+from bench.records import JSON
+from bench.store import Store, Stored
+
+
+class Observer(Protocol):
+    """Whoever shows how a run goes."""
+
+    def begin(self, run: Run) -> None:
+        """Note that the run begins: the plan is known, nothing has run."""
+
+    def start(self, run: Run, step: Step) -> None:
+        """Note that a cell starts."""
+
+    def advance(self, run: Run, share: float, words: str) -> None:
+        """Note that the current cell is so far (share in [0, 1])."""
+
+    def finish(self, run: Run, status: Status) -> None:
+        """Note that a cell has ended, or was found in the store."""
+
+
+class Silent:
+    """An observer that shows nothing."""
+
+    def begin(self, run: Run) -> None:
+        """Do nothing."""
+
+    def start(self, run: Run, step: Step) -> None:
+        """Do nothing."""
+
+    def advance(self, run: Run, share: float, words: str) -> None:
+        """Do nothing."""
+
+    def finish(self, run: Run, status: Status) -> None:
+        """Do nothing."""
+
+
+@dataclass
+class Run:
+    """A run as it goes: where every cell stands, what was computed, how long is left.
+
+    ``source`` and ``command`` say how to start it again.
+    """
+
+    plan: Plan
+    store: Store
+    source: str
+    command: str
+    name: str = ""
+    statuses: dict[str, Status] = field(default_factory=dict)
+    computed: int = 0
+    interrupted: bool = False
+    _spent: dict[str, tuple[float, float]] = field(default_factory=dict)
+    _began: float = field(default_factory=time.perf_counter)
+
+    def __post_init__(self) -> None:
+        if not self.name:
+            stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
+            self.name = f"{stamp}-{self.plan.suite.name}-{uuid.uuid4().hex[:6]}"
+
+    @property
+    def counts(self) -> Counter[str]:
+        """Count the cells in each state."""
+        return Counter(status.state for status in self.statuses.values())
+
+    @property
+    def seconds(self) -> float:
+        """Wall-clock time since the run began."""
+        return time.perf_counter() - self._began
+
+    def seconds_left(self) -> float | None:
+        """Estimate the time left from the rates seen so far; None before the first is known."""
+        if not self._spent:
+            return None
+        rates = {name: seconds / amount for name, (seconds, amount) in self._spent.items()}
+        usual = sum(rates.values()) / len(rates)
+        left = 0.0
+        for status in self.statuses.values():
+            if status.state in ("to do", "depends"):
+                name, amount = status.step.cell.work
+                left += amount * rates.get(name, usual)
+        return left
+
+    def learn(self, cell: Cell, seconds: float) -> None:
+        """Remember how long a cell took, for the estimate of the time left."""
+        name, amount = cell.work
+        known_seconds, known_amount = self._spent.get(name, (0.0, 0.0))
+        self._spent[name] = (known_seconds + seconds, known_amount + amount)
+
+    def account(self) -> dict[str, Any]:
+        """Return what is written down of the run: all that tables need besides the cells."""
+        suite = self.plan.suite
+        return {
+            "name": self.name,
+            "suite": suite.name,
+            "description": suite.description,
+            "source": self.source,
+            "command": self.command,
+            "document": suite.document.data,
+            "seed": suite.seed,
+            "settings": asdict(self.plan.compute),
+            "dataset": {
+                "plugin": suite.dataset.plugin_name,
+                "digest": self.plan.data.digest,
+                "classes": list(self.plan.data.classes),
+                "counts": self.plan.data.class_counts(),
+                "splits": list(suite.images.splits),
+                "images": len(self.plan.images),
+            },
+            "tables": {name: table.model_dump(mode="json") for name, table in suite.tables.items()},
+            "notes": list(self.plan.notes),
+            "interrupted": self.interrupted,
+            "versions": _versions(),
+            "cells": [
+                {
+                    "label": status.step.cell.label,
+                    "kind": status.step.cell.kind,
+                    "coordinates": asdict(status.step.cell.coordinates),
+                    "facts": status.step.cell.facts,
+                    "state": status.state,
+                    "key": status.key,
+                    "reason": status.reason,
+                }
+                for status in self.statuses.values()
+            ],
+        }
+
+
+def execute(run: Run, observer: Observer | None = None) -> Run:
+    """Run every cell of a plan that the store does not have.
+
+    Ctrl-C ends the run cleanly: ``run.interrupted`` is set, what was finished is stored.
+
+    Args:
+        run: a fresh run; returned with its statuses filled in.
+        observer: is told how it goes.
+
+    """
+    observer = observer or Silent()
+    store = run.store
+    run.statuses = {s.step.cell.label: s for s in plan.statuses(run.plan, store)}
+    workbench = Workbench(store, run.plan.compute)
+    store.put_run(run.name, run.account())
+    observer.begin(run)
+    try:
+        for step in run.plan.steps:
+            status = plan.status(step, run.statuses, store)
+            run.statuses[step.cell.label] = status
+            if status.state == "to do":
+                observer.start(run, step)
+                workbench.notify = lambda share, words: observer.advance(run, share, words)
+                status = _run_cell(run, step, workbench)
+                run.statuses[step.cell.label] = status
+                store.put_run(run.name, run.account())
+            observer.finish(run, status)
+    except KeyboardInterrupt:
+        run.interrupted = True
+    store.put_run(run.name, run.account())
+    return run
+
+
+def _run_cell(run: Run, step: Step, workbench: Workbench) -> Status:
+    """Run one cell; an exception becomes a failure."""
+    cell = step.cell
+    parents = _stored_parents(run, cell)
+    key = cell.key(parents)
+    started = time.perf_counter()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a library's warnings would tear the progress line
+            _set_threads(run.plan.compute.threads)
+            result = cell.run(workbench, parents)
+        stored = run.store.put(
+            key,
+            cell.kind,
+            cell.coordinates,
+            cell.identity(parents),
+            result,
+            _provenance(run, cell, time.perf_counter() - started),
+        )
+    except Exception as error:  # noqa: BLE001 (the one broad catch: it becomes a failed cell)
+        workbench.forget_classifiers()
+        words = str(error) if isinstance(error, BenchError) else f"{type(error).__name__}: {error}"
+        failure: dict[str, JSON] = {
+            "label": cell.label,
+            "identity": cell.identity(parents),
+            "error": words,
+            "traceback": traceback.format_exc(),
+            "time": _now(),
+        }
+        run.store.fail(key, failure)
+        return Status(step, "failed", key, reason=words.partition("\n")[0])
+    run.learn(cell, time.perf_counter() - started)
+    run.computed += 1
+    return Status(step, "done", key, stored)
+
+
+def _stored_parents(run: Run, cell: Cell) -> dict[str, Stored]:
+    found = {role: run.statuses[parent.cell.label].stored for role, parent in cell.parents.items()}
+    return {role: stored for role, stored in found.items() if stored is not None}
+
+
+def _set_threads(threads: int) -> None:
+    import torch
+
+    if torch.get_num_threads() != threads:
+        torch.set_num_threads(threads)
+
+
+def _provenance(run: Run, cell: Cell, seconds: float) -> dict[str, JSON]:
+    """Note how a cell came to be: nothing of this is part of its identity."""
+    return {
+        "time": _now(),
+        "run": run.name,
+        "source": run.source,
+        "seconds": seconds,
+        "threads": run.plan.compute.threads,
+        "device": _device_name(run.plan.compute.device),
+        "versions": _versions(),
+        "revision": _git_revision(),
+        "sources": sources(cell.modules),
+    }
+
+
+def sources(modules: tuple[str, ...]) -> dict[str, JSON]:
+    """Digest the source of modules; what has none is left out."""
+    found: dict[str, JSON] = {}
+    for module in modules:
+        path = registry.source(module)
+        if path is not None:
+            found[module] = fingerprint.of_file(path)
+    return found
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+@cache
+def _versions() -> dict[str, JSON]:
+    packages = ("bench-classifiers", "torch", "torchvision", "torchattacks", "timm", "numpy")
+    versions: dict[str, JSON] = {name: registry.library_version(name) for name in packages}
+    return {"python": platform.python_version(), "platform": platform.platform(), **versions}
+
+
+def _device_name(device: str) -> str:
+    if device.startswith("cuda"):
+        import torch
+
+        return torch.cuda.get_device_name(device)
+    return platform.processor() or platform.machine()
+
+
+@cache
+def _git_revision() -> str | None:
+    """Return the revision of the checkout that bench is run from, if it is one."""
+    folder = Path(__file__).parent.parent
+    if not (folder / ".git").exists():
+        return None
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(folder), "rev-parse", "HEAD"],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=10,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()

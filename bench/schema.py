@@ -1,0 +1,78 @@
+"""The JSON Schema of suite files, for editors: sections, and the parameters of plugins."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bench import registry
+from bench.errors import PluginError
+from bench.layout import Layout
+from bench.recipes import Recipe
+
+_FRACTION = {"type": "string", "pattern": r"^[-+]?\d+(\.\d+)?/\d+(\.\d+)?$"}
+_OWN: dict[str, dict[str, Any]] = {
+    "datasets": {},
+    "models": {"train": {"$ref": "#/$defs/Recipe"}},
+    "attacks": {
+        "target": {"type": "integer", "minimum": 0},
+        "grid": {"type": "object", "additionalProperties": {"type": "array"}},
+    },
+}
+"""Keys of an entry that are the suite's, not the plugin's."""
+
+
+def suite_schema() -> tuple[dict[str, Any], list[str]]:
+    """Return the schema, and a line for each plugin that had to be left out."""
+    schema: dict[str, Any] = Layout.model_json_schema(by_alias=True)
+    schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    schema["title"] = "A suite of bench"
+    definitions = schema.setdefault("$defs", {})
+    definitions["Recipe"] = _numbers(Recipe.model_json_schema())
+    broken: list[str] = []
+    entries: dict[str, list[dict[str, Any]]] = {kind: [] for kind in _OWN}
+    for offer in registry.offers():
+        try:
+            plugin = registry.load(offer.kind, offer.name)
+        except PluginError as error:
+            broken.append(str(error))
+            continue
+        name = f"{offer.kind[:-1]}-{offer.name}"
+        parameters = plugin.model_json_schema()
+        definitions.update(parameters.pop("$defs", {}))
+        definitions[name] = _entry(offer.kind, offer.name, parameters)
+        entries[offer.kind].append({"$ref": f"#/$defs/{name}"})
+    properties = schema["properties"]
+    for kind in ("models", "attacks"):
+        properties[kind]["additionalProperties"] = {"anyOf": [*entries[kind], {"type": "null"}]}
+    properties["dataset"] = {"anyOf": [{"type": "string"}, *entries["datasets"]]}
+    return schema, broken
+
+
+def _entry(kind: str, name: str, parameters: dict[str, Any]) -> dict[str, Any]:
+    """Return the schema of an entry that uses one plugin; without ``plugin`` its key names it."""
+    entry: dict[str, Any] = _numbers(
+        {
+            "type": "object",
+            "description": parameters.get("description", ""),
+            "properties": {
+                "plugin": {"const": name},
+                **_OWN[kind],
+                **parameters.get("properties", {}),
+            },
+            "additionalProperties": False,
+        }
+    )
+    return entry
+
+
+def _numbers(schema: Any) -> Any:
+    """Let every number be written as a fraction too."""
+    if isinstance(schema, dict):
+        changed = {key: _numbers(value) for key, value in schema.items()}
+        if changed.get("type") == "number":
+            described = {k: changed.pop(k) for k in ("description", "default") if k in changed}
+            return {"anyOf": [changed, _FRACTION], **described}
+        return changed
+    if isinstance(schema, list):
+        return [_numbers(item) for item in schema]
+    return schema

@@ -1,0 +1,167 @@
+"""What a notebook or the command line does in one call: plan a suite, run it, open its results."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench import data, plan, runner, suite, tables
+from bench.matrix import Matrix
+from bench.plan import Plan
+from bench.records import JSON
+from bench.report import markdown
+from bench.runner import Observer, Run
+from bench.store import Store
+from bench.suite import Overrides
+from bench.tables import Table
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+REPORTS = "reports"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The results of a run, read from the store."""
+
+    matrix: Matrix
+
+    def table(
+        self,
+        metric: str = "success_rate",
+        *,
+        rows: Sequence[str] = ("attack",),
+        columns: Sequence[str] = ("model",),
+        where: Mapping[str, JSON] | None = None,
+        intervals: bool = False,
+    ) -> Table:
+        """Lay a metric out; prints as Markdown, and as a table in a notebook.
+
+        Raises:
+            UsageError: for an unknown metric or dimension.
+
+        """
+        return tables.build(
+            self.matrix, metric, rows=rows, columns=columns, where=where, intervals=intervals
+        )
+
+    def frame(self) -> DataFrame:
+        """Return all per-image records with their cells' coordinates."""
+        return self.matrix.frame()
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Count the cells in each state."""
+        counts: dict[str, int] = {}
+        for entry in self.matrix.entries:
+            counts[entry.state] = counts.get(entry.state, 0) + 1
+        return counts
+
+
+def make_plan(
+    source: str | Path | Mapping[str, Any],
+    store: Store,
+    overrides: Overrides | None = None,
+    only: str | None = None,
+) -> Plan:
+    """Read a suite, prepare its data and lay out its cells.
+
+    Raises:
+        SuiteError, DataError, WeightsError: where something is not as it must be.
+
+    """
+    read = suite.read(source, overrides)
+    prepared = data.prepare(read.dataset, data.cache_folder(store.folder))
+    made = plan.build(read, prepared)
+    return made.only(only) if only is not None else made
+
+
+def run_plan(
+    made: Plan,
+    store: Store,
+    *,
+    source: str,
+    command: str,
+    reports: Path | None,
+    observer: Observer | None = None,
+) -> Run:
+    """Execute a plan and, unless it was interrupted, write its report."""
+    done = runner.execute(Run(made, store, source, command), observer)
+    if reports is not None and not done.interrupted:
+        markdown.write(Matrix(store, done.account()), reports / made.suite.name)
+    return done
+
+
+def run(
+    source: str | Path | Mapping[str, Any],
+    *,
+    store: str | Path | None = None,
+    reports: str | Path | None = REPORTS,
+    models: Sequence[str] | None = None,
+    attacks: Sequence[str] | None = None,
+    dataset: str | None = None,
+    data_root: str | None = None,
+    images: int | None = None,
+    seed: int | None = None,
+    device: str | None = None,
+    threads: int | None = None,
+    settings: Sequence[str] = (),
+    observer: Observer | None = None,
+) -> Outcome:
+    """Run a suite: whatever the store does not have yet is computed.
+
+    Args:
+        source: path of a suite file, name of a shipped suite, or the plain values of a suite.
+        store: where results are (default: ``BENCH_STORE``, or ``.bench``).
+        reports: where the tables are written; None writes none.
+        models, attacks, dataset, data_root, images, seed, device, threads: override the suite.
+        settings: ``path=value`` texts that override anything else.
+        observer: is told how it goes.
+
+    Returns:
+        The results, failed cells included: see ``counts``.
+
+    Raises:
+        SuiteError, DataError, WeightsError, StoreError: before anything is computed.
+        KeyboardInterrupt: what was finished is stored.
+
+    """
+    overrides = Overrides(
+        models=models,
+        attacks=attacks,
+        dataset=dataset,
+        data_root=data_root,
+        images=images,
+        seed=seed,
+        device=device,
+        threads=threads,
+        sets=settings,
+    )
+    place = Store(store)
+    made = make_plan(source, place, overrides)
+    name = made.suite.name if isinstance(source, Mapping) else str(source)
+    done = run_plan(
+        made,
+        place,
+        source=name,
+        command=f"bench run {shlex.quote(name)}",
+        reports=None if reports is None else Path(reports),
+        observer=observer,
+    )
+    if done.interrupted:
+        raise KeyboardInterrupt
+    return Outcome(Matrix(place, done.account()))
+
+
+def open_last(suite_name: str | None = None, store: str | Path | None = None) -> Outcome:
+    """Open the last run in a store, of one suite or of any; computes nothing.
+
+    Raises:
+        StoreError: where there is none.
+
+    """
+    return Outcome(Matrix.last(Store(store), suite_name))

@@ -1,0 +1,420 @@
+"""The store: results by the hash of their identity, written once; runs; failures.
+
+Each cell is an immutable set of files (a manifest, records as Parquet, arrays as safetensors). Data
+files carry their own digest in their name and are written first; the manifest is written last and
+whole, so a cell exists or it does not. That is the truth; the SQLite index beside it is a copy that
+can be thrown away. A failure is noted, never returned as a result. The store does not know what
+cells mean, and imports no torch.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import sqlite3
+import types
+import typing
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+import fsspec
+
+from bench.errors import StoreError
+from bench.records import JSON, Coordinates, Record, Result
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from numpy.typing import NDArray
+    from pandas import DataFrame
+
+DEFAULT = ".bench"
+_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A cell that the store holds: its manifest."""
+
+    key: str
+    kind: str
+    coordinates: Coordinates
+    identity: dict[str, Any]
+    outputs: dict[str, str]
+    summary: dict[str, JSON]
+    provenance: dict[str, JSON]
+    files: dict[str, str]
+
+    @property
+    def label(self) -> str:
+        """What people call the cell."""
+        return f"{self.kind} {self.coordinates}"
+
+
+class Store:
+    """Results in a folder, or in any place that fsspec reaches."""
+
+    def __init__(self, url: str | Path | None = None) -> None:
+        self.url = str(url or os.environ.get("BENCH_STORE") or DEFAULT)
+        try:
+            self.fs, self.root = fsspec.url_to_fs(self.url)
+        except (ValueError, ImportError) as error:
+            raise StoreError.of(
+                f"store '{self.url}'", str(error), "a folder or a URL that fsspec can open"
+            ) from error
+
+    @property
+    def folder(self) -> Path | None:
+        """The store's folder on this machine; None where it lies elsewhere."""
+        protocols = self.fs.protocol
+        local = "file" in ([protocols] if isinstance(protocols, str) else protocols)
+        return Path(self.root) if local else None
+
+    # Cells
+
+    def find(self, key: str) -> Stored | None:
+        """Return a cell by its key, or None where it has not been computed."""
+        if not self.fs.exists(self._path("cells", key[:2], key, "cell.json")):
+            self._index.forget(key)
+            return None
+        known = self._index.get(key)
+        if known is None:
+            known = self._read_manifest(key)
+            if known is not None:
+                self._index.add(key, known)
+        return _stored(known) if known is not None else None
+
+    def put(
+        self,
+        key: str,
+        kind: str,
+        coordinates: Coordinates,
+        identity: Mapping[str, Any],
+        result: Result,
+        provenance: Mapping[str, JSON],
+    ) -> Stored:
+        """Write a cell. Where another run was first with the same cell, its result stays.
+
+        Raises:
+            StoreError: where the store cannot be written.
+
+        """
+        files: dict[str, str] = {}
+        try:
+            if result.records:
+                files["records"] = self._put_data(
+                    key, "records", "parquet", _parquet(result.records)
+                )
+            if result.arrays:
+                import numpy as np
+                from safetensors.numpy import save
+
+                # safetensors writes an array's memory as it lies: channels-last would be scrambled
+                whole = {name: np.ascontiguousarray(a) for name, a in result.arrays.items()}
+                blob = save(whole, metadata=dict(result.header))
+                files["arrays"] = self._put_data(key, "arrays", "safetensors", blob)
+            manifest = {
+                "format": _FORMAT,
+                "key": key,
+                "kind": kind,
+                "coordinates": asdict(coordinates),
+                "identity": dict(identity),
+                "outputs": dict(result.outputs),
+                "summary": dict(result.summary),
+                "provenance": dict(provenance),
+                "files": files,
+            }
+            text = json.dumps(manifest, indent=1)
+            self._write_once(self._path("cells", key[:2], key, "cell.json"), text.encode())
+        except OSError as error:
+            raise StoreError.of(
+                f"store '{self.url}'",
+                f"cannot be written: {error}",
+                "room and the right to write",
+                "nothing that was finished is lost; run the same command again",
+            ) from error
+        self.forgive(key)
+        found = self.find(key)
+        if found is None:
+            raise StoreError.of(f"store '{self.url}'", f"lost the cell {key} while writing it")
+        return found
+
+    def records(self, stored: Stored) -> DataFrame:
+        """Read a cell's per-image records; integers are nullable, missing numbers are NaN.
+
+        Raises:
+            StoreError: where the file is missing or not what was written.
+
+        """
+        import pandas as pd
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        table = pq.read_table(pa.BufferReader(self._data(stored, "records")))
+        dtypes = {pa.int64(): pd.Int64Dtype(), pa.bool_(): pd.BooleanDtype()}
+        frame: DataFrame = table.to_pandas(types_mapper=dtypes.get)
+        return frame
+
+    def arrays(self, stored: Stored) -> dict[str, NDArray[Any]]:
+        """Read a cell's arrays.
+
+        Raises:
+            StoreError: where the file is missing or not what was written.
+
+        """
+        from safetensors.numpy import load
+
+        arrays: dict[str, NDArray[Any]] = load(self._data(stored, "arrays"))
+        return arrays
+
+    def header(self, stored: Stored) -> dict[str, str]:
+        """Read the texts that were stored beside a cell's arrays."""
+        blob = self._data(stored, "arrays")
+        length = int.from_bytes(blob[:8], "little")
+        header: dict[str, str] = json.loads(blob[8 : 8 + length]).get("__metadata__", {})
+        return header
+
+    def match(self, prefix: str) -> list[Stored]:
+        """Find cells whose key begins with a prefix."""
+        return [_stored(manifest) for manifest in self._index.match(prefix)]
+
+    def keys(self) -> list[str]:
+        """List the keys of all cells, from the files."""
+        pattern = self._path("cells", "*", "*", "cell.json")
+        return sorted(PurePosixPath(path).parent.name for path in self.fs.glob(pattern))
+
+    # Failures
+
+    def fail(self, key: str, failure: Mapping[str, JSON]) -> None:
+        """Note why a cell failed; the next run tries it again."""
+        self._write(self._path("failures", f"{key}.json"), json.dumps(dict(failure)).encode())
+
+    def failure(self, key: str) -> dict[str, Any] | None:
+        """Return the note of a cell's last failure, if it has not succeeded since."""
+        return self._read_json(self._path("failures", f"{key}.json"))
+
+    def forgive(self, key: str) -> None:
+        """Drop the note of a failure."""
+        path = self._path("failures", f"{key}.json")
+        with contextlib.suppress(FileNotFoundError):
+            self.fs.rm_file(path)
+
+    # Runs
+
+    def put_run(self, run: str, document: Mapping[str, Any]) -> None:
+        """Write or replace the account of a run."""
+        self._write(self._path("runs", f"{run}.json"), json.dumps(dict(document)).encode())
+
+    def runs(self, suite: str | None = None) -> list[str]:
+        """List runs, the oldest first; of one suite, or of all."""
+        names = [PurePosixPath(path).stem for path in self.fs.glob(self._path("runs", "*.json"))]
+        return sorted(name for name in names if suite is None or _suite_of(name) == suite)
+
+    def last_run(self, suite: str | None = None) -> dict[str, Any]:
+        """Return the account of the last run.
+
+        Raises:
+            StoreError: where there is none.
+
+        """
+        runs = self.runs(suite)
+        document = self._read_json(self._path("runs", f"{runs[-1]}.json")) if runs else None
+        if document is None:
+            known = sorted({_suite_of(run) for run in self.runs()})
+            raise StoreError.of(
+                f"store '{self.url}'",
+                f"holds no run of suite '{suite}'" if suite else "holds no run",
+                "a run" + (f" of one of {', '.join(known)}" if known else ""),
+                "start one with 'bench run SUITE', or name its store with --store",
+            )
+        return document
+
+    # Files
+
+    def _path(self, *parts: str) -> str:
+        return "/".join((self.root.rstrip("/"), *parts))
+
+    def _put_data(self, key: str, name: str, suffix: str, blob: bytes) -> str:
+        file = f"{name}-{hashlib.sha256(blob).hexdigest()[:16]}.{suffix}"
+        self._write(self._path("cells", key[:2], key, file), blob)
+        return file
+
+    def _data(self, stored: Stored, name: str) -> bytes:
+        file = stored.files.get(name)
+        where = f"store '{self.url}': cell {stored.key[:12]} ({stored.label})"
+        if file is None:
+            raise StoreError.of(where, f"holds no {name}")
+        path = self._path("cells", stored.key[:2], stored.key, file)
+        try:
+            blob: bytes = self.fs.cat_file(path)
+        except FileNotFoundError:
+            blob = b""
+        if hashlib.sha256(blob).hexdigest()[:16] not in file:
+            raise StoreError.of(
+                where,
+                f"the file {file} is not what was written",
+                "its own digest",
+                f"remove {PurePosixPath(path).parent} and run again",
+            )
+        return blob
+
+    def _write(self, path: str, blob: bytes) -> None:
+        """Write a file whole: readers see the old one or the new one."""
+        if self.folder is None:
+            self.fs.pipe_file(path, blob)
+            return
+        Path(self._temporary(path, blob)).replace(path)
+
+    def _write_once(self, path: str, blob: bytes) -> None:
+        """Write a file whole unless there is one already."""
+        if self.folder is None:
+            if not self.fs.exists(path):
+                self.fs.pipe_file(path, blob)
+            return
+        temporary = Path(self._temporary(path, blob))
+        with contextlib.suppress(FileExistsError):
+            os.link(temporary, path)
+        temporary.unlink()
+
+    def _temporary(self, path: str, blob: bytes) -> str:
+        target = Path(path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = target.parent / f".{target.name}-{uuid.uuid4().hex[:8]}"
+        with temporary.open("wb") as file:
+            file.write(blob)
+            file.flush()
+            os.fsync(file.fileno())
+        return str(temporary)
+
+    def _read_json(self, path: str) -> dict[str, Any] | None:
+        try:
+            document: dict[str, Any] = json.loads(self.fs.cat_file(path))
+        except FileNotFoundError:
+            return None
+        except ValueError as error:
+            raise StoreError.of(path, f"is not JSON: {error}", "a file that bench wrote") from error
+        return document
+
+    def _read_manifest(self, key: str) -> dict[str, Any] | None:
+        return self._read_json(self._path("cells", key[:2], key, "cell.json"))
+
+    @cached_property
+    def _index(self) -> _Index:
+        folder = self.folder
+        path = ":memory:"
+        if folder is not None and os.access(folder if folder.exists() else folder.parent, os.W_OK):
+            folder.mkdir(parents=True, exist_ok=True)
+            path = str(folder / "index.sqlite")
+        return _Index(path, self._manifests)
+
+    def _manifests(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        for key in self.keys():
+            manifest = self._read_manifest(key)
+            if manifest is not None:
+                yield key, manifest
+
+
+class _Index:
+    """Manifests in SQLite, to list and find them quickly; rebuilt whenever it is gone or broken."""
+
+    def __init__(
+        self, path: str, manifests: typing.Callable[[], Iterator[tuple[str, dict[str, Any]]]]
+    ) -> None:
+        self.path = path
+        try:
+            self.connection = self._open(manifests)
+        except sqlite3.DatabaseError:
+            Path(path).unlink(missing_ok=True)
+            self.connection = self._open(manifests)
+
+    def _open(
+        self, manifests: typing.Callable[[], Iterator[tuple[str, dict[str, Any]]]]
+    ) -> sqlite3.Connection:
+        connection = sqlite3.connect(self.path, timeout=30, isolation_level=None)
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        if version != _FORMAT:
+            connection.execute("BEGIN IMMEDIATE")
+            connection.execute("DROP TABLE IF EXISTS cells")
+            connection.execute("CREATE TABLE cells (key TEXT PRIMARY KEY, manifest TEXT NOT NULL)")
+            rows = ((key, json.dumps(manifest)) for key, manifest in manifests())
+            connection.executemany("INSERT OR REPLACE INTO cells VALUES (?, ?)", rows)
+            connection.execute(f"PRAGMA user_version = {_FORMAT}")
+            connection.execute("COMMIT")
+        return connection
+
+    def get(self, key: str) -> dict[str, Any] | None:
+        rows = self.connection.execute("SELECT manifest FROM cells WHERE key = ?", (key,))
+        row = rows.fetchone()
+        return json.loads(row[0]) if row else None
+
+    def match(self, prefix: str) -> list[dict[str, Any]]:
+        rows = self.connection.execute(
+            "SELECT manifest FROM cells WHERE substr(key, 1, ?) = ? ORDER BY key",
+            (len(prefix), prefix),
+        )
+        return [json.loads(row[0]) for row in rows]
+
+    def add(self, key: str, manifest: Mapping[str, Any]) -> None:
+        self.connection.execute(
+            "INSERT OR REPLACE INTO cells VALUES (?, ?)", (key, json.dumps(dict(manifest)))
+        )
+
+    def forget(self, key: str) -> None:
+        self.connection.execute("DELETE FROM cells WHERE key = ?", (key,))
+
+
+def _stored(manifest: Mapping[str, Any]) -> Stored:
+    return Stored(
+        key=manifest["key"],
+        kind=manifest["kind"],
+        coordinates=Coordinates(**manifest["coordinates"]),
+        identity=manifest["identity"],
+        outputs=manifest["outputs"],
+        summary=manifest["summary"],
+        provenance=manifest["provenance"],
+        files=manifest["files"],
+    )
+
+
+def _suite_of(run: str) -> str:
+    """Return the suite's name in a run's name: ``20261122T190000.000000Z-quick-1a2b3c``."""
+    return run.partition("-")[2].rpartition("-")[0]
+
+
+def _parquet(records: Sequence[Record]) -> bytes:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    schema = _schema(type(records[0]))
+    columns = {
+        name: pa.array([getattr(record, name) for record in records], type=schema.field(name).type)
+        for name in schema.names
+    }
+    sink = pa.BufferOutputStream()
+    pq.write_table(pa.table(columns, schema=schema), sink, compression="zstd")
+    blob: bytes = sink.getvalue().to_pybytes()
+    return blob
+
+
+def _schema(record: type[Record]) -> pa.Schema:
+    """Derive a Parquet schema from a record's typed fields."""
+    import pyarrow as pa
+
+    arrow = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_()}
+    hints = typing.get_type_hints(record)
+    columns = []
+    for column in fields(record):
+        hint = hints[column.name]
+        optional = isinstance(hint, types.UnionType)
+        plain = (
+            next(arm for arm in typing.get_args(hint) if arm is not types.NoneType)
+            if optional
+            else hint
+        )
+        columns.append(pa.field(column.name, arrow[plain], nullable=optional))
+    return pa.schema(columns)

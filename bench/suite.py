@@ -1,0 +1,448 @@
+"""A suite file, read and validated as a whole: every error at once, each with file and line.
+
+The result is a frozen :class:`Suite` that holds plugin instances. Plugins are loaded to check their
+parameters, nothing is computed. This room does not know what will be done with a suite.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from bench import document, registry
+from bench.api import Attack, Dataset, Model, Plugin
+from bench.document import Document
+from bench.errors import BenchError, Problem, SuiteError, nearest
+from bench.layout import Images, Layout, Settings, TableSpec, Transfer
+from bench.metrics import METRICS
+from bench.recipes import Recipe
+from bench.records import JSON
+
+_Model = TypeVar("_Model", bound=BaseModel)
+
+
+@dataclass(frozen=True)
+class Named:
+    """A plugin under the name that the suite gives it.
+
+    ``plugin_name`` is the entry point's name, ``plugin`` the configured instance.
+    """
+
+    name: str
+    plugin_name: str
+
+
+@dataclass(frozen=True)
+class DatasetEntry(Named):
+    """The suite's dataset."""
+
+    plugin: Dataset
+
+
+@dataclass(frozen=True)
+class ModelEntry(Named):
+    """A model, and the recipe that trains it (None: it brings its weights)."""
+
+    plugin: Model
+    recipe: Recipe | None
+
+
+@dataclass(frozen=True)
+class AttackEntry(Named):
+    """An attack. ``group`` is the key in the suite file that a grid was expanded from."""
+
+    plugin: Attack
+    group: str
+    target: int | None
+
+
+@dataclass(frozen=True)
+class Suite:
+    """A whole, valid suite. ``document`` is what it was read from, overrides included."""
+
+    name: str
+    description: str
+    seed: int
+    dataset: DatasetEntry
+    images: Images
+    models: tuple[ModelEntry, ...]
+    attacks: tuple[AttackEntry, ...]
+    transfer: Transfer | None
+    tables: Mapping[str, TableSpec]
+    run: Settings
+    document: Document
+
+    @property
+    def selected(self) -> tuple[ModelEntry, ...]:
+        """The models that this run is for."""
+        if self.run.models == "all":
+            return self.models
+        return tuple(model for model in self.models if model.name in self.run.models)
+
+
+@dataclass(frozen=True)
+class Overrides:
+    """What the command line changes in a suite file; None changes nothing.
+
+    ``models`` and ``attacks`` hold names (``all``: every model that the suite declares; an attack's
+    name selects all that its grid expands to). ``sets`` holds ``path=value`` texts.
+    """
+
+    models: Sequence[str] | None = None
+    attacks: Sequence[str] | None = None
+    dataset: str | None = None
+    data_root: str | None = None
+    images: int | None = None
+    seed: int | None = None
+    device: str | None = None
+    threads: int | None = None
+    sets: Sequence[str] = ()
+
+
+def shipped(folder: str) -> Path:
+    """Return the folder of files that come with bench: ``suites`` or ``checkpoints``.
+
+    They lie inside an installed package, and beside the package in a checkout.
+    """
+    package = Path(__file__).parent
+    installed = package / "shipped" / folder
+    return installed if installed.is_dir() else package.parent / folder
+
+
+def locate(source: str) -> Path:
+    """Find a suite file by its path or, shipped with bench, by its name.
+
+    Raises:
+        SuiteError: where there is none.
+
+    """
+    path = Path(source)
+    if path.is_file():
+        return path
+    known = {file.stem: file for file in sorted(shipped("suites").glob("*.yaml"))}
+    if source in known:
+        return known[source]
+    raise SuiteError.of(
+        source,
+        "no such suite",
+        "a YAML file or the name of a shipped suite",
+        nearest(source, known),
+    )
+
+
+def read(source: str | Path | Mapping[str, Any], overrides: Overrides | None = None) -> Suite:
+    """Read and validate a suite.
+
+    Args:
+        source: path of a YAML file, name of a shipped suite, or the plain values of one.
+        overrides: what the command line changes.
+
+    Raises:
+        SuiteError: with every problem that was found.
+
+    """
+    if isinstance(source, Mapping):
+        doc = Document(dict(source), "suite")
+    else:
+        path = locate(str(source))
+        doc = document.parse(path.read_text(encoding="utf-8"), str(path))
+    if not isinstance(doc.data, dict):
+        raise SuiteError.of(doc.name, f"holds a {type(doc.data).__name__}", "a mapping")
+    return _Reader(apply(doc, overrides or Overrides())).read(overrides or Overrides())
+
+
+def apply(doc: Document, overrides: Overrides) -> Document:
+    """Write overrides into a document; the paths that they set remember the option's name."""
+    for text in overrides.sets:
+        path, equals, value = text.partition("=")
+        # the last "=" that is not within a path's brackets splits path and value
+        while path.count("[") > path.count("]") and equals:
+            more, equals, value = value.partition("=")
+            path = f"{path}={more}"
+        if not equals or not path:
+            raise SuiteError.of(
+                f"--set {text}", "is not of the form path=value", "attacks.pgd.eps=0.1"
+            )
+        doc = doc.with_value(
+            document.parse_path(path), document.parse_value(value), f"--set {text}"
+        )
+    if overrides.dataset is not None:
+        doc = doc.with_value(("dataset",), {"plugin": overrides.dataset}, "--dataset")
+    if overrides.data_root is not None:
+        if isinstance(doc.data.get("dataset"), str):
+            doc = doc.with_value(("dataset",), {"plugin": doc.data["dataset"]}, "--dataset")
+        doc = doc.with_value(("dataset", "root"), overrides.data_root, "--data-root")
+    if overrides.models is not None:
+        models = "all" if list(overrides.models) == ["all"] else list(overrides.models)
+        doc = doc.with_value(("run", "models"), models, "--models")
+    for option, place in {
+        "images": ("images", "count"),
+        "seed": ("seed",),
+        "device": ("run", "device"),
+        "threads": ("run", "threads"),
+    }.items():
+        value = getattr(overrides, option)
+        if value is not None:
+            doc = doc.with_value(place, value, f"--{option}")
+    return doc
+
+
+class _Reader:
+    """Collects problems while it reads one document."""
+
+    def __init__(self, doc: Document) -> None:
+        self.doc = doc
+        self.problems: list[tuple[int, Problem]] = []
+
+    def read(self, overrides: Overrides) -> Suite:
+        """Read everything, then raise if anything was wrong."""
+        layout = self.parse(Layout, self.doc.data, ())
+        raw = self.doc.data
+        dataset = self.dataset(raw.get("dataset"))
+        models = tuple(self.models(raw.get("models")))
+        attacks = tuple(self.attacks(raw.get("attacks")))
+        self.check_names(raw)
+        attacks = self.select_attacks(attacks, overrides.attacks)
+        if self.problems or layout is None or dataset is None:
+            ordered = sorted(self.problems, key=lambda pair: pair[0])
+            raise SuiteError(*dict.fromkeys(problem for _, problem in ordered))
+        return Suite(
+            name=layout.suite,
+            description=layout.description,
+            seed=layout.seed,
+            dataset=dataset,
+            images=layout.images,
+            models=models,
+            attacks=attacks,
+            transfer=layout.transfer,
+            tables=layout.tables,
+            run=layout.run,
+            document=self.doc,
+        )
+
+    def report(self, path: document.Path, what: str, expected: str = "", action: str = "") -> None:
+        """Note a problem with the value at a path."""
+        problem = Problem(self.doc.where(path), what, expected, action)
+        self.problems.append((self.doc.line(path), problem))
+
+    def parse(self, model: type[_Model], data: Any, path: document.Path) -> _Model | None:
+        """Validate plain values against a pydantic model; problems are noted, not raised."""
+        try:
+            return model.model_validate(data)
+        except ValidationError as error:
+            for detail in error.errors():
+                self.explain(detail, path, model)
+            return None
+
+    def explain(self, detail: Any, path: document.Path, model: type[BaseModel]) -> None:
+        """Turn one of pydantic's findings into a problem."""
+        location = tuple(key for key in detail["loc"] if not (isinstance(key, str) and "[" in key))
+        place = (*path, *self.existing(path, location))
+        match detail["type"]:
+            case "extra_forbidden":
+                known = _keys(model, location[:-1])
+                self.report(
+                    (*path, *location), "unknown key", action=nearest(str(location[-1]), known)
+                )
+            case "missing":
+                self.report((*path, *location), "is missing", _describe(model, location))
+            case "value_error":
+                self.report(place, detail["msg"].removeprefix("Value error, "))
+            case _:
+                expected = detail["msg"].removeprefix("Input should be ")
+                self.report(place, f"got {detail['input']!r}", expected)
+
+    def existing(self, path: document.Path, location: document.Path) -> document.Path:
+        """Cut a location down to what the document holds: pydantic adds the names of union arms."""
+        place: Any = self.doc.data
+        for key in path:
+            place = place.get(key) if isinstance(place, dict) else None
+        kept: list[str | int] = []
+        for key in location:
+            if not document.holds(place, key):
+                break
+            place = place[key]
+            kept.append(key)
+        return tuple(kept)
+
+    def plugin(
+        self, kind: str, name: Any, parameters: Mapping[str, Any], path: document.Path
+    ) -> Plugin | None:
+        """Load and configure a plugin; problems are noted."""
+        if not isinstance(name, str):
+            self.report((*path, "plugin"), f"got {name!r}", "the name of a plugin")
+            return None
+        try:
+            plugin_class = registry.load(kind, name)
+        except BenchError as error:
+            for problem in error.problems:
+                self.report(
+                    path, f"{problem.where} {problem.what}", problem.expected, problem.action
+                )
+            return None
+        return self.parse(plugin_class, dict(parameters), path)
+
+    def dataset(self, raw: Any) -> DatasetEntry | None:
+        """Read the dataset, given as a name or as a mapping with a plugin."""
+        entry = {"plugin": raw} if isinstance(raw, str) else raw
+        if not isinstance(entry, dict):
+            return None
+        if "plugin" not in entry:
+            self.report(("dataset",), "names no plugin", "dataset: NAME or dataset: {plugin: NAME}")
+            return None
+        name = entry["plugin"]
+        parameters = {key: value for key, value in entry.items() if key != "plugin"}
+        plugin = self.plugin("datasets", name, parameters, ("dataset",))
+        return DatasetEntry(name, name, plugin) if isinstance(plugin, Dataset) else None
+
+    def models(self, raw: Any) -> Iterator[ModelEntry]:
+        """Read the models; each needs exactly one source of weights."""
+        for name, entry in _entries(raw):
+            path = ("models", name)
+            parameters = {k: v for k, v in entry.items() if k not in {"plugin", "train"}}
+            plugin_name = entry.get("plugin", name)
+            plugin = self.plugin("models", plugin_name, parameters, path)
+            recipe = None
+            if entry.get("train") is not None:
+                recipe = self.parse(Recipe, entry["train"], (*path, "train"))
+                if recipe is None:
+                    continue
+            if not isinstance(plugin, Model):
+                continue
+            sources = [recipe is not None, plugin.weights is not None, plugin.has_pretrained]
+            if sum(sources) != 1:
+                self.report(
+                    path,
+                    "has no weights" if not any(sources) else "has weights from two places",
+                    "one of train: (a recipe), weights: (a file) or a pretrained plugin",
+                )
+                continue
+            yield ModelEntry(name, plugin_name, plugin, recipe)
+
+    def attacks(self, raw: Any) -> Iterator[AttackEntry]:
+        """Read the attacks and expand their grids."""
+        for group, entry in _entries(raw):
+            path = ("attacks", group)
+            fixed = {k: v for k, v in entry.items() if k not in {"plugin", "target", "grid"}}
+            target = entry.get("target")
+            if target is not None and (isinstance(target, bool) or not isinstance(target, int)):
+                self.report((*path, "target"), f"got {target!r}", "the index of a class")
+                continue
+            for name, point in self.expand(group, entry.get("grid"), path):
+                plugin_name = entry.get("plugin", group)
+                plugin = self.plugin("attacks", plugin_name, {**fixed, **point}, path)
+                if not isinstance(plugin, Attack):
+                    break
+                if target is not None and not plugin.targetable:
+                    self.report(
+                        (*path, "target"),
+                        f"'{plugin_name}' does not honour targets",
+                        "an attack that is targetable",
+                        f"see 'bench describe {plugin_name}'",
+                    )
+                    break
+                yield AttackEntry(name, plugin_name, plugin, group, target)
+
+    def expand(
+        self, group: str, grid: Any, path: document.Path
+    ) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Expand a grid to named points: ``fgsm@eps=0.1``."""
+        if grid is None:
+            yield group, {}
+            return
+        if not isinstance(grid, dict) or not all(
+            isinstance(values, list) and values for values in grid.values()
+        ):
+            self.report((*path, "grid"), f"got {grid!r}", "a mapping from parameters to lists")
+            return
+        seen: set[str] = set()
+        for values in itertools.product(*grid.values()):
+            point = dict(zip(grid, values, strict=True))
+            name = f"{group}@" + ",".join(f"{key}={_short(value)}" for key, value in point.items())
+            if name in seen:
+                self.report((*path, "grid"), f"gives '{name}' twice", "values that differ")
+                return
+            seen.add(name)
+            yield name, point
+
+    def check_names(self, raw: Mapping[str, Any]) -> None:
+        """Check that the models and metrics that other sections name exist."""
+        models = raw.get("models")
+        for section, key in (("run", "models"), ("transfer", "from"), ("transfer", "to")):
+            part = raw.get(section)
+            names = part.get(key) if isinstance(part, dict) else None
+            for name in names if isinstance(names, list) else ():
+                self.check_name((section, key), name, models or {}, "is no model of this suite")
+        tables = raw.get("tables")
+        for title, table in tables.items() if isinstance(tables, dict) else ():
+            if isinstance(table, dict) and "metric" in table:
+                place = ("tables", title, "metric")
+                self.check_name(place, table["metric"], METRICS, "is no metric")
+
+    def check_name(
+        self, path: document.Path, name: Any, known: Iterable[str], complaint: str
+    ) -> None:
+        """Check that a name is known; one that is not comes with the nearest."""
+        if name not in known:
+            self.report(path, f"'{name}' {complaint}", action=nearest(str(name), known))
+
+    def select_attacks(
+        self, attacks: tuple[AttackEntry, ...], names: Sequence[str] | None
+    ) -> tuple[AttackEntry, ...]:
+        """Keep the attacks that ``--attacks`` names, by group or by full name."""
+        if names is None:
+            return attacks
+        known = {attack.name for attack in attacks} | {attack.group for attack in attacks}
+        for name in names:
+            if name not in known:
+                problem = Problem(
+                    "--attacks", f"'{name}' is no attack of this suite", "", nearest(name, known)
+                )
+                self.problems.append((0, problem))
+        return tuple(a for a in attacks if a.name in names or a.group in names)
+
+
+def _entries(raw: Any) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the well-formed entries of a section; the rest was reported with the layout."""
+    if isinstance(raw, dict):
+        for name, entry in raw.items():
+            if entry is None or isinstance(entry, dict):
+                yield name, entry or {}
+
+
+def _keys(model: type[BaseModel], location: Sequence[str | int]) -> list[str]:
+    """List the keys that a model takes at a location."""
+    for key in location:
+        field = next((f for n, f in model.model_fields.items() if key in (n, f.alias)), None)
+        inner = next(
+            (
+                arm
+                for arm in _arms(field.annotation if field else None)
+                if isinstance(arm, type) and issubclass(arm, BaseModel)
+            ),
+            None,
+        )
+        if inner is None:
+            continue
+        model = inner
+    return [field.alias or name for name, field in model.model_fields.items()]
+
+
+def _arms(annotation: Any) -> Iterator[Any]:
+    yield annotation
+    for inner in getattr(annotation, "__args__", ()):
+        yield from _arms(inner)
+
+
+def _describe(model: type[BaseModel], location: Sequence[str | int]) -> str:
+    field = model.model_fields.get(str(location[-1]))
+    return (field.description or "") if field else ""
+
+
+def _short(value: JSON) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,329 @@
+"""From the matrix to tables that people read: GitHub Markdown, CSV, JSON, LaTeX, plain text.
+
+A table is a metric laid out over rows and columns. Each place holds one cell's figure with its n,
+or says why there is none. Nothing is pooled: where several cells fall into one place, that is an
+error that says what to add. No torch.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from bench.errors import UsageError, nearest
+from bench.matrix import Entry, Matrix
+from bench.metrics import METRICS, Metric, Withheld
+from bench.records import JSON
+from bench.statistics import Estimate
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+Format = Literal["github", "csv", "json", "latex"]
+FORMATS: tuple[Format, ...] = ("github", "csv", "json", "latex")
+DASH = "–"  # noqa: RUF001 (the mark for an empty denominator)
+
+
+@dataclass(frozen=True)
+class Place:
+    """One place of a table: an estimate, or the reason that there is none."""
+
+    estimate: Estimate | None
+    note: str = ""
+    entry: Entry | None = None
+
+
+@dataclass(frozen=True)
+class Table:
+    """A metric laid out over rows and columns, with what must be said under it."""
+
+    title: str
+    metric: Metric
+    row_names: tuple[str, ...]
+    column_names: tuple[str, ...]
+    rows: tuple[tuple[JSON, ...], ...]
+    columns: tuple[tuple[JSON, ...], ...]
+    places: Mapping[tuple[int, int], Place]
+    remarks: tuple[str, ...]
+    intervals: bool = False
+
+    def __str__(self) -> str:
+        return self.render("github")
+
+    def _repr_markdown_(self) -> str:
+        return self.render("github")
+
+    def render(self, form: Format) -> str:
+        """Write the table out."""
+        return {
+            "github": self._github,
+            "latex": self._latex,
+            "csv": self._csv,
+            "json": self._json,
+        }[form]()
+
+    def frame(self) -> DataFrame:
+        """Return one row for each place, with plain numbers: value, low, high, n, note."""
+        import pandas as pd
+
+        return pd.DataFrame(list(self._long()))
+
+    def _long(self) -> Iterable[dict[str, JSON]]:
+        for i, row in enumerate(self.rows):
+            for j, column in enumerate(self.columns):
+                place = self.places.get((i, j))
+                if place is None:
+                    continue
+                known = place.estimate
+                yield {
+                    **dict(zip(self.row_names, row, strict=True)),
+                    **dict(zip(self.column_names, column, strict=True)),
+                    "metric": self.metric.name,
+                    "value": known.value if known else None,
+                    "low": known.low if known else None,
+                    "high": known.high if known else None,
+                    "n": known.n if known else None,
+                    "note": place.note or None,
+                    "key": place.entry.key if place.entry else None,
+                }
+
+    def _grid(self, notes: list[str]) -> tuple[list[str], list[list[str]]]:
+        headers = [*self.row_names, *(" ".join(_text(v) for v in c) for c in self.columns)]
+        if not self.column_names:
+            headers = [*self.row_names, self.metric.name]
+        body = []
+        for i, row in enumerate(self.rows):
+            figures = (
+                self._words(self.places.get((i, j)), notes) for j in range(len(self.columns))
+            )
+            body.append([*(_text(value) for value in row), *figures])
+        return headers, body
+
+    def _words(self, place: Place | None, notes: list[str]) -> str:
+        if place is None:
+            return ""
+        if place.estimate is None:
+            if place.note not in notes:
+                notes.append(place.note)
+            return f"withheld [{notes.index(place.note) + 1}]"
+        return _figure(place.estimate, self.metric, intervals=self.intervals)
+
+    def _github(self) -> str:
+        from tabulate import tabulate
+
+        notes: list[str] = []
+        headers, body = self._grid(notes)
+        align = ["left"] * len(self.row_names) + ["right"] * len(self.columns)
+        text = tabulate(
+            body,
+            headers,
+            tablefmt="github",
+            disable_numparse=True,
+            colalign=align if body else None,
+        )
+        return "\n".join([text, "", *self._under(notes)])
+
+    def _latex(self) -> str:
+        from tabulate import tabulate
+
+        notes: list[str] = []
+        headers, body = self._grid(notes)
+        align = ["left"] * len(self.row_names) + ["right"] * len(self.columns)
+        text = tabulate(
+            body,
+            headers,
+            tablefmt="latex_booktabs",
+            disable_numparse=True,
+            colalign=align if body else None,
+        )
+        return "\n".join([text, *(f"% {line}" for line in self._under(notes))])
+
+    def _under(self, notes: Sequence[str]) -> list[str]:
+        """Return the lines under a table: what it shows, footnotes, what is missing."""
+        lines = [f"{self.metric.name}: {self.metric.definition}"]
+        if self.intervals:
+            kind = "Wilson" if self.metric.unit == "share" else "bootstrap"
+            lines.append(f"In brackets: 95 % {kind} interval. In parentheses: n.")
+        else:
+            lines.append("In parentheses: n, the images that count.")
+        lines += [f"[{number}] {note}" for number, note in enumerate(notes, 1)]
+        return [*lines, *self.remarks]
+
+    def _csv(self) -> str:
+        rows = list(self._long())
+        sink = io.StringIO()
+        if rows:
+            writer = csv.DictWriter(sink, fieldnames=list(rows[0]), lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(rows)
+        return sink.getvalue().rstrip("\n")
+
+    def _json(self) -> str:
+        document = {
+            "title": self.title,
+            "metric": self.metric.name,
+            "definition": self.metric.definition,
+            "places": list(self._long()),
+            "remarks": list(self.remarks),
+        }
+        return json.dumps(document, indent=1, ensure_ascii=False)
+
+
+def build(
+    matrix: Matrix,
+    metric: str = "success_rate",
+    *,
+    rows: Sequence[str] = ("attack",),
+    columns: Sequence[str] = ("model",),
+    where: Mapping[str, JSON] | None = None,
+    intervals: bool = False,
+    title: str = "",
+) -> Table:
+    """Lay a metric out over rows and columns.
+
+    Args:
+        matrix: of one run.
+        metric: a name in :data:`bench.metrics.METRICS`.
+        rows, columns: dimensions; see ``matrix.dimensions``.
+        where: only cells with these values.
+        intervals: print the 95 % intervals.
+        title: over the table.
+
+    Raises:
+        UsageError: for an unknown metric or dimension, or where several cells fall in one place.
+
+    """
+    if metric not in METRICS:
+        raise UsageError.of("--metric", f"got '{metric}'", "a metric", nearest(metric, METRICS))
+    where = dict(where or {})
+    for option, names in (("--rows", rows), ("--columns", columns), ("--where", where)):
+        for name in names:
+            matrix.check_dimension(name, option)
+    measure = METRICS[metric]
+    chosen = _choose(matrix, measure, [*rows, *columns, *where], where)
+    row_keys: dict[tuple[JSON, ...], int] = {}
+    column_keys: dict[tuple[JSON, ...], int] = {}
+    places: dict[tuple[int, int], Place] = {}
+    for entry in chosen:
+        row = tuple(entry.value(name) for name in rows)
+        column = tuple(entry.value(name) for name in columns)
+        place = (
+            row_keys.setdefault(row, len(row_keys)),
+            column_keys.setdefault(column, len(column_keys)),
+        )
+        if place in places:
+            _refuse_pooling(matrix, entry, places[place].entry, [*rows, *columns])
+        places[place] = _place(matrix, entry, measure)
+    return Table(
+        title=title,
+        metric=measure,
+        row_names=tuple(rows),
+        column_names=tuple(columns),
+        rows=tuple(row_keys),
+        columns=tuple(column_keys),
+        places=places,
+        remarks=tuple(_remarks(matrix, chosen)),
+        intervals=intervals,
+    )
+
+
+def _choose(
+    matrix: Matrix, metric: Metric, dimensions: Sequence[str], where: Mapping[str, JSON]
+) -> list[Entry]:
+    """Pick the entries of the first kind that has the metric and all dimensions in use."""
+    for kind in metric.kinds:
+        entries = [
+            entry
+            for entry in matrix.entries
+            if entry.kind == kind
+            and all(_same(entry.value(name), value) for name, value in where.items())
+        ]
+        if entries and all(
+            any(entry.value(name) is not None for entry in entries)
+            for name in dimensions
+            if name != "target"
+        ):
+            return entries
+    return []
+
+
+def _same(value: JSON, wanted: JSON) -> bool:
+    if isinstance(value, bool) or isinstance(wanted, bool):
+        return value is wanted or str(value).lower() == str(wanted).lower()
+    if isinstance(value, int | float) and isinstance(wanted, int | float):
+        return abs(value - wanted) <= 1e-9 * max(1.0, abs(value))
+    return str(value) == str(wanted)
+
+
+def _place(matrix: Matrix, entry: Entry, metric: Metric) -> Place:
+    if entry.state != "done":
+        reason = f": {entry.reason}" if entry.reason else ""
+        return Place(None, f"{entry.state}{reason}", entry)
+    found = matrix.estimate(entry, metric)
+    if isinstance(found, Withheld):
+        return Place(None, found.reason, entry)
+    return Place(found, entry=entry)
+
+
+def _refuse_pooling(matrix: Matrix, entry: Entry, other: Entry | None, used: Sequence[str]) -> None:
+    apart = [
+        name
+        for name in matrix.dimensions
+        if name not in used and other is not None and entry.value(name) != other.value(name)
+    ]
+    raise UsageError.of(
+        "table",
+        f"{entry.label} and {other.label if other else ''} fall into one place",
+        "one cell in each place: a rate belongs to one attack and budget",
+        "lay it out by, or pick with --where, one of: " + ", ".join(apart),
+    )
+
+
+def _remarks(matrix: Matrix, entries: Sequence[Entry]) -> Iterable[str]:
+    missing = [entry for entry in entries if entry.state != "done"]
+    if missing:
+        counts: dict[str, int] = {}
+        for entry in missing:
+            counts[entry.state] = counts.get(entry.state, 0) + 1
+        told = ", ".join(f"{count} {state}" for state, count in counts.items())
+        yield f"Missing: {len(missing)} of {len(entries)} cells ({told})."
+    if not entries:
+        yield "No cell of this run has this metric."
+    yield from matrix.run["notes"]
+
+
+def _text(value: JSON) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return DASH if value is None else str(value)
+
+
+def _figure(estimate: Estimate, metric: Metric, *, intervals: bool) -> str:
+    if estimate.value is None:
+        return f"{DASH} (0)"
+
+    def number(value: float) -> str:
+        if metric.unit == "share":
+            return f"{100 * value:.1f}"
+        return f"{value:.4f}" if metric.unit == "pixels" else f"{value:.3g}"
+
+    text = number(estimate.value) + (" %" if metric.unit == "share" else "")
+    if intervals and estimate.low is not None and estimate.high is not None:
+        text += f" [{number(estimate.low)}, {number(estimate.high)}]"
+    return f"{text} ({estimate.n})"
+
+
+def class_distribution(run: Mapping[str, Any]) -> str:
+    """Write the table of how many images of each class each split of a run's dataset has."""
+    from tabulate import tabulate
+
+    counts: dict[str, dict[str, int]] = run["dataset"]["counts"]
+    rows = [
+        [name, *(counts[split][name] for split in counts)] for name in run["dataset"]["classes"]
+    ]
+    rows.append(["all", *(sum(counts[split].values()) for split in counts)])
+    return tabulate(rows, ["class", *counts], tablefmt="github")

@@ -1,0 +1,92 @@
+"""What tests share: an installed package of plugins, a tiny suite, and photographs."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench import registry
+
+ROOT = Path(__file__).parent.parent
+PACKAGES = Path(__file__).parent / "plugin_package"
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> None:
+    """Keep timings and digits apart from how many cores a machine has."""
+    os.environ.pop("BENCH_STORE", None)
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(1)
+
+
+def install(package: str, target: Path) -> None:
+    """Install a package of plugins into a folder, as pip does."""
+    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index"]
+    command += ["--no-build-isolation", "--target", str(target), str(PACKAGES / package)]
+    subprocess.run(command, check=True, capture_output=True)
+
+
+@pytest.fixture(scope="session")
+def plugin_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the good package of plugins, installed; on no path yet."""
+    target = tmp_path_factory.mktemp("plugins")
+    install("good", target)
+    return target
+
+
+@pytest.fixture
+def plugins(plugin_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Make the package of plugins importable."""
+    monkeypatch.syspath_prepend(str(plugin_folder))
+    monkeypatch.setenv("PYTHONPATH", str(plugin_folder))
+    forget_plugins()
+    yield plugin_folder
+    forget_plugins()
+
+
+def forget_plugins() -> None:
+    """Have the registry look again at what is installed."""
+    registry._offers.cache_clear()
+    registry.load.cache_clear()
+
+
+@pytest.fixture
+def tiny(plugins: Path) -> dict[str, Any]:
+    """The plain values of a suite that runs in about a second."""
+    return {
+        "suite": "tiny",
+        "seed": 7,
+        "dataset": {"plugin": "blobs"},
+        "images": {"from": ["test"], "count": 20},
+        "models": {
+            "linear": {"train": {"epochs": 2, "batch_size": 16, "lr": 0.01}},
+            "gaudy": {"train": {"epochs": 2, "batch_size": 16, "lr": 0.01}},
+        },
+        "attacks": {
+            "fgsm": {"grid": {"eps": [0.05, 0.2]}},
+            "fgsm-targeted": {"plugin": "fgsm", "eps": 0.2, "target": 1},
+            "pgd": {"eps": 0.2, "alpha": 0.05, "steps": 5},
+        },
+        "transfer": {"from": "all", "to": "all"},
+        "run": {"threads": 1, "device": "cpu"},
+    }
+
+
+@pytest.fixture(scope="session")
+def photographs() -> Path:
+    """The folder of the ten sports' photographs; skips where there is none."""
+    folder = Path(os.environ.get("BENCH_TEST_DATA", ROOT / ".." / "shared" / "data")) / "sports10"
+    if not folder.is_dir():
+        pytest.skip(f"no photographs at {folder}: set BENCH_TEST_DATA to a folder with sports10/")
+    return folder
+
+
+def bench(*words: str, cwd: Path, **kwargs: Any) -> subprocess.CompletedProcess[str]:
+    """Run the command line in a process of its own."""
+    command = [sys.executable, "-m", "bench", *words]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False, **kwargs)

@@ -1,0 +1,122 @@
+"""Attacks that do nothing, and attacks that misbehave, each in one way."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from pydantic import Field
+
+from bench.api import Attack
+
+
+class _Linf(Attack):
+    """A radius in L-infinity."""
+
+    norm: ClassVar[Any] = "linf"
+    targetable: ClassVar[bool] = True
+    batch_invariant: ClassVar[bool] = True
+
+    eps: float = Field(0.1, ge=0, le=1)
+
+
+class Identity(_Linf):
+    """Return the images as they are.
+
+    Source: none.
+    """
+
+    def perturb(self, classifier, images, labels, *, targets=None, generator):
+        """Return the images."""
+        return images
+
+
+class Greedy(_Linf):
+    """Step twice as far as allowed, on every second image."""
+
+    def perturb(self, classifier, images, labels, *, targets=None, generator):
+        """Overstep."""
+        step = 2 * self.eps * (images < 0.5).to(images.dtype) - self.eps
+        step[::2] *= 2
+        return (images + step).clamp(0, 1)
+
+
+class Bright(_Linf):
+    """Leave [0, 1]."""
+
+    eps: float = Field(1.0, ge=0, le=1)
+
+    def perturb(self, classifier, images, labels, *, targets=None, generator):
+        """Add without looking."""
+        return images + 0.9
+
+
+class NotANumber(_Linf):
+    """Return NaN in one pixel of one image."""
+
+    def perturb(self, classifier, images, labels, *, targets=None, generator):
+        """Divide zero by zero."""
+        images[0, 0, 0, 0] = float("nan")
+        return images
+
+
+class Raises(_Linf):
+    """Raise in its middle, the model in training mode and with gradients."""
+
+    def perturb(self, classifier, images, labels, *, targets=None, generator):
+        """Leave a mess."""
+        classifier.train()
+        images.requires_grad_()
+        classifier(images).sum().backward()
+        raise RuntimeError("lost my way")
+
+
+class Cropped(_Linf):
+    """Return fewer images than it was given."""
+
+    def perturb(self, classifier, images, labels, *, targets=None, generator):
+        """Lose the last image."""
+        return images[:-1]
+
+
+class Vandal(_Linf):
+    """Change the weights of the model, so that it fails."""
+
+    def perturb(self, classifier, images, labels, *, targets=None, generator):
+        """Vandalise."""
+        for parameter in classifier.parameters():
+            parameter.data.neg_()
+        return images
+
+
+class Litterer(_Linf):
+    """Leave hooks, gradients, training mode and a reseeded generator behind."""
+
+    def perturb(self, classifier, images, labels, *, targets=None, generator):
+        """Litter."""
+        import random
+
+        import numpy as np
+        import torch
+
+        classifier.train()
+        for parameter in classifier.parameters():
+            parameter.requires_grad_(True)
+            parameter.grad = torch.ones_like(parameter)
+        for module in classifier.modules():
+            module.register_forward_hook(lambda _m, _i, output: output * 0)
+        torch.manual_seed(0)
+        np.random.seed(0)
+        random.seed(0)
+        return images
+
+
+class ColourOnly(_Linf):
+    """Work on images of three channels only."""
+
+    def unsuited(self, *, classes, image_shape):
+        """Refuse grey images."""
+        return None if image_shape[0] == 3 else f"needs 3 channels, the data has {image_shape[0]}"
+
+    def perturb(self, classifier, images, labels, *, targets=None, generator):
+        """Return the images."""
+        return images

@@ -1,0 +1,39 @@
+"""Small models."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bench.api import Model
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+class Linear(Model):
+    """One linear layer on the pixels."""
+
+    def build(self, *, classes: int, image_shape: tuple[int, int, int]) -> nn.Module:
+        """Build it."""
+        from torch import nn
+
+        channels, height, width = image_shape
+        return nn.Sequential(nn.Flatten(), nn.Linear(channels * height * width, classes))
+
+
+class Gaudy(Model):
+    """A small network with everything that an attack can disturb: batch norm and dropout."""
+
+    def build(self, *, classes: int, image_shape: tuple[int, int, int]) -> nn.Module:
+        """Build it."""
+        from torch import nn
+
+        return nn.Sequential(
+            nn.Conv2d(image_shape[0], 8, 3, padding=1),
+            nn.BatchNorm2d(8),
+            nn.ReLU(),
+            nn.AdaptiveAvgPool2d(2),
+            nn.Flatten(),
+            nn.Dropout(0.5),
+            nn.Linear(32, classes),
+        )

@@ -1,0 +1,1 @@
+"""A distribution that offers a name which another one offers too."""
