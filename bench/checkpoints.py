@@ -80,8 +80,9 @@ def write(
 ) -> None:
     """Write a checkpoint: weights, mean and std, and the account of its making as JSON."""
     import numpy as np
-    from safetensors.numpy import save_file
+    from safetensors.numpy import save
 
     path.parent.mkdir(parents=True, exist_ok=True)
     header = {**normalisation, "bench": fingerprint.canonical(dict(account))}
-    save_file({name: np.ascontiguousarray(a) for name, a in arrays.items()}, path, metadata=header)
+    whole = {name: np.asarray(array, order="C") for name, array in arrays.items()}
+    path.write_bytes(save(whole, metadata=header))

@@ -66,7 +66,7 @@ def of_arrays(arrays: Mapping[str, NDArray[Any]]) -> str:
 
     digest = hashlib.sha256()
     for name in sorted(arrays):
-        array = np.ascontiguousarray(arrays[name])
+        array = np.asarray(arrays[name], order="C")
         header = canonical([name, array.dtype.str, list(array.shape)])
         digest.update(header.encode())
         digest.update(array.data if array.size else b"")

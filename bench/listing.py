@@ -69,7 +69,7 @@ def describe(name: str, data_root: str | None, store: Store) -> str:
         for flag in ("targetable", "traceable", "batch_invariant"):
             facts[flag] = "yes" if getattr(plugin, flag) else "no"
     lines += [f"{key}: {value}" for key, value in facts.items()]
-    lines += ["", _parameters(plugin)]
+    lines += ["", parameters(plugin)]
     if issubclass(plugin, Dataset):
         lines += ["", _distribution(offer, plugin, data_root, store)]
     return "\n".join(lines).rstrip()
@@ -89,7 +89,8 @@ def _find(name: str) -> Offer:
     return registry.find(matches[0].kind, name)
 
 
-def _parameters(plugin: type[Plugin]) -> str:
+def parameters(plugin: type[Plugin]) -> str:
+    """Write a plugin's parameters with types, defaults, ranges and meanings."""
     properties = plugin.model_json_schema().get("properties", {})
     rows = []
     for name, field in plugin.model_fields.items():

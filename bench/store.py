@@ -115,7 +115,7 @@ class Store:
                 from safetensors.numpy import save
 
                 # safetensors writes an array's memory as it lies: channels-last would be scrambled
-                whole = {name: np.ascontiguousarray(a) for name, a in result.arrays.items()}
+                whole = {name: np.asarray(a, order="C") for name, a in result.arrays.items()}
                 blob = save(whole, metadata=dict(result.header))
                 files["arrays"] = self._put_data(key, "arrays", "safetensors", blob)
             manifest = {
@@ -155,9 +155,11 @@ class Store:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        table = pq.read_table(pa.BufferReader(self._data(stored, "records")))
+        # no threads: they cost more than a hundred rows, and one may outlive the interpreter
+        file = pq.ParquetFile(pa.BufferReader(self._data(stored, "records")), pre_buffer=False)
+        table = file.read(use_threads=False)
         dtypes = {pa.int64(): pd.Int64Dtype(), pa.bool_(): pd.BooleanDtype()}
-        frame: DataFrame = table.to_pandas(types_mapper=dtypes.get)
+        frame: DataFrame = table.to_pandas(types_mapper=dtypes.get, use_threads=False)
         return frame
 
     def arrays(self, stored: Stored) -> dict[str, NDArray[Any]]:

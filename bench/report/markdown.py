@@ -35,8 +35,6 @@ def _usual(matrix: Matrix) -> dict[str, dict[str, Any]]:
     usual: dict[str, dict[str, Any]] = {}
     kinds = {entry.kind for entry in matrix.entries}
     plain = {"where": {}, "intervals": False, "title": ""}
-    if "evaluate" in kinds:
-        usual["accuracy"] = {"metric": "clean_accuracy", "rows": ["model"], "columns": [], **plain}
     if "attack" in kinds:
         usual["success"] = {
             "metric": "success_rate",
@@ -44,6 +42,8 @@ def _usual(matrix: Matrix) -> dict[str, dict[str, Any]]:
             "columns": ["model"],
             **plain,
         }
+    if "evaluate" in kinds:
+        usual["accuracy"] = {"metric": "clean_accuracy", "rows": ["model"], "columns": [], **plain}
     if "transfer" in kinds:
         usual["transfer"] = {
             "metric": "transfer_rate",

@@ -309,14 +309,14 @@ class Dirty:
         for parameter in self.model.parameters():
             parameter.requires_grad_(requires_grad=True)
         self.model(images).sum().backward()
-        noise = torch.rand(()) + np.random.rand() + random.random()  # noqa: NPY002
+        noise = torch.rand(()) + np.random.rand() + random.random()
         if self.fails:
             raise RuntimeError("halfway")
         return images + noise
 
 
 def state(model: nn.Module) -> tuple[Any, ...]:
-    numpy_state: Any = np.random.get_state()  # noqa: NPY002
+    numpy_state: Any = np.random.get_state()
     return (
         torch.get_rng_state().tolist(),
         numpy_state[1].tolist(),

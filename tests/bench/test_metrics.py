@@ -1,0 +1,362 @@
+"""Every metric against a replica in plain Python, written from its definition.
+
+Records go through a real store, so that the columns have the types that metrics meet.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pandas import DataFrame
+
+from bench import metrics, statistics
+from bench.metrics import METRICS, Withheld
+from bench.records import AttackRecord, Coordinates, EvaluateRecord, Record, Result, TransferRecord
+from bench.statistics import NOTHING, Estimate
+from bench.store import Store
+
+CLASSES = 4
+COUNT = 60
+
+# Replicas
+
+
+def right_before(record: Any) -> bool:
+    return record.clean_prediction == record.label
+
+
+def right_after(record: Any) -> bool:
+    return record.prediction == record.label
+
+
+def counts(record: Any) -> bool:
+    """Right before, and the target is another class than its own."""
+    return right_before(record) and (record.target is None or record.target != record.label)
+
+
+def won(record: Any) -> bool:
+    if record.target is None:
+        return record.prediction != record.label
+    return record.prediction == record.target
+
+
+def successes(records: Sequence[Any]) -> list[Any]:
+    return [record for record in records if counts(record) and won(record)]
+
+
+def known(records: Sequence[Any], column: str) -> list[float]:
+    values = [getattr(record, column) for record in records]
+    return [float(value) for value in values if value is not None]
+
+
+def clean_accuracy(records: Sequence[Any]) -> list[bool]:
+    if isinstance(records[0], EvaluateRecord):
+        return [record.prediction == record.label for record in records]
+    return [right_before(record) for record in records]
+
+
+REPLICAS: dict[str, Callable[[Sequence[Any]], list[bool] | list[float]]] = {
+    "success_rate": lambda rs: [won(r) for r in rs if counts(r)],
+    "clean_accuracy": clean_accuracy,
+    "robust_accuracy": lambda rs: [right_before(r) and right_after(r) for r in rs],
+    "robust_error": lambda rs: [not (right_before(r) and right_after(r)) for r in rs],
+    "healed": lambda rs: [not right_before(r) and right_after(r) for r in rs],
+    "linf": lambda rs: known(rs, "linf"),
+    "l2": lambda rs: known(rs, "l2"),
+    "l1": lambda rs: known(rs, "l1"),
+    "l0": lambda rs: known(rs, "l0"),
+    "confidence": lambda rs: known(rs, "confidence"),
+    "target_confidence": lambda rs: known(rs, "target_confidence"),
+    "linf_of_successes": lambda rs: known(successes(rs), "linf"),
+    "l2_of_successes": lambda rs: known(successes(rs), "l2"),
+    "l1_of_successes": lambda rs: known(successes(rs), "l1"),
+    "l0_of_successes": lambda rs: known(successes(rs), "l0"),
+    "confidence_of_successes": lambda rs: known(successes(rs), "confidence"),
+    "target_confidence_of_successes": lambda rs: known(successes(rs), "target_confidence"),
+    "steps_to_success": lambda rs: known(successes(rs), "steps_to_success"),
+    "source_success": lambda rs: [r.source_success for r in rs if r.source_success is not None],
+    "target_success": lambda rs: [won(r) for r in rs if counts(r)],
+    "transfer_rate": lambda rs: [won(r) for r in rs if r.source_success and counts(r)],
+}
+WHOLE = {"forwards", "backwards", "seconds"}
+"""Figures that the cell's summary holds; nothing of them is per image."""
+
+MEANS = {name for name in REPLICAS if name.startswith(("l", "confidence", "target_c", "steps"))}
+
+
+def oracle(name: str, records: Sequence[Any]) -> Estimate:
+    values = REPLICAS[name](records)
+    if name in MEANS:
+        return statistics.mean(values)
+    return statistics.rate(sum(values), len(values))
+
+
+# Records
+
+
+def attacked(generator: random.Random, position: int, target: int | None) -> AttackRecord:
+    label = generator.randrange(CLASSES)
+    maybe_target = None if target is None else generator.random()
+    return AttackRecord(
+        image=f"test/{position}",
+        label=label,
+        target=target,
+        clean_prediction=label if generator.random() < 0.7 else generator.randrange(CLASSES),
+        clean_confidence=generator.random(),
+        prediction=generator.randrange(CLASSES),
+        confidence=generator.random(),
+        target_confidence=maybe_target,
+        linf=generator.random(),
+        l2=3 * generator.random(),
+        l1=20 * generator.random(),
+        l0=float(generator.randrange(64)),
+        steps_to_success=generator.choice([None, 0, 1, 7, 40]),
+        violation=None,
+    )
+
+
+def transferred(generator: random.Random, position: int, target: int | None) -> TransferRecord:
+    label = generator.randrange(CLASSES)
+    return TransferRecord(
+        image=f"test/{position}",
+        label=label,
+        target=target,
+        source_success=generator.choice([None, False, True, True]),
+        clean_prediction=label if generator.random() < 0.7 else generator.randrange(CLASSES),
+        clean_confidence=generator.random(),
+        prediction=generator.randrange(CLASSES),
+        confidence=generator.random(),
+        target_confidence=None if target is None else generator.random(),
+        violation=None,
+    )
+
+
+def evaluated(generator: random.Random, position: int, _: int | None) -> EvaluateRecord:
+    return EvaluateRecord(
+        image=f"test/{position}",
+        label=generator.randrange(CLASSES),
+        prediction=generator.randrange(CLASSES),
+        confidence=generator.random(),
+    )
+
+
+MAKERS = {"attack": attacked, "transfer": transferred, "evaluate": evaluated}
+
+
+def make(kind: str, *, seed: int, target: int | None = None, count: int = COUNT) -> list[Any]:
+    generator = random.Random(seed)
+    return [MAKERS[kind](generator, position, target) for position in range(count)]
+
+
+def changed(records: Sequence[Any], **columns: Any) -> list[Any]:
+    """Copy records with some columns set."""
+    return [
+        type(r)(**{name: columns.get(name, getattr(r, name)) for name in r.__slots__})
+        for r in records
+    ]
+
+
+@pytest.fixture
+def frame(tmp_path: Path) -> Callable[[Sequence[Record]], DataFrame]:
+    """Write records to a store, and read them."""
+
+    def through(records: Sequence[Record]) -> DataFrame:
+        store = Store(tmp_path / "store")
+        key = f"{len(store.keys()):064x}"
+        where = Coordinates("m")
+        return store.records(store.put(key, "attack", where, {}, Result(records=records), {}))
+
+    return through
+
+
+PLACES = [(name, kind) for name, metric in METRICS.items() for kind in metric.kinds]
+
+
+def test_every_metric_has_a_replica_and_no_replica_lacks_its_metric() -> None:
+    assert set(REPLICAS) | WHOLE == set(METRICS)
+    assert {name for name, metric in METRICS.items() if metric.values is None} == WHOLE
+
+
+@pytest.mark.parametrize("target", [None, 1], ids=["untargeted", "targeted"])
+@pytest.mark.parametrize("kind", MAKERS)
+def test_every_metric_agrees_with_its_replica(frame, kind: str, target: int | None) -> None:
+    for seed in range(3):
+        records = make(kind, seed=seed, target=target)
+        stored = frame(records)
+        for name in (n for n, k in PLACES if k == kind and n not in WHOLE):
+            found = metrics.estimate(METRICS[name], stored, {})
+            assert found == oracle(name, records), name
+
+
+def test_the_random_records_meet_every_case() -> None:
+    # or else the test above would pass a metric that forgets one
+    records = [r for seed in range(3) for r in make("attack", seed=seed, target=1)]
+    cases = {(right_before(r), right_after(r), r.label == 1, won(r)) for r in records}
+    # right after and reaching the target coincide for class 1 and exclude each other elsewhere
+    expected = {
+        (before, after, own, after if own else hit)
+        for before in (True, False)
+        for after in (True, False)
+        for own in (True, False)
+        for hit in ((True, False) if not after else (False,))
+    }
+    assert cases == expected
+
+
+def test_the_definitions_by_hand(frame) -> None:
+    """Six images: one healed, two lost, one kept, one wrong throughout, one lost to the target."""
+    plain = make("attack", seed=0, count=6)
+    verdicts = [(0, 1, 0), (0, 0, 2), (3, 3, 1), (2, 2, 2), (1, 0, 2), (3, 3, 0)]
+    records = [
+        changed([r], label=label, clean_prediction=before, prediction=after)[0]
+        for r, (label, before, after) in zip(plain, verdicts, strict=True)
+    ]
+    values = {
+        name: metrics.estimate(METRICS[name], frame(records), {})
+        for name in ("success_rate", "clean_accuracy", "robust_accuracy", "robust_error", "healed")
+    }
+    # right before: the 2nd, 3rd, 4th and 6th; of these only the 4th is right after
+    assert (values["success_rate"].value, values["success_rate"].n) == (3 / 4, 4)
+    assert (values["clean_accuracy"].value, values["clean_accuracy"].n) == (4 / 6, 6)
+    assert (values["robust_accuracy"].value, values["robust_accuracy"].n) == (1 / 6, 6)
+    assert (values["robust_error"].value, values["robust_error"].n) == (5 / 6, 6)
+    assert (values["healed"].value, values["healed"].n) == (1 / 6, 6)
+    aimed = metrics.estimate(METRICS["success_rate"], frame(changed(records, target=0)), {})
+    # the 2nd is of class 0 already; of the 3rd, 4th and 6th only the 6th becomes 0
+    assert (aimed.value, aimed.n) == (1 / 3, 3)
+
+
+# Empty denominators
+
+
+@pytest.mark.parametrize("kind", ["attack", "transfer"])
+def test_where_nothing_was_right_before_there_is_no_success_rate(frame, kind: str) -> None:
+    records = [
+        changed([r], clean_prediction=(r.label + 1) % CLASSES)[0] for r in make(kind, seed=1)
+    ]
+    stored = frame(records)
+    names = {"success_rate", "target_success", "transfer_rate"}
+    names |= {n for n in MEANS if n.endswith("success") or n.endswith("successes")}
+    for name in (n for n, k in PLACES if k == kind and n in names):
+        assert metrics.estimate(METRICS[name], stored, {}) == NOTHING, name
+    assert metrics.estimate(METRICS["robust_accuracy"], stored, {}).value == 0
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"), [("attack", "success_rate"), ("transfer", "target_success")]
+)
+def test_where_every_image_is_of_the_target_class_there_is_no_success_rate(
+    frame, kind: str, name: str
+) -> None:
+    records = changed(make(kind, seed=2, target=1), label=1, clean_prediction=1)
+    assert metrics.estimate(METRICS[name], frame(records), {}) == NOTHING
+
+
+def test_where_nothing_fooled_the_source_nothing_transfers(frame) -> None:
+    stored = frame(changed(make("transfer", seed=2), source_success=False))
+    assert metrics.estimate(METRICS["transfer_rate"], stored, {}) == NOTHING
+    assert metrics.estimate(METRICS["source_success"], stored, {}).value == 0
+    unknown = frame(changed(make("transfer", seed=2), source_success=None))
+    assert metrics.estimate(METRICS["source_success"], unknown, {}) == NOTHING
+    assert metrics.estimate(METRICS["transfer_rate"], unknown, {}) == NOTHING
+
+
+def test_without_a_target_there_is_no_confidence_in_it(frame) -> None:
+    stored = frame(make("attack", seed=2))
+    for name in ("target_confidence", "target_confidence_of_successes"):
+        assert metrics.estimate(METRICS[name], stored, {}) == NOTHING
+
+
+def test_an_attack_whose_calls_are_no_iterates_has_no_steps(frame) -> None:
+    stored = frame(changed(make("attack", seed=2), steps_to_success=None))
+    assert metrics.estimate(METRICS["steps_to_success"], stored, {}) == NOTHING
+
+
+def test_a_start_that_fools_counts_zero_steps(frame) -> None:
+    records = changed(
+        make("attack", seed=2, count=4),
+        label=0,
+        clean_prediction=0,
+        prediction=1,
+        steps_to_success=0,
+    )
+    assert metrics.estimate(METRICS["steps_to_success"], frame(records), {}) == Estimate(0, 0, 0, 4)
+
+
+# Images without a verdict
+
+
+@pytest.mark.parametrize("kind", ["attack", "transfer"])
+def test_one_image_without_a_verdict_withholds_all_but_the_clean_accuracy(frame, kind: str) -> None:
+    records = make(kind, seed=4, target=1)
+    broken = changed(
+        records[5:7],
+        prediction=None,
+        confidence=None,
+        target_confidence=None,
+        violation="over budget: linf 0.2 > eps 0.1",
+    )
+    if kind == "transfer":
+        broken = changed(broken, source_success=None)
+    records[5:7] = broken
+    stored = frame(records)
+    reason = Withheld(f"2 of {COUNT} images: over budget: linf 0.2 > eps 0.1")
+    for name in (n for n, k in PLACES if k == kind and n not in WHOLE):
+        found = metrics.estimate(METRICS[name], stored, {})
+        if name == "clean_accuracy":
+            assert found == oracle(name, records)
+        else:
+            assert found == reason, name
+
+
+def test_only_what_was_there_before_the_attack_needs_no_verdict() -> None:
+    assert {n for n, metric in METRICS.items() if not metric.needs_verdict} == {"clean_accuracy"}
+
+
+def test_every_image_without_norms_withholds_too(frame) -> None:
+    lost = changed(
+        make("attack", seed=4),
+        **dict.fromkeys(("prediction", "confidence", "linf", "l2", "l1", "l0")),
+        violation="not finite",
+    )
+    for name in ("success_rate", "linf", "l0_of_successes"):
+        found = metrics.estimate(METRICS[name], frame(lost), {})
+        assert found == Withheld(f"{COUNT} of {COUNT} images: not finite")
+
+
+# Figures of the whole cell
+
+
+@pytest.mark.parametrize("name", sorted(WHOLE))
+def test_figures_of_the_whole_cell_come_from_its_summary(frame, name: str) -> None:
+    stored = frame(make("attack", seed=0))
+    summary = {"images": COUNT, name: 41}
+    assert metrics.estimate(METRICS[name], stored, summary) == Estimate(41.0, None, None, COUNT)
+    assert metrics.estimate(METRICS[name], stored, {"images": COUNT}) == NOTHING
+
+
+def test_a_cell_without_records_has_no_rate() -> None:
+    assert metrics.estimate(METRICS["success_rate"], None, {"images": 3}) == NOTHING
+
+
+# What the definitions imply
+
+
+@pytest.mark.parametrize("target", [None, 1])
+def test_identities_between_metrics_hold(frame, target: int | None) -> None:
+    stored = frame(make("attack", seed=9, target=target))
+
+    def value(name: str) -> float:
+        return metrics.estimate(METRICS[name], stored, {}).value
+
+    assert value("robust_accuracy") + value("robust_error") == pytest.approx(1)
+    assert value("robust_accuracy") <= value("clean_accuracy")
+    assert value("healed") <= 1 - value("clean_accuracy")
+    if target is None:
+        # untargeted: the share of the right ones that was lost
+        lost = 1 - value("robust_accuracy") / value("clean_accuracy")
+        assert value("success_rate") == pytest.approx(lost)

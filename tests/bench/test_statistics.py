@@ -1,0 +1,194 @@
+"""Intervals and tests against scipy, and against replicas that take their time."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import binomtest
+
+from bench.statistics import NOTHING, Estimate, holm, mcnemar, mean, rate
+
+cheap = settings(derandomize=True, database=None, deadline=None)
+
+# Rates
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 5, 10, 32, 99, 100, 1000, 10_007])
+def test_rates_have_the_wilson_interval_of_scipy(n: int) -> None:
+    for k in sorted({0, 1, n // 7, n // 3, n // 2, n - 1, n}):
+        found = rate(k, n)
+        oracle = binomtest(k, n).proportion_ci(0.95, method="wilson")
+        assert found.value == k / n
+        assert found.n == n
+        assert found.low == pytest.approx(oracle.low, abs=1e-12)
+        assert found.high == pytest.approx(oracle.high, abs=1e-12)
+
+
+@given(st.integers(1, 5000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
+@cheap
+def test_the_interval_holds_the_rate_and_stays_in_range(counts: tuple[int, int]) -> None:
+    k, n = counts
+    found = rate(k, n)
+    assert 0 <= found.low <= found.value <= found.high <= 1
+    mirrored = rate(n - k, n)
+    assert mirrored.low == pytest.approx(1 - found.high, abs=1e-12)
+    assert mirrored.high == pytest.approx(1 - found.low, abs=1e-12)
+
+
+def test_an_empty_denominator_has_no_rate() -> None:
+    assert rate(0, 0) == NOTHING == Estimate(None, None, None, 0)
+
+
+@pytest.mark.parametrize(("k", "n"), [(-1, 3), (4, 3), (1, 0), (0, -1)])
+def test_impossible_counts_are_refused(k: int, n: int) -> None:
+    with pytest.raises(ValueError, match=f"{k} hits of {n}"):
+        rate(k, n)
+
+
+# Means
+
+
+def test_a_mean_is_the_mean_within_its_interval() -> None:
+    values = [0.25, 1.5, 3.0, 7.25]
+    found = mean(values)
+    assert found.value == 3.0  # 12 / 4
+    assert found.n == 4
+    assert min(values) <= found.low < 3.0 < found.high <= max(values)
+
+
+def test_the_bootstrap_is_that_of_a_slow_replica() -> None:
+    values = [0.5, 2.0, 2.5, 4.0, 11.0]
+    generator = np.random.default_rng(3)
+    means = sorted(
+        math.fsum(values[i] for i in generator.integers(0, 5, size=5)) / 5 for _ in range(400)
+    )
+
+    def quantile(q: float) -> float:
+        # numpy's default: linear between the two nearest ranks
+        place = q * 399
+        low = math.floor(place)
+        return means[low] + (place - low) * (means[min(low + 1, 399)] - means[low])
+
+    found = mean(values, seed=3, resamples=400)
+    assert found.low == pytest.approx(quantile(0.025), abs=1e-12)
+    assert found.high == pytest.approx(quantile(0.975), abs=1e-12)
+
+
+def test_equal_values_give_equal_intervals_and_seeds_matter() -> None:
+    values = np.random.default_rng(1).normal(size=40)
+    assert mean(values, seed=4) == mean(list(values), seed=4)
+    assert mean(values, seed=4).low != mean(values, seed=5).low
+
+
+def test_nothing_has_no_mean_and_one_value_has_no_spread() -> None:
+    assert mean([]) == NOTHING
+    assert mean([2.5]) == Estimate(2.5, 2.5, 2.5, 1)
+    assert mean([2.5] * 9) == Estimate(2.5, 2.5, 2.5, 9)
+
+
+def test_the_bootstrap_covers_the_truth_about_as_often_as_it_says() -> None:
+    generator = np.random.default_rng(8)
+    trials = 200
+    covered = 0
+    for _ in range(trials):
+        found = mean(generator.normal(1.0, 2.0, size=50), resamples=500)
+        covered += found.low <= 1.0 <= found.high
+    # a percentile bootstrap of 50 covers about 0.94; 0.88 and 0.99 are 3.5 standard errors of
+    # sqrt(0.94 * 0.06 / 200) = 0.017 away
+    assert 0.88 <= covered / trials <= 0.995
+
+
+@given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=20))
+@settings(cheap, max_examples=30)
+def test_the_interval_of_a_mean_lies_within_the_values(values: list[float]) -> None:
+    found = mean(values, resamples=50)
+    slack = 1e-9 * max(map(abs, values))  # summing rounds
+    assert min(values) - slack <= found.low <= found.high <= max(values) + slack
+
+
+# Paired tests
+
+
+def outcomes(both: int, only_first: int, only_second: int, neither: int):
+    first = [True] * (both + only_first) + [False] * (only_second + neither)
+    second = [True] * both + [False] * only_first + [True] * only_second + [False] * neither
+    return first, second
+
+
+@pytest.mark.parametrize(
+    ("only_first", "only_second"),
+    [(0, 1), (1, 1), (0, 5), (5, 0), (3, 9), (12, 12), (40, 60), (1, 99), (700, 800), (2000, 1000)],
+)
+def test_mcnemar_is_the_binomial_test_on_discordant_pairs(only_first: int, only_second) -> None:
+    found = mcnemar(*outcomes(4, only_first, only_second, 3))
+    oracle = binomtest(only_first, only_first + only_second).pvalue
+    assert (found.only_first, found.only_second) == (only_first, only_second)
+    assert found.n == 4 + only_first + only_second + 3
+    assert found.p_value == pytest.approx(oracle, rel=1e-9, abs=1e-300)
+
+
+@given(st.lists(st.tuples(st.booleans(), st.booleans()), max_size=60), st.randoms())
+@cheap
+def test_mcnemar_heeds_neither_order_nor_agreement(pairs: list[tuple[bool, bool]], random) -> None:
+    first, second = [a for a, _ in pairs], [b for _, b in pairs]
+    found = mcnemar(first, second)
+    swapped = mcnemar(second, first)
+    assert (swapped.only_first, swapped.only_second) == (found.only_second, found.only_first)
+    assert swapped.p_value == found.p_value
+    assert mcnemar([*first, True], [*second, True]).p_value == found.p_value
+    mixed = random.sample(pairs, len(pairs))
+    assert mcnemar([a for a, _ in mixed], [b for _, b in mixed]) == found
+    assert 0 <= found.p_value <= 1
+
+
+def test_without_discordant_pairs_nothing_differs() -> None:
+    assert mcnemar([True, False], [True, False]).p_value == 1
+    assert mcnemar([], []).p_value == 1
+
+
+def test_outcomes_that_are_not_paired_are_refused() -> None:
+    with pytest.raises(ValueError, match="equal length"):
+        mcnemar([True], [True, False])
+    with pytest.raises(ValueError, match="equal length"):
+        mcnemar([[True]], [[True]])
+
+
+# Families
+
+
+def slow_holm(p_values: list[float]) -> list[float]:
+    """Adjust each p-value by the definition: the largest of those before it, one at a time."""
+    m = len(p_values)
+    adjusted = []
+    for i, p in enumerate(p_values):
+        before = [
+            (other, j) for j, other in enumerate(p_values) if (other, j) < (p, i) or (j == i)
+        ]
+        steps = [min(1.0, (m - rank) * q) for rank, (q, _) in enumerate(sorted(before))]
+        adjusted.append(max(steps))
+    return adjusted
+
+
+@given(st.lists(st.sampled_from([0.0, 0.001, 0.01, 0.02, 0.04, 0.5, 1.0]), max_size=12))
+@cheap
+def test_holm_agrees_with_a_slow_replica(p_values: list[float]) -> None:
+    assert holm(p_values) == slow_holm(p_values)
+
+
+def test_holm_by_hand() -> None:
+    # sorted 0.01, 0.02, 0.03, 0.04 times 4, 3, 2, 1: 0.04, 0.06, 0.06, then never less: 0.06
+    assert holm([0.04, 0.01, 0.03, 0.02]) == pytest.approx([0.06, 0.04, 0.06, 0.06])
+
+
+@given(st.lists(st.floats(0, 1), max_size=12))
+@cheap
+def test_holm_never_helps_and_keeps_the_ranks(p_values: list[float]) -> None:
+    adjusted = holm(p_values)
+    assert all(a >= p for a, p in zip(adjusted, p_values, strict=True))
+    order = sorted(range(len(p_values)), key=p_values.__getitem__)
+    assert [adjusted[i] for i in order] == sorted(adjusted)
+    assert all(a <= 1 for a in adjusted)

@@ -1,0 +1,232 @@
+"""Whole runs of a tiny suite: what is computed, what is kept, what tables say."""
+
+from __future__ import annotations
+
+import copy
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import bench
+from bench.errors import SuiteError, WeightsError
+from bench.metrics import success
+from bench.store import Store
+
+
+def go(suite: dict[str, Any], store: Path, **kwargs: Any) -> bench.Outcome:
+    return bench.run(suite, store=store, reports=None, **kwargs)
+
+
+def computed(outcome: bench.Outcome, store: Path) -> set[str]:
+    """The labels of the cells that this very run computed."""
+    place = Store(store)
+    name = outcome.matrix.run["name"]
+    stored = [place.find(entry.key) for entry in outcome.matrix.entries if entry.key]
+    return {cell.label for cell in stored if cell is not None and cell.provenance["run"] == name}
+
+
+def by_label(outcome: bench.Outcome) -> dict[str, pd.DataFrame]:
+    matrix = outcome.matrix
+    return {
+        entry.label: records
+        for entry in matrix.entries
+        if entry.state == "done" and (records := matrix.records(entry)) is not None
+    }
+
+
+def assert_same_records(first: bench.Outcome, second: bench.Outcome) -> None:
+    ours, theirs = by_label(first), by_label(second)
+    assert ours.keys() == theirs.keys()
+    assert ours
+    for label, records in ours.items():
+        pd.testing.assert_frame_equal(records, theirs[label], check_exact=True, obj=label)
+
+
+def test_every_cell_is_done_and_judged(tiny: dict[str, Any], tmp_path: Path) -> None:
+    outcome = go(tiny, tmp_path / "store")
+    # two models: train, evaluate, four attacks each; transfer both ways: four each
+    assert outcome.counts == {"done": 2 * (1 + 1 + 4) + 2 * 4}
+    frame = outcome.frame()
+    assert set(frame["kind"]) == {"evaluate", "attack", "transfer"}
+    attacks = frame[frame["kind"] == "attack"]
+    assert len(attacks) == 2 * 4 * 20
+    assert attacks["violation"].isna().all()
+
+
+def test_two_stores_have_the_same_records(tiny: dict[str, Any], tmp_path: Path) -> None:
+    assert_same_records(go(tiny, tmp_path / "a"), go(tiny, tmp_path / "b"))
+
+
+def test_nothing_is_computed_twice(tiny: dict[str, Any], tmp_path: Path) -> None:
+    first = go(tiny, tmp_path / "store")
+    second = go(tiny, tmp_path / "store")
+    assert len(computed(first, tmp_path / "store")) == sum(first.counts.values())
+    assert computed(second, tmp_path / "store") == set()
+    assert_same_records(first, second)
+
+
+def test_one_attack_added_costs_that_attack(tiny: dict[str, Any], tmp_path: Path) -> None:
+    go(tiny, tmp_path / "store")
+    tiny["attacks"]["noise"] = {"eps": 0.2}
+    more = go(tiny, tmp_path / "store")
+    assert computed(more, tmp_path / "store") == {
+        "attack linear/noise",
+        "attack gaudy/noise",
+        "transfer linear>gaudy/noise",
+        "transfer gaudy>linear/noise",
+    }
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"seed": 8}, {"train", "evaluate", "attack", "transfer"}),
+        ({"attacks.pgd.steps": 6}, {"attack linear/pgd", "attack gaudy/pgd"}),
+        ({"run.batch_size": 7}, {"attack linear/pgd", "attack gaudy/pgd"}),
+        ({"models.linear.train.epochs": 3}, {"linear"}),
+    ],
+    ids=["seed", "steps", "batch size", "recipe"],
+)
+def test_what_a_change_costs(
+    tiny: dict[str, Any], tmp_path: Path, change: dict[str, Any], expected: set[str]
+) -> None:
+    """A change costs the cells that it touches; fgsm does not depend on the batch size, pgd does."""
+    first = go(tiny, tmp_path / "store")
+    keys = {entry.label: entry.key for entry in first.matrix.entries}
+    (path, value) = next(iter(change.items()))
+    second = go(tiny, tmp_path / "store", settings=[f"{path}={value}"])
+    changed = {e.label for e in second.matrix.entries if keys[e.label] != e.key}
+    untouched = set(keys) - changed
+    assert all(
+        any(words in label for words in expected) for label in changed if "transfer" not in label
+    )
+    assert changed >= {label for label in keys if label in expected}
+    if "seed" not in change:
+        assert untouched
+
+
+def test_order_and_selection_of_models_change_nothing(tiny: dict[str, Any], tmp_path: Path) -> None:
+    straight = go(tiny, tmp_path / "a")
+    turned = copy.deepcopy(tiny)
+    turned["models"] = dict(reversed(turned["models"].items()))
+    turned["attacks"] = dict(reversed(turned["attacks"].items()))
+    assert_same_records(straight, go(turned, tmp_path / "b"))
+    alone = go(tiny, tmp_path / "c", models=["gaudy"])
+    both = by_label(straight)
+    for label, records in by_label(alone).items():
+        pd.testing.assert_frame_equal(records, both[label], check_exact=True)
+
+
+def test_fgsm_does_not_depend_on_the_batch_size(tiny: dict[str, Any], tmp_path: Path) -> None:
+    one = by_label(go(tiny, tmp_path / "a", settings=["run.batch_size=1"]))
+    many = by_label(go(tiny, tmp_path / "b", settings=["run.batch_size=64"]))
+    labels = [label for label in one if "pgd" not in label]
+    assert len(labels) == 2 + 2 * 3 + 2 * 3  # evaluate, fgsm, transfer of fgsm
+    for label in labels:
+        pd.testing.assert_frame_equal(one[label], many[label], check_exact=True, obj=label)
+
+
+def test_thread_count_changes_no_verdict(tiny: dict[str, Any], tmp_path: Path) -> None:
+    """Weights come with the thread count that trained them; what is done with them does not."""
+    one = go(tiny, tmp_path / "a")
+    store = tmp_path / "b"
+    shutil.copytree(tmp_path / "a", store)
+    for folder in (store / "cells").glob("*/*"):
+        if '"kind": "train"' not in (folder / "cell.json").read_text():
+            shutil.rmtree(folder)
+    (store / "index.sqlite").unlink()
+    place = Store(store)
+    trained = {cell.label: cell for cell in map(place.find, place.keys()) if cell is not None}
+    assert {label.split()[0] for label in trained} == {"train"}
+    weights = {}
+    for label, cell in trained.items():
+        file = tmp_path / f"{label.split()[1]}.safetensors"
+        file.write_bytes(place._data(cell, "arrays"))
+        weights[label.split()[1]] = str(file)
+    for model in tiny["models"]:
+        tiny["models"][model] = {"weights": weights[model]}
+    two = go(tiny, store, threads=2)
+    ours = {k: v for k, v in by_label(one).items()}
+    for label, records in by_label(two).items():
+        pd.testing.assert_frame_equal(records, ours[label], check_exact=True, obj=label)
+
+
+def test_fgsm_is_within_its_budget_and_uses_it(tiny: dict[str, Any], tmp_path: Path) -> None:
+    records = by_label(go(tiny, tmp_path / "store"))
+    for model in ("linear", "gaudy"):
+        for eps in (0.05, 0.2):
+            found = records[f"attack {model}/fgsm@eps={eps}"]["linf"]
+            assert (found <= eps + 1e-6).all()
+            # the blobs' grey leaves room on both sides of most pixels, so each image reaches eps
+            assert np.allclose(found, eps, atol=1e-6)
+
+
+def test_eps_zero_equals_clean_and_noise_does_next_to_nothing(
+    tiny: dict[str, Any], tmp_path: Path
+) -> None:
+    tiny["attacks"] = {
+        "none": {"plugin": "fgsm", "eps": 0},
+        "still": {"plugin": "pgd", "eps": 0, "alpha": 0.1, "steps": 3},
+        "noise": {"eps": 0.1},
+        "fgsm": {"eps": 0.1},
+    }
+    outcome = go(tiny, tmp_path / "store")
+    records = by_label(outcome)
+    for model in ("linear", "gaudy"):
+        for attack in ("none", "still"):
+            frame = records[f"attack {model}/{attack}"]
+            assert (frame["linf"] == 0).all()
+            assert (frame["prediction"] == frame["clean_prediction"]).all()
+            assert (frame["confidence"] == frame["clean_confidence"]).all()
+    noise = success(records["attack linear/noise"]).mean()
+    fgsm = success(records["attack linear/fgsm"]).mean()
+    assert noise <= 0.1 < 0.3 <= fgsm  # signs that agree with no gradient cancel out
+
+
+def test_a_checkpoint_that_is_missing_or_strange_has_no_substitute(
+    tiny: dict[str, Any], tmp_path: Path
+) -> None:
+    tiny["models"] = {"gaudy": {"weights": str(tmp_path / "none.safetensors")}}
+    with pytest.raises(WeightsError, match="no such file"):
+        go(tiny, tmp_path / "store")
+    from safetensors.numpy import save_file
+
+    strange = tmp_path / "strange.safetensors"
+    save_file({"0.weight": np.zeros((8, 3, 3, 3), np.float32)}, strange)
+    tiny["models"] = {"gaudy": {"weights": str(strange), "mean": [0] * 3, "std": [1] * 3}}
+    outcome = go(tiny, tmp_path / "store")
+    states = {entry.label: (entry.state, entry.reason) for entry in outcome.matrix.entries}
+    state, reason = states.pop("load gaudy")
+    assert state == "failed"
+    assert "does not load strictly" in reason
+    assert "missing: 0.bias" in reason
+    assert {state for state, _ in states.values()} == {"blocked"}
+    assert {reason for _, reason in states.values()} == {"load gaudy"}
+
+
+def test_a_target_outside_the_classes_is_an_error(tiny: dict[str, Any], tmp_path: Path) -> None:
+    tiny["attacks"]["fgsm-targeted"]["target"] = 3
+    with pytest.raises(SuiteError, match=r"attacks.fgsm-targeted.target: got 3.*0 to 2"):
+        go(tiny, tmp_path / "store")
+
+
+def test_fewer_images_are_said_aloud(tiny: dict[str, Any], tmp_path: Path) -> None:
+    outcome = go(tiny, tmp_path / "store", images=500)
+    assert outcome.matrix.run["notes"] == ["30 images instead of 500: test of blobs has no more"]
+    assert "30 images instead of 500" in str(outcome.table("success_rate"))
+
+
+def test_an_attack_that_does_not_suit_the_data_is_skipped_with_the_reason(
+    tiny: dict[str, Any], tmp_path: Path
+) -> None:
+    tiny["dataset"] = {"plugin": "blobs", "channels": 1}
+    tiny["attacks"] = {"colour_only": {}, "fgsm": {"eps": 0.1}}
+    outcome = go(tiny, tmp_path / "store")
+    skipped = {e.label: e.reason for e in outcome.matrix.entries if e.state == "skipped"}
+    assert set(skipped.values()) == {"needs 3 channels, the data has 1"}
+    assert len(skipped) == 2 + 2
+    assert "skipped: needs 3 channels" in str(outcome.table("success_rate"))
