@@ -47,7 +47,12 @@ def metrics_page() -> str:
 
 def plugins_page() -> str:
     """Every first-party plugin as ``bench describe`` tells it."""
-    lines = [NOTE + "# Plugins", "", "What `bench describe NAME` prints, for those that come along.", ""]
+    lines = [
+        NOTE + "# Plugins",
+        "",
+        "What `bench describe NAME` prints, for those that come along.",
+        "",
+    ]
     for offer in registry.offers():
         if offer.distribution != "bench-classifiers":
             continue
@@ -70,13 +75,14 @@ def commands_page() -> str:
     return "\n".join(lines)
 
 
-PAGES = {"metrics.md": metrics_page, "plugins.md": plugins_page, "commands.md": commands_page}
+CHECKED = {"metrics.md": metrics_page, "plugins.md": plugins_page}
+PAGES = {**CHECKED, "commands.md": commands_page}  # the words around commands are a library's
 
 
 def check() -> int:
     """Compare the pages with what would be rendered."""
     wrong = 0
-    for name, render in PAGES.items():
+    for name, render in CHECKED.items():
         path = DOCS / name
         now = path.read_text(encoding="utf-8") if path.exists() else ""
         if now != render():

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -100,7 +101,6 @@ def oracle(name: str, records: Sequence[Any]) -> Estimate:
 
 def attacked(generator: random.Random, position: int, target: int | None) -> AttackRecord:
     label = generator.randrange(CLASSES)
-    maybe_target = None if target is None else generator.random()
     return AttackRecord(
         image=f"test/{position}",
         label=label,
@@ -109,7 +109,7 @@ def attacked(generator: random.Random, position: int, target: int | None) -> Att
         clean_confidence=generator.random(),
         prediction=generator.randrange(CLASSES),
         confidence=generator.random(),
-        target_confidence=maybe_target,
+        target_confidence=None if target is None else generator.random(),
         linf=generator.random(),
         l2=3 * generator.random(),
         l1=20 * generator.random(),
@@ -154,10 +154,7 @@ def make(kind: str, *, seed: int, target: int | None = None, count: int = COUNT)
 
 def changed(records: Sequence[Any], **columns: Any) -> list[Any]:
     """Copy records with some columns set."""
-    return [
-        type(r)(**{name: columns.get(name, getattr(r, name)) for name in r.__slots__})
-        for r in records
-    ]
+    return [replace(record, **columns) for record in records]
 
 
 @pytest.fixture

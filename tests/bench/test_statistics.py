@@ -165,9 +165,7 @@ def slow_holm(p_values: list[float]) -> list[float]:
     m = len(p_values)
     adjusted = []
     for i, p in enumerate(p_values):
-        before = [
-            (other, j) for j, other in enumerate(p_values) if (other, j) < (p, i) or (j == i)
-        ]
+        before = [(other, j) for j, other in enumerate(p_values) if (other, j) < (p, i) or (j == i)]
         steps = [min(1.0, (m - rank) * q) for rank, (q, _) in enumerate(sorted(before))]
         adjusted.append(max(steps))
     return adjusted

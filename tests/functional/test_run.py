@@ -94,7 +94,7 @@ def test_one_attack_added_costs_that_attack(tiny: dict[str, Any], tmp_path: Path
 def test_what_a_change_costs(
     tiny: dict[str, Any], tmp_path: Path, change: dict[str, Any], expected: set[str]
 ) -> None:
-    """A change costs the cells that it touches; fgsm does not depend on the batch size, pgd does."""
+    """A change costs the cells that it touches; pgd depends on the batch size, fgsm does not."""
     first = go(tiny, tmp_path / "store")
     keys = {entry.label: entry.key for entry in first.matrix.entries}
     (path, value) = next(iter(change.items()))
@@ -150,7 +150,7 @@ def test_thread_count_changes_no_verdict(tiny: dict[str, Any], tmp_path: Path) -
     for model in tiny["models"]:
         tiny["models"][model] = {"weights": weights[model]}
     two = go(tiny, store, threads=2)
-    ours = {k: v for k, v in by_label(one).items()}
+    ours = by_label(one)
     for label, records in by_label(two).items():
         pd.testing.assert_frame_equal(records, ours[label], check_exact=True, obj=label)
 
