@@ -25,40 +25,66 @@ from bench.errors import DataError
 from bench.suite import DatasetEntry
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
     from torch import Tensor
 
     from bench.tensors import Images, LabelArray, Labels, PixelStack
 
+_FORMAT = 2
+"""Of the cache's folders."""
+
+_AXES = 3
+"""Height, width, channel."""
+
 
 @dataclass(frozen=True)
 class ImageSet:
-    """Some images of one split or of several, in a fixed order.
+    """Some images of a dataset, in a fixed order; pixels stay on the disk until they are used.
 
-    ``pixels`` is uint8, shape (image, height, width, channel); ``digest`` covers pixels, labels and
+    ``positions`` are those of the images in ``data``; ``digest`` covers their pixels, labels and
     the names of the classes, not the images' names.
     """
 
-    pixels: PixelStack
-    labels: LabelArray
-    names: tuple[str, ...]
-    classes: tuple[str, ...]
+    data: Prepared
+    positions: NDArray[np.int64]
 
     def __len__(self) -> int:
-        return len(self.names)
+        return len(self.positions)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What the images are called in records."""
+        return tuple(self.data.names[position] for position in self.positions)
+
+    @property
+    def pixels(self) -> PixelStack:
+        """The pixels, uint8, (image, height, width, channel)."""
+        return self.data.pixels[self.positions]
+
+    @property
+    def labels(self) -> LabelArray:
+        """The classes, int64."""
+        return self.data.labels[self.positions]
 
     @cached_property
     def digest(self) -> str:
-        """The content's fingerprint."""
-        content = fingerprint.of_arrays({"pixels": self.pixels, "labels": self.labels})
-        return fingerprint.fingerprint([content, list(self.classes)])
+        """The content's fingerprint; whole splits had theirs taken when they were decoded."""
+        for name, (start, stop) in self.data.splits.items():
+            if np.array_equal(self.positions, np.arange(start, stop)):
+                return self.data.split_digests[name]
+        return _digest(self.pixels, self.labels, self.data.classes)
 
-    def tensors(self, start: int = 0, stop: int | None = None) -> tuple[Images, Labels]:
+    def tensors(self) -> tuple[Images, Labels]:
         """Return images, float32 in [0, 1], (image, channel, height, width), and their labels."""
         import torch
 
-        pixels = torch.from_numpy(np.array(self.pixels[start:stop]))
-        images: Tensor = pixels.permute(0, 3, 1, 2).contiguous().float() / 255
-        return images, torch.from_numpy(np.array(self.labels[start:stop]))
+        images: Tensor = torch.from_numpy(self.pixels).permute(0, 3, 1, 2).contiguous()
+        return images.float() / 255, torch.from_numpy(self.labels)
+
+
+def _digest(pixels: PixelStack, labels: LabelArray, classes: Sequence[str]) -> str:
+    content = fingerprint.of_arrays({"pixels": pixels, "labels": labels})
+    return fingerprint.fingerprint([content, list(classes)])
 
 
 @dataclass(frozen=True)
@@ -72,23 +98,30 @@ class Prepared:
     folder: Path
     classes: tuple[str, ...]
     splits: dict[str, tuple[int, int]]
+    split_digests: dict[str, str]
     names: tuple[str, ...]
-    digest: str
 
     @cached_property
-    def _pixels(self) -> PixelStack:
+    def pixels(self) -> PixelStack:
+        """All pixels, uint8, (image, height, width, channel), mapped from the disk."""
         pixels: PixelStack = np.load(self.folder / "pixels.npy", mmap_mode="r")
         return pixels
 
     @cached_property
-    def _labels(self) -> LabelArray:
+    def labels(self) -> LabelArray:
+        """All classes, int64."""
         labels: LabelArray = np.load(self.folder / "labels.npy")
         return labels
 
     @property
+    def digest(self) -> str:
+        """The whole dataset's fingerprint."""
+        return fingerprint.fingerprint(dict(self.split_digests))
+
+    @property
     def image_shape(self) -> tuple[int, int, int]:
         """(channel, height, width)."""
-        height, width, channels = self._pixels.shape[1:]
+        height, width, channels = self.pixels.shape[1:]
         return channels, height, width
 
     def split(self, name: str) -> ImageSet:
@@ -98,44 +131,38 @@ class Prepared:
             DataError: where the dataset has no such split.
 
         """
-        if name not in self.splits:
-            raise DataError.of(
-                f"dataset '{self.name}'",
-                f"has no split '{name}'",
-                "one of " + ", ".join(self.splits),
-            )
-        start, stop = self.splits[name]
-        return ImageSet(
-            self._pixels[start:stop],
-            self._labels[start:stop],
-            self.names[start:stop],
-            self.classes,
-        )
+        return self.select([name])
 
     def select(self, splits: Sequence[str], count: int | None = None, seed: int = 0) -> ImageSet:
         """Return images of some splits: all, or ``count`` of them drawn by a seed.
 
         A smaller draw is part of a larger one with the same seed. Images keep their order. Where
         there are fewer than ``count``, all are returned.
+
+        Raises:
+            DataError: where the dataset has no such split.
+
         """
-        parts = [self.split(name) for name in splits]
-        pixels = np.concatenate([part.pixels for part in parts])
-        labels = np.concatenate([part.labels for part in parts])
-        names = [name for part in parts for name in part.names]
-        if count is not None and count < len(names):
-            order = np.random.default_rng(seeds.derive(seed, "images")).permutation(len(names))
-            chosen = np.sort(order[:count])
-        else:
-            chosen = np.arange(len(names))
-        return ImageSet(
-            pixels[chosen], labels[chosen], tuple(names[i] for i in chosen), self.classes
-        )
+        for name in splits:
+            if name not in self.splits:
+                raise DataError.of(
+                    f"dataset '{self.name}'",
+                    f"has no split '{name}'",
+                    "one of " + ", ".join(self.splits),
+                    "name others in images.from",
+                )
+        positions = np.concatenate([np.arange(*self.splits[name]) for name in splits])
+        if count is not None and count < len(positions):
+            # ranks by hash: no library's random numbers decide which images are looked at
+            ranks = [seeds.derive(seed, "images", self.names[p]) for p in positions]
+            positions = positions[np.sort(np.argsort(ranks)[:count])]
+        return ImageSet(self, positions)
 
     def class_counts(self) -> dict[str, dict[str, int]]:
         """Count the images of each class in each split: {split: {class: count}}."""
         return {
             split: {
-                name: int((self._labels[start:stop] == index).sum())
+                name: int((self.labels[start:stop] == index).sum())
                 for index, name in enumerate(self.classes)
             }
             for split, (start, stop) in self.splits.items()
@@ -155,6 +182,7 @@ def prepare(entry: DatasetEntry, cache: Path) -> Prepared:
     """
     key = fingerprint.fingerprint(
         {
+            "format": _FORMAT,
             **registry.identity("datasets", entry.plugin_name, entry.plugin),
             "parameters": entry.plugin.parameters(),
             "stamp": entry.plugin.stamp(),
@@ -169,8 +197,8 @@ def prepare(entry: DatasetEntry, cache: Path) -> Prepared:
         folder=folder,
         classes=tuple(meta["classes"]),
         splits={name: (start, stop) for name, (start, stop) in meta["splits"].items()},
+        split_digests=meta["split_digests"],
         names=tuple(meta["names"]),
-        digest=meta["digest"],
     )
 
 
@@ -189,21 +217,17 @@ def _write(entry: DatasetEntry, folder: Path) -> None:
             "classes": list(content.classes),
             "splits": splits,
             "names": names,
-            "digest": fingerprint.fingerprint(
-                [
-                    fingerprint.of_arrays({"pixels": pixels, "labels": labels}),
-                    list(content.classes),
-                    {name: list(bounds) for name, bounds in splits.items()},
-                ]
-            ),
+            "split_digests": {
+                name: _digest(pixels[start:stop], labels[start:stop], content.classes)
+                for name, (start, stop) in splits.items()
+            },
         }
         (work / "meta.json").write_text(json.dumps(meta), encoding="utf-8")
         try:
             work.rename(folder)
         except OSError:
-            if not (
-                folder / "meta.json"
-            ).is_file():  # else another run was first: its copy is equal
+            # where another run was first, its copy is equal
+            if not (folder / "meta.json").is_file():
                 raise
     finally:
         shutil.rmtree(work, ignore_errors=True)
@@ -221,15 +245,17 @@ def _collect(
         start = len(labels)
         position = start
         for image in split.images:
-            if stack is None:
-                stack = np.lib.format.open_memmap(
-                    work / "pixels.npy", mode="w+", dtype=np.uint8, shape=(total, *image.shape)
-                )
-            if image.dtype != np.uint8 or image.shape != stack.shape[1:]:
+            shape = image.shape if stack is None else stack.shape[1:]
+            if image.dtype != np.uint8 or image.shape != shape or image.ndim != _AXES:
                 raise DataError.of(
                     f"{where}: {_name(split, position - start)}",
                     f"is {image.dtype} of shape {image.shape}",
-                    f"uint8 of shape {stack.shape[1:]}",
+                    "uint8 of shape "
+                    + (str(shape) if len(shape) == _AXES else "(height, width, channel)"),
+                )
+            if stack is None:
+                stack = np.lib.format.open_memmap(
+                    work / "pixels.npy", mode="w+", dtype=np.uint8, shape=(total, *shape)
                 )
             if position - start >= len(split.labels):
                 raise DataError.of(f"{where}: {split_name}", "has more images than labels")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Hashable, Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -32,9 +32,9 @@ class _Loader(yaml.SafeLoader):
 for _tag, _pattern in {
     _CORE + "bool": r"true|True|TRUE|false|False|FALSE",
     _CORE + "null": r"~|null|Null|NULL|",
-    _CORE + "int": r"[-+]?[0-9]+",
-    _CORE
-    + "float": r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf)|\.(nan|NaN)",
+    _CORE + "int": r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+",
+    _CORE + "float": r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?"
+    r"|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)",
     _FRACTION: r"[-+]?[0-9]+(\.[0-9]+)?/[0-9]+(\.[0-9]+)?",
     _CORE + "merge": r"<<",
 }.items():
@@ -120,26 +120,27 @@ def parse(text: str, name: str) -> Document:
     """Parse YAML.
 
     Raises:
-        SuiteError: where the text is not YAML, or says a key twice.
+        SuiteError: where the text is not YAML, says a key twice, or holds more than plain values.
 
     """
-    loader = _Loader(text)
     try:
-        node = loader.get_single_node()
+        loader = _Loader(text)
+        try:
+            node = loader.get_single_node()
+            reader = _Reader(loader, name)
+            data = reader.read(node, ()) if node is not None else {}
+        finally:
+            loader.dispose()
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark else 1
         raise SuiteError.of(f"{name}:{line}", f"not YAML: {error.problem}") from error
-    finally:
-        loader.dispose()
-    if node is None:
-        return Document({}, name, {(): f"{name}:1"})
-    origins: dict[Path, str] = {}
-    problems: list[Problem] = []
-    data = _construct(loader, node, (), name, origins, problems)
-    if problems:
-        raise SuiteError(*problems)
-    return Document(data, name, origins)
+    except yaml.YAMLError as error:
+        words = str(error).partition("\n")[0]
+        raise SuiteError.of(name, f"not YAML: {words}", "text") from error
+    if reader.problems:
+        raise SuiteError(*reader.problems)
+    return Document(data, name, {(): f"{name}:1", **reader.origins})
 
 
 def parse_value(text: str) -> Any:
@@ -147,81 +148,103 @@ def parse_value(text: str) -> Any:
     return parse(text, "value").data if text.strip() else None
 
 
-def _construct(
-    loader: _Loader,
-    node: yaml.Node,
-    path: Path,
-    name: str,
-    origins: dict[Path, str],
-    problems: list[Problem],
-) -> Any:
-    origins[path] = f"{name}:{node.start_mark.line + 1}"
-    if isinstance(node, yaml.ScalarNode):
-        return _scalar(node, name, problems)
-    if isinstance(node, yaml.SequenceNode):
-        return [
-            _construct(loader, item, (*path, position), name, origins, problems)
-            for position, item in enumerate(node.value)
-        ]
-    if not isinstance(node, yaml.MappingNode):
-        raise TypeError(f"{node!r} is no YAML node")
-    _find_repeated_keys(node, path, name, problems)
-    loader.flatten_mapping(node)
-    mapping = {}
-    for key_node, value_node in node.value:
-        key = str(key_node.value) if isinstance(key_node, yaml.ScalarNode) else "?"
-        mapping[key] = _construct(loader, value_node, (*path, key), name, origins, problems)
-        if isinstance(value_node, yaml.ScalarNode) or value_node.start_mark.line >= (
-            key_node.start_mark.line
-        ):
-            origins[*path, key] = f"{name}:{key_node.start_mark.line + 1}"
-    return mapping
+class _Reader:
+    """Turns the nodes of one document into plain values; notes lines and problems."""
 
+    def __init__(self, loader: _Loader, name: str) -> None:
+        self.loader = loader
+        self.name = name
+        self.origins: dict[Path, str] = {}
+        self.problems: list[Problem] = []
+        self._flat: set[int] = set()
+        self._open: set[int] = set()
 
-def _find_repeated_keys(
-    node: yaml.MappingNode, path: Path, name: str, problems: list[Problem]
-) -> None:
-    seen: dict[Hashable, int] = {}
-    for key_node, _ in node.value:
-        line = key_node.start_mark.line + 1
-        key = key_node.value
-        if not isinstance(key_node, yaml.ScalarNode):
-            problems.append(
-                Problem(f"{name}:{line}: {dotted(path)}", "has a key that is no word", "a word")
-            )
-        elif key in seen:
-            problems.append(
-                Problem(
-                    f"{name}:{line}: {dotted((*path, str(key)))}",
-                    f"stands here twice, first in line {seen[key]}",
-                    "each key once",
+    def report(self, node: yaml.Node, path: Path, what: str, expected: str) -> None:
+        place = f"{self.name}:{node.start_mark.line + 1}"
+        where = f"{place}: {dotted(path)}" if path else place
+        self.problems.append(Problem(where, what, expected))
+
+    def read(self, node: yaml.Node, path: Path) -> Any:
+        self.origins[path] = f"{self.name}:{node.start_mark.line + 1}"
+        if isinstance(node, yaml.ScalarNode):
+            return self.scalar(node)
+        kind = "map" if isinstance(node, yaml.MappingNode) else "seq"
+        if node.tag != _CORE + kind:
+            self.report(node, (), f"has the tag '{node.tag}'", "a plain value")
+            return None
+        if id(node) in self._open:
+            self.report(node, path, "holds itself", "an anchor outside of what it names")
+            return None
+        self._open.add(id(node))
+        try:
+            return self.mapping(node, path) if kind == "map" else self.sequence(node, path)
+        finally:
+            self._open.remove(id(node))
+
+    def sequence(self, node: Any, path: Path) -> list[Any]:
+        return [self.read(item, (*path, position)) for position, item in enumerate(node.value)]
+
+    def mapping(self, node: Any, path: Path) -> dict[str, Any]:
+        if id(node) not in self._flat:  # an alias is read again, with what was merged in it
+            self._flat.add(id(node))
+            self.find_repeated_keys(node, path)
+            self.loader.flatten_mapping(node)
+        mapping = {}
+        for key_node, value_node in node.value:
+            if not isinstance(key_node, yaml.ScalarNode):
+                continue
+            key = str(key_node.value)
+            mapping[key] = self.read(value_node, (*path, key))
+            self.origins[*path, key] = f"{self.name}:{key_node.start_mark.line + 1}"
+        return mapping
+
+    def find_repeated_keys(self, node: yaml.MappingNode, path: Path) -> None:
+        seen: dict[str, int] = {}
+        for key_node, _ in node.value:
+            if not isinstance(key_node, yaml.ScalarNode):
+                self.report(key_node, path, "has a key that is no word", "a word")
+            elif key_node.value in seen:
+                first = seen[key_node.value]
+                place = (*path, key_node.value)
+                self.report(
+                    key_node, place, f"stands here twice, first in line {first}", "each key once"
                 )
-            )
-        else:
-            seen[key] = line
+            else:
+                seen[key_node.value] = key_node.start_mark.line + 1
+
+    def scalar(self, node: yaml.ScalarNode) -> Any:
+        kind = node.tag.removeprefix(_CORE)
+        if kind not in _SCALARS:
+            self.report(node, (), f"has the tag '{node.tag}'", "a plain value")
+            return None
+        try:
+            return _SCALARS[kind](node.value)
+        except ZeroDivisionError:
+            self.report(node, (), f"'{node.value}' divides by zero", "a number")
+        except ValueError:
+            self.report(node, (), f"'{node.value}' does not fit its tag", "a plain value")
+        return None
 
 
-def _scalar(node: yaml.ScalarNode, name: str, problems: list[Problem]) -> Any:
-    text = node.value
-    match node.tag.removeprefix(_CORE):
-        case "null":
-            return None
-        case "bool":
-            return text.lower() == "true"
-        case "int":
-            return int(text)
-        case "float":
-            return float(text.replace(".inf", "inf").replace(".Inf", "inf").replace(".nan", "nan"))
-        case "!fraction":
-            numerator, _, denominator = text.partition("/")
-            if float(denominator) == 0:
-                where = f"{name}:{node.start_mark.line + 1}"
-                problems.append(Problem(where, f"'{text}' divides by zero", "a number"))
-                return None
-            return float(numerator) / float(denominator)
-        case "str":
-            return text
-        case tag:
-            where = f"{name}:{node.start_mark.line + 1}"
-            problems.append(Problem(where, f"has the tag '{tag}'", "a plain value"))
-            return None
+def _integer(text: str) -> int:
+    return int(text, {"0x": 16, "0o": 8}.get(text[:2], 10))
+
+
+def _float(text: str) -> float:
+    return float(text.lower().replace(".inf", "inf").replace(".nan", "nan"))
+
+
+def _fraction(text: str) -> float:
+    numerator, _, denominator = text.partition("/")
+    return float(numerator) / float(denominator)
+
+
+_SCALARS: dict[str, Callable[[str], Any]] = {
+    "null": lambda _: None,
+    "bool": lambda text: text.lower() == "true",
+    "int": _integer,
+    "float": _float,
+    _FRACTION: _fraction,
+    "str": str,
+    "merge": str,
+}

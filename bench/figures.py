@@ -29,6 +29,7 @@ def curves(matrix: Matrix, metric: str, groups: list[str], path: Path) -> Path:
 
     Raises:
         UsageError: where nothing can be drawn.
+
     """
     from matplotlib.figure import Figure
 

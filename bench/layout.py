@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 
 class _Section(BaseModel):
@@ -19,6 +19,13 @@ class Images(_Section):
 
     splits: tuple[str, ...] = Field(("test",), alias="from", min_length=1)
     count: int | None = Field(100, ge=1, description="drawn by the suite's seed; null: all")
+
+    @field_validator("splits")
+    @classmethod
+    def _each_once(cls, splits: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(splits)) < len(splits):
+            raise ValueError("names a split twice: its images would count twice")
+        return splits
 
 
 class Settings(_Section):

@@ -24,9 +24,10 @@ from bench.records import (
 )
 from bench.tensors import Images, Labels, PerImage
 
-SMALLEST_BATCH = 16
-"""The referee shows a network at least so many images at once, repeating the last: kernels for tiny
-batches add in another order, and a verdict may not depend on the batch size."""
+BATCH = 32
+"""The referee shows a network exactly so many images at once, always, repeating the last where
+there are fewer: kernels add in another order in batches of another size, and a verdict may depend
+neither on the batch size of an attack nor on the company that an image comes in."""
 
 
 @dataclass(frozen=True)
@@ -43,17 +44,17 @@ class Verdict:
 
 
 @torch.no_grad()
-def classify(classifier: Classifier, images: Images, batch_size: int) -> Verdict:
-    """Classify images, in the same way whatever the batch size.
+def classify(classifier: Classifier, images: Images) -> Verdict:
+    """Classify images, in the same way whatever the batch size of the run.
 
     Raises:
-        PluginError: where the model does not return finite logits of shape (image, class).
+        PluginError: where the model does not return logits of shape (image, class).
 
     """
     device = classifier.mean.device
     parts = []
-    for batch in images.split(batch_size):  # type: ignore[no-untyped-call]
-        fill = batch[-1:].expand(max(0, SMALLEST_BATCH - len(batch)), -1, -1, -1)
+    for batch in images.split(BATCH):  # type: ignore[no-untyped-call]
+        fill = batch[-1:].expand(BATCH - len(batch), -1, -1, -1)
         logits = classifier(torch.cat([batch, fill]).to(device))
         if not isinstance(logits, torch.Tensor) or logits.ndim != 2:  # noqa: PLR2004 (image, class)
             raise PluginError.of("model", f"returned {_describe(logits)}", "logits (image, class)")
@@ -69,10 +70,10 @@ def _describe(value: object) -> str:
 
 
 def evaluate(
-    classifier: Classifier, images: Images, labels: Labels, names: Sequence[str], batch_size: int
+    classifier: Classifier, images: Images, labels: Labels, names: Sequence[str]
 ) -> list[EvaluateRecord]:
     """Judge unattacked images."""
-    verdict = classify(classifier, images, batch_size)
+    verdict = classify(classifier, images)
     confidence = verdict.confidence()
     if not confidence.isfinite().all():
         raise PluginError.of(
@@ -143,7 +144,6 @@ def judge_attack(
     target: int | None,
     budget: Budget | None,
     steps: Sequence[int | None],
-    batch_size: int,
 ) -> list[AttackRecord]:
     """Measure and judge adversarial images on the classifier that they were made on.
 
@@ -155,11 +155,10 @@ def judge_attack(
         budget: the ball that images must lie in, or None.
         steps: for each image, the model call at which the attack first saw it fooled, the number
             of calls if the final image must decide, or None where the attack is not traceable.
-        batch_size: images at a time; does not change a verdict.
 
     """
-    before = classify(classifier, images, batch_size)
-    after = classify(classifier, adversarial_images, batch_size)
+    before = classify(classifier, images)
+    after = classify(classifier, adversarial_images)
     broken = violations(images, adversarial_images, budget)
     broken = _without_logits(broken, before, after)
     perturbation = adversarial_images.double() - images.double()
@@ -203,7 +202,6 @@ def judge_transfer(
     names: Sequence[str],
     *,
     target: int | None,
-    batch_size: int,
 ) -> list[TransferRecord]:
     """Judge adversarial images on another classifier than they were made on.
 
@@ -212,8 +210,8 @@ def judge_transfer(
             before, or its class is the target), and its violation there.
 
     """
-    before = classify(classifier, images, batch_size)
-    after = classify(classifier, adversarial_images, batch_size)
+    before = classify(classifier, images)
+    after = classify(classifier, adversarial_images)
     broken = _without_logits([violation for _, violation in source], before, after)
     before_confidence, after_confidence = before.confidence(), after.confidence()
     target_confidence = None if target is None else after.probabilities[:, target]

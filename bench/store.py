@@ -13,7 +13,6 @@ import contextlib
 import hashlib
 import json
 import os
-import sqlite3
 import types
 import typing
 import uuid
@@ -26,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 import fsspec
 
 from bench.errors import StoreError
+from bench.index import FORMAT, Index
 from bench.records import JSON, Coordinates, Record, Result
 
 if TYPE_CHECKING:
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 DEFAULT = ".bench"
-_FORMAT = 1
 
 
 @dataclass(frozen=True)
@@ -67,6 +66,8 @@ class Store:
             raise StoreError.of(
                 f"store '{self.url}'", str(error), "a folder or a URL that fsspec can open"
             ) from error
+        if self.folder is not None and self.folder.exists() and not self.folder.is_dir():
+            raise StoreError.of(f"store '{self.url}'", "is a file", "a folder, or a new name")
 
     @property
     def folder(self) -> Path | None:
@@ -87,7 +88,7 @@ class Store:
             known = self._read_manifest(key)
             if known is not None:
                 self._index.add(key, known)
-        return _stored(known) if known is not None else None
+        return self._stored(key, known) if known is not None else None
 
     def put(
         self,
@@ -119,7 +120,7 @@ class Store:
                 blob = save(whole, metadata=dict(result.header))
                 files["arrays"] = self._put_data(key, "arrays", "safetensors", blob)
             manifest = {
-                "format": _FORMAT,
+                "format": FORMAT,
                 "key": key,
                 "kind": kind,
                 "coordinates": asdict(coordinates),
@@ -183,12 +184,13 @@ class Store:
 
     def match(self, prefix: str) -> list[Stored]:
         """Find cells whose key begins with a prefix."""
-        return [_stored(manifest) for manifest in self._index.match(prefix)]
+        found = (self.find(key) for key in self.keys() if key.startswith(prefix))
+        return [stored for stored in found if stored is not None]
 
     def keys(self) -> list[str]:
         """List the keys of all cells, from the files."""
-        pattern = self._path("cells", "*", "*", "cell.json")
-        return sorted(PurePosixPath(path).parent.name for path in self.fs.glob(pattern))
+        paths = map(PurePosixPath, self.fs.find(self._path("cells")))
+        return sorted(path.parent.name for path in paths if path.name == "cell.json")
 
     # Failures
 
@@ -214,7 +216,8 @@ class Store:
 
     def runs(self, suite: str | None = None) -> list[str]:
         """List runs, the oldest first; of one suite, or of all."""
-        names = [PurePosixPath(path).stem for path in self.fs.glob(self._path("runs", "*.json"))]
+        paths = map(PurePosixPath, self.fs.find(self._path("runs")))
+        names = [path.stem for path in paths if path.suffix == ".json"]
         return sorted(name for name in names if suite is None or _suite_of(name) == suite)
 
     def last_run(self, suite: str | None = None) -> dict[str, Any]:
@@ -295,92 +298,52 @@ class Store:
 
     def _read_json(self, path: str) -> dict[str, Any] | None:
         try:
-            document: dict[str, Any] = json.loads(self.fs.cat_file(path))
+            document = json.loads(self.fs.cat_file(path))
         except FileNotFoundError:
             return None
         except ValueError as error:
             raise StoreError.of(path, f"is not JSON: {error}", "a file that bench wrote") from error
+        if not isinstance(document, dict):
+            raise StoreError.of(path, "holds no JSON object", "a file that bench wrote")
         return document
 
     def _read_manifest(self, key: str) -> dict[str, Any] | None:
         return self._read_json(self._path("cells", key[:2], key, "cell.json"))
 
+    def _stored(self, key: str, manifest: Any) -> Stored:
+        try:
+            return Stored(
+                key=manifest["key"],
+                kind=manifest["kind"],
+                coordinates=Coordinates(**manifest["coordinates"]),
+                identity=manifest["identity"],
+                outputs=manifest["outputs"],
+                summary=manifest["summary"],
+                provenance=manifest["provenance"],
+                files=manifest["files"],
+            )
+        except (KeyError, TypeError) as error:
+            raise StoreError.of(
+                f"store '{self.url}': cell {key[:12]}",
+                f"has a manifest that lacks or misplaces {error}",
+                "what bench wrote",
+                f"remove {self._path('cells', key[:2], key)} and run again",
+            ) from error
+
     @cached_property
-    def _index(self) -> _Index:
+    def _index(self) -> Index:
         folder = self.folder
         path = ":memory:"
         if folder is not None and os.access(folder if folder.exists() else folder.parent, os.W_OK):
             folder.mkdir(parents=True, exist_ok=True)
             path = str(folder / "index.sqlite")
-        return _Index(path, self._manifests)
+        return Index(path, self._manifests)
 
     def _manifests(self) -> Iterator[tuple[str, dict[str, Any]]]:
         for key in self.keys():
             manifest = self._read_manifest(key)
             if manifest is not None:
                 yield key, manifest
-
-
-class _Index:
-    """Manifests in SQLite, to list and find them quickly; rebuilt whenever it is gone or broken."""
-
-    def __init__(
-        self, path: str, manifests: typing.Callable[[], Iterator[tuple[str, dict[str, Any]]]]
-    ) -> None:
-        self.path = path
-        try:
-            self.connection = self._open(manifests)
-        except sqlite3.DatabaseError:
-            Path(path).unlink(missing_ok=True)
-            self.connection = self._open(manifests)
-
-    def _open(
-        self, manifests: typing.Callable[[], Iterator[tuple[str, dict[str, Any]]]]
-    ) -> sqlite3.Connection:
-        connection = sqlite3.connect(self.path, timeout=30, isolation_level=None)
-        version = connection.execute("PRAGMA user_version").fetchone()[0]
-        if version != _FORMAT:
-            connection.execute("BEGIN IMMEDIATE")
-            connection.execute("DROP TABLE IF EXISTS cells")
-            connection.execute("CREATE TABLE cells (key TEXT PRIMARY KEY, manifest TEXT NOT NULL)")
-            rows = ((key, json.dumps(manifest)) for key, manifest in manifests())
-            connection.executemany("INSERT OR REPLACE INTO cells VALUES (?, ?)", rows)
-            connection.execute(f"PRAGMA user_version = {_FORMAT}")
-            connection.execute("COMMIT")
-        return connection
-
-    def get(self, key: str) -> dict[str, Any] | None:
-        rows = self.connection.execute("SELECT manifest FROM cells WHERE key = ?", (key,))
-        row = rows.fetchone()
-        return json.loads(row[0]) if row else None
-
-    def match(self, prefix: str) -> list[dict[str, Any]]:
-        rows = self.connection.execute(
-            "SELECT manifest FROM cells WHERE substr(key, 1, ?) = ? ORDER BY key",
-            (len(prefix), prefix),
-        )
-        return [json.loads(row[0]) for row in rows]
-
-    def add(self, key: str, manifest: Mapping[str, Any]) -> None:
-        self.connection.execute(
-            "INSERT OR REPLACE INTO cells VALUES (?, ?)", (key, json.dumps(dict(manifest)))
-        )
-
-    def forget(self, key: str) -> None:
-        self.connection.execute("DELETE FROM cells WHERE key = ?", (key,))
-
-
-def _stored(manifest: Mapping[str, Any]) -> Stored:
-    return Stored(
-        key=manifest["key"],
-        kind=manifest["kind"],
-        coordinates=Coordinates(**manifest["coordinates"]),
-        identity=manifest["identity"],
-        outputs=manifest["outputs"],
-        summary=manifest["summary"],
-        provenance=manifest["provenance"],
-        files=manifest["files"],
-    )
 
 
 def _suite_of(run: str) -> str:

@@ -150,7 +150,10 @@ def read(source: str | Path | Mapping[str, Any], overrides: Overrides | None = N
         doc = Document(dict(source), "suite")
     else:
         path = locate(str(source))
-        doc = document.parse(path.read_text(encoding="utf-8"), str(path))
+        try:
+            doc = document.parse(path.read_text(encoding="utf-8"), str(path))
+        except UnicodeDecodeError as error:
+            raise SuiteError.of(str(path), f"is not text: {error}", "UTF-8") from error
     if not isinstance(doc.data, dict):
         raise SuiteError.of(doc.name, f"holds a {type(doc.data).__name__}", "a mapping")
     return _Reader(apply(doc, overrides or Overrides())).read(overrides or Overrides())
@@ -160,17 +163,16 @@ def apply(doc: Document, overrides: Overrides) -> Document:
     """Write overrides into a document; the paths that they set remember the option's name."""
     for text in overrides.sets:
         path, equals, value = text.partition("=")
-        # the last "=" that is not within a path's brackets splits path and value
+        # the first "=" that is not within a path's brackets splits path and value
         while path.count("[") > path.count("]") and equals:
             more, equals, value = value.partition("=")
             path = f"{path}={more}"
-        if not equals or not path:
+        keys = document.parse_path(path)
+        if not equals or not keys:
             raise SuiteError.of(
                 f"--set {text}", "is not of the form path=value", "attacks.pgd.eps=0.1"
             )
-        doc = doc.with_value(
-            document.parse_path(path), document.parse_value(value), f"--set {text}"
-        )
+        doc = doc.with_value(keys, document.parse_value(value), f"--set {text}")
     if overrides.dataset is not None:
         doc = doc.with_value(("dataset",), {"plugin": overrides.dataset}, "--dataset")
     if overrides.data_root is not None:
@@ -230,32 +232,40 @@ class _Reader:
         problem = Problem(self.doc.where(path), what, expected, action)
         self.problems.append((self.doc.line(path), problem))
 
-    def parse(self, model: type[_Model], data: Any, path: document.Path) -> _Model | None:
-        """Validate plain values against a pydantic model; problems are noted, not raised."""
+    def parse(
+        self,
+        model: type[_Model],
+        data: Any,
+        path: document.Path,
+        moved: Mapping[str, document.Path] | None = None,
+    ) -> _Model | None:
+        """Validate plain values against a pydantic model; problems are noted, not raised.
+
+        ``moved`` says where keys stand that are not where ``path`` would have them.
+        """
         try:
             return model.model_validate(data)
         except ValidationError as error:
+            wrong: dict[document.Path, tuple[Any, list[str]]] = {}
             for detail in error.errors():
-                self.explain(detail, path, model)
+                location = tuple(detail["loc"])
+                above = (moved or {}).get(str(location[0]) if location else "", path)
+                if detail["type"] == "extra_forbidden":
+                    known = nearest(str(location[-1]), _keys(model, location[:-1]))
+                    self.report((*path, *location), "unknown key", action=known)
+                elif detail["type"] == "missing":
+                    self.report((*path, *location), "is missing", _describe(model, location))
+                else:
+                    place = (*above, *self.existing(above, location))
+                    wrong.setdefault(place, (detail, []))[1].append(_expected(detail))
+            for place, (detail, expected) in wrong.items():
+                if detail["type"] == "value_error":
+                    self.report(place, expected[0])
+                else:
+                    # one for each arm of a union
+                    told = " or ".join(dict.fromkeys(expected))
+                    self.report(place, f"got {detail['input']!r}", told)
             return None
-
-    def explain(self, detail: Any, path: document.Path, model: type[BaseModel]) -> None:
-        """Turn one of pydantic's findings into a problem."""
-        location = tuple(key for key in detail["loc"] if not (isinstance(key, str) and "[" in key))
-        place = (*path, *self.existing(path, location))
-        match detail["type"]:
-            case "extra_forbidden":
-                known = _keys(model, location[:-1])
-                self.report(
-                    (*path, *location), "unknown key", action=nearest(str(location[-1]), known)
-                )
-            case "missing":
-                self.report((*path, *location), "is missing", _describe(model, location))
-            case "value_error":
-                self.report(place, detail["msg"].removeprefix("Value error, "))
-            case _:
-                expected = detail["msg"].removeprefix("Input should be ")
-                self.report(place, f"got {detail['input']!r}", expected)
 
     def existing(self, path: document.Path, location: document.Path) -> document.Path:
         """Cut a location down to what the document holds: pydantic adds the names of union arms."""
@@ -271,7 +281,12 @@ class _Reader:
         return tuple(kept)
 
     def plugin(
-        self, kind: str, name: Any, parameters: Mapping[str, Any], path: document.Path
+        self,
+        kind: str,
+        name: Any,
+        parameters: Mapping[str, Any],
+        path: document.Path,
+        moved: Mapping[str, document.Path] | None = None,
     ) -> Plugin | None:
         """Load and configure a plugin; problems are noted."""
         if not isinstance(name, str):
@@ -285,7 +300,7 @@ class _Reader:
                     path, f"{problem.where} {problem.what}", problem.expected, problem.action
                 )
             return None
-        return self.parse(plugin_class, dict(parameters), path)
+        return self.parse(plugin_class, dict(parameters), path, moved)
 
     def dataset(self, raw: Any) -> DatasetEntry | None:
         """Read the dataset, given as a name or as a mapping with a plugin."""
@@ -326,18 +341,21 @@ class _Reader:
 
     def attacks(self, raw: Any) -> Iterator[AttackEntry]:
         """Read the attacks and expand their grids."""
+        seen: dict[str, str] = {}
         for group, entry in _entries(raw):
             path = ("attacks", group)
             fixed = {k: v for k, v in entry.items() if k not in {"plugin", "target", "grid"}}
-            target = entry.get("target")
+            target, grid = entry.get("target"), entry.get("grid")
             if target is not None and (isinstance(target, bool) or not isinstance(target, int)):
                 self.report((*path, "target"), f"got {target!r}", "the index of a class")
-                continue
-            for name, point in self.expand(group, entry.get("grid"), path):
-                plugin_name = entry.get("plugin", group)
-                plugin = self.plugin("attacks", plugin_name, {**fixed, **point}, path)
+            plugin_name = entry.get("plugin", group)
+            for name, point in self.expand(group, grid, fixed, path):
+                if seen.setdefault(name, group) != group:
+                    self.report(path, f"'{name}' is the name of two attacks", "names that differ")
+                moved = dict.fromkeys(point, (*path, "grid"))
+                plugin = self.plugin("attacks", plugin_name, {**fixed, **point}, path, moved)
                 if not isinstance(plugin, Attack):
-                    break
+                    continue
                 if target is not None and not plugin.targetable:
                     self.report(
                         (*path, "target"),
@@ -345,51 +363,54 @@ class _Reader:
                         "an attack that is targetable",
                         f"see 'bench describe {plugin_name}'",
                     )
-                    break
                 yield AttackEntry(name, plugin_name, plugin, group, target)
 
     def expand(
-        self, group: str, grid: Any, path: document.Path
+        self, group: str, grid: Any, fixed: Mapping[str, Any], path: document.Path
     ) -> Iterator[tuple[str, dict[str, Any]]]:
         """Expand a grid to named points: ``fgsm@eps=0.1``."""
         if grid is None:
             yield group, {}
             return
-        if not isinstance(grid, dict) or not all(
-            isinstance(values, list) and values for values in grid.values()
+        if (
+            not isinstance(grid, dict)
+            or not grid
+            or not all(isinstance(values, list) and values for values in grid.values())
         ):
             self.report((*path, "grid"), f"got {grid!r}", "a mapping from parameters to lists")
             return
-        seen: set[str] = set()
+        for key in grid.keys() & fixed.keys():
+            self.report((*path, key), "is fixed here and varied by the grid", "one of the two")
+        names: set[str] = set()
         for values in itertools.product(*grid.values()):
             point = dict(zip(grid, values, strict=True))
-            name = f"{group}@" + ",".join(f"{key}={_short(value)}" for key, value in point.items())
-            if name in seen:
+            words = ",".join(f"{key}={_short(value)}" for key, value in point.items())
+            name = f"{group}@{words}"
+            if name in names:
                 self.report((*path, "grid"), f"gives '{name}' twice", "values that differ")
-                return
-            seen.add(name)
+            names.add(name)
             yield name, point
 
     def check_names(self, raw: Mapping[str, Any]) -> None:
         """Check that the models and metrics that other sections name exist."""
         models = raw.get("models")
+        known = models if isinstance(models, dict) else {}
         for section, key in (("run", "models"), ("transfer", "from"), ("transfer", "to")):
             part = raw.get(section)
             names = part.get(key) if isinstance(part, dict) else None
             for name in names if isinstance(names, list) else ():
-                self.check_name((section, key), name, models or {}, "is no model of this suite")
+                self.check_name((section, key), name, known, "is no model of this suite")
         tables = raw.get("tables")
         for title, table in tables.items() if isinstance(tables, dict) else ():
-            if isinstance(table, dict) and "metric" in table:
-                place = ("tables", title, "metric")
-                self.check_name(place, table["metric"], METRICS, "is no metric")
+            metric = table.get("metric") if isinstance(table, dict) else None
+            self.check_name(("tables", title, "metric"), metric, METRICS, "is no metric")
 
     def check_name(
         self, path: document.Path, name: Any, known: Iterable[str], complaint: str
     ) -> None:
-        """Check that a name is known; one that is not comes with the nearest."""
-        if name not in known:
-            self.report(path, f"'{name}' {complaint}", action=nearest(str(name), known))
+        """Check that a name is known; what is no text at all was reported with the layout."""
+        if isinstance(name, str) and name not in known:
+            self.report(path, f"'{name}' {complaint}", action=nearest(name, known))
 
     def select_attacks(
         self, attacks: tuple[AttackEntry, ...], names: Sequence[str] | None
@@ -442,6 +463,11 @@ def _arms(annotation: Any) -> Iterator[Any]:
 def _describe(model: type[BaseModel], location: Sequence[str | int]) -> str:
     field = model.model_fields.get(str(location[-1]))
     return (field.description or "") if field else ""
+
+
+def _expected(detail: Any) -> str:
+    message: str = detail["msg"]
+    return message.removeprefix("Value error, ").removeprefix("Input should be ")
 
 
 def _short(value: JSON) -> str:

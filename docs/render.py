@@ -1,8 +1,8 @@
 """Renders what can be rendered: no figure, parameter or definition in the docs is typed.
 
-``python docs/render.py`` writes everything, running ``problem_b`` for the README's table and picture
-(from the store, if it is there). ``--check`` fails where a page that does not depend on a run is not
-what would be rendered.
+``python docs/render.py`` writes everything, running ``problem_b`` for the README's table and
+picture (from the store, if it is there). ``--check`` fails where a page that depends on no run is
+not what would be rendered.
 """
 
 from __future__ import annotations

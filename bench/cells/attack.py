@@ -126,7 +126,6 @@ class AttackCell(Cell):
             target=self.entry.target,
             budget=self.entry.plugin.budget,
             steps=steps,
-            batch_size=size,
         )
         arrays = {"adversarial_images": stacked.numpy()}
         return Result(

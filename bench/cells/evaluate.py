@@ -51,7 +51,5 @@ class EvaluateCell(Cell):
 
         classifier = workbench.classifier(self.architecture, parents["classifier"])
         images, labels = self.images.tensors()
-        records = referee.evaluate(
-            classifier, images, labels, self.images.names, self.compute.batch_size
-        )
+        records = referee.evaluate(classifier, images, labels, self.images.names)
         return Result(records=records, summary={"images": len(records)})

@@ -89,6 +89,5 @@ class TransferCell(Cell):
             labels,
             self.images.names,
             target=self.target,
-            batch_size=self.compute.batch_size,
         )
         return Result(records=records, summary={"images": len(records)})

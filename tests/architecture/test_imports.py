@@ -59,7 +59,8 @@ def imported_by(code: str, tmp_path: Path) -> set[str]:
 def test_commands_that_need_no_torch_do_not_import_it(words: list[str], tmp_path: Path) -> None:
     code = (
         f"from bench.cli import app\n"
-        f"try:\n    app({words!r})\nexcept SystemExit as end:\n    assert end.code in (0, None), end.code"
+        f"try:\n    app({words!r})\n"
+        "except SystemExit as end:\n    assert end.code in (0, None), end.code"
     )
     assert not imported_by(code, tmp_path) & HEAVY
 

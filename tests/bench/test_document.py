@@ -345,7 +345,7 @@ def test_setting_reaches_into_lists_but_not_past_their_end() -> None:
 
 
 def test_setting_below_a_plain_value_is_refused() -> None:
-    with pytest.raises(SuiteError, match="--set x: 'dataset.root' cannot be set"):
+    with pytest.raises(SuiteError, match=r"--set x: 'dataset\.root' cannot be set"):
         parse("dataset: digits", "s").with_value(("dataset", "root"), "/", "--set x")
 
 

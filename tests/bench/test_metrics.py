@@ -237,7 +237,7 @@ def test_where_nothing_was_right_before_there_is_no_success_rate(frame, kind: st
     ]
     stored = frame(records)
     names = {"success_rate", "target_success", "transfer_rate"}
-    names |= {n for n in MEANS if n.endswith("success") or n.endswith("successes")}
+    names |= {n for n in MEANS if n.endswith(("success", "successes"))}
     for name in (n for n, k in PLACES if k == kind and n in names):
         assert metrics.estimate(METRICS[name], stored, {}) == NOTHING, name
     assert metrics.estimate(METRICS["robust_accuracy"], stored, {}).value == 0

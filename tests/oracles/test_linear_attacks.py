@@ -76,7 +76,6 @@ def test_success_is_what_geometry_says(linear, attack, batch: int, targeted: boo
         target=None,
         budget=attack.budget,
         steps=[None] * COUNT,
-        batch_size=64,
     )
     assert all(record.violation is None for record in records)
     found = torch.tensor([record.prediction != record.label for record in records])
