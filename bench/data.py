@@ -208,6 +208,8 @@ def _write(entry: DatasetEntry, folder: Path) -> None:
     where = f"dataset '{entry.name}'"
     if len(content.classes) < 2:  # noqa: PLR2004 (one class leaves nothing to classify)
         raise DataError.of(where, f"has {len(content.classes)} classes", "two or more")
+    if len(set(content.classes)) < len(content.classes):
+        raise DataError.of(where, "gives one name to several classes", "names that are unique")
     folder.parent.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -17,54 +18,62 @@ FORMAT = 1
 
 
 class Index:
-    """Manifests in SQLite, to list and find them quickly; rebuilt whenever it is gone or broken."""
+    """Manifests in SQLite, by key; rebuilt whenever it is gone or broken.
+
+    Args:
+        path: of the database; None keeps no index.
+        manifests: reads all manifests from the files.
+
+    """
 
     def __init__(
-        self, path: str, manifests: Callable[[], Iterator[tuple[str, dict[str, Any]]]]
+        self, path: Path | None, manifests: Callable[[], Iterator[tuple[str, dict[str, Any]]]]
     ) -> None:
         self.path = path
-        self.connection = self._connect()
+        if path is None:
+            return
         try:
             whole = self._is_whole()
         except sqlite3.DatabaseError as error:
             if "locked" in str(error):
                 raise
-            self.connection.close()
-            Path(path).unlink(missing_ok=True)
-            self.connection = self._connect()
+            path.unlink(missing_ok=True)
             whole = False
         if not whole:
             self._rebuild(manifests())
 
-    def _connect(self) -> sqlite3.Connection:
-        return sqlite3.connect(self.path, timeout=60, isolation_level=None)
-
-    def _is_whole(self) -> bool:
-        version = self.connection.execute("PRAGMA user_version").fetchone()[0]
-        tables = self.connection.execute("SELECT name FROM sqlite_master").fetchall()
-        return version == FORMAT and ("cells",) in tables
-
-    def _rebuild(self, manifests: Iterator[tuple[str, dict[str, Any]]]) -> None:
-        rows = [(key, json.dumps(manifest)) for key, manifest in manifests]
-        self.connection.execute("BEGIN IMMEDIATE")
-        self.connection.execute("DROP TABLE IF EXISTS cells")
-        self.connection.execute("CREATE TABLE cells (key TEXT PRIMARY KEY, manifest TEXT NOT NULL)")
-        self.connection.executemany("INSERT OR REPLACE INTO cells VALUES (?, ?)", rows)
-        self.connection.execute(f"PRAGMA user_version = {FORMAT}")
-        self.connection.execute("COMMIT")
-
     def get(self, key: str) -> dict[str, Any] | None:
         """Return a manifest by its key."""
-        rows = self.connection.execute("SELECT manifest FROM cells WHERE key = ?", (key,))
-        row = rows.fetchone()
-        return json.loads(row[0]) if row else None
+        rows = self._query("SELECT manifest FROM cells WHERE key = ?", (key,))
+        return json.loads(rows[0][0]) if rows else None
 
     def add(self, key: str, manifest: Mapping[str, Any]) -> None:
         """Add a manifest."""
-        self.connection.execute(
-            "INSERT OR REPLACE INTO cells VALUES (?, ?)", (key, json.dumps(dict(manifest)))
-        )
+        self._query("INSERT OR REPLACE INTO cells VALUES (?, ?)", (key, json.dumps(dict(manifest))))
 
     def forget(self, key: str) -> None:
         """Drop a manifest."""
-        self.connection.execute("DELETE FROM cells WHERE key = ?", (key,))
+        self._query("DELETE FROM cells WHERE key = ?", (key,))
+
+    def _query(self, statement: str, values: tuple[str, ...] = ()) -> list[Any]:
+        if self.path is None:
+            return []
+        with closing(self._connect()) as connection:
+            return connection.execute(statement, values).fetchall()
+
+    def _connect(self) -> sqlite3.Connection:
+        return sqlite3.connect(str(self.path), timeout=60, isolation_level=None)
+
+    def _is_whole(self) -> bool:
+        version = self._query("PRAGMA user_version")[0][0]
+        return version == FORMAT and ("cells",) in self._query("SELECT name FROM sqlite_master")
+
+    def _rebuild(self, manifests: Iterator[tuple[str, dict[str, Any]]]) -> None:
+        with closing(self._connect()) as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            connection.execute("DROP TABLE IF EXISTS cells")
+            connection.execute("CREATE TABLE cells (key TEXT PRIMARY KEY, manifest TEXT NOT NULL)")
+            rows = ((key, json.dumps(manifest)) for key, manifest in manifests)
+            connection.executemany("INSERT OR REPLACE INTO cells VALUES (?, ?)", rows)
+            connection.execute(f"PRAGMA user_version = {FORMAT}")
+            connection.execute("COMMIT")

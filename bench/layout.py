@@ -5,9 +5,13 @@ Entries of ``models`` and ``attacks`` are left open here: their keys are the plu
 
 from __future__ import annotations
 
+import re
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+
+_NAME = "^[A-Za-z0-9][A-Za-z0-9_.-]*$"
 
 
 class _Section(BaseModel):
@@ -59,7 +63,10 @@ class TableSpec(_Section):
 class Layout(_Section):
     """The top level of a suite file."""
 
-    suite: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", description="its name")
+    suite: str = Field(
+        description="its name: letters, digits, '_', '-' and '.'",
+        json_schema_extra={"pattern": _NAME},
+    )
     description: str = ""
     seed: int = Field(0, ge=0, lt=2**63)
     dataset: str | dict[str, Any]
@@ -69,3 +76,10 @@ class Layout(_Section):
     transfer: Transfer | None = None
     tables: dict[str, TableSpec] = Field(default_factory=dict)
     run: Settings = Settings()
+
+    @field_validator("suite")
+    @classmethod
+    def _names_a_folder(cls, name: str) -> str:
+        if not re.fullmatch(_NAME, name):
+            raise ValueError(f"got '{name}', expected letters, digits, '_', '-' and '.'")
+        return name

@@ -311,6 +311,13 @@ class Store:
         return self._read_json(self._path("cells", key[:2], key, "cell.json"))
 
     def _stored(self, key: str, manifest: Any) -> Stored:
+        if isinstance(manifest, dict) and manifest.get("format") != FORMAT:
+            raise StoreError.of(
+                f"store '{self.url}': cell {key[:12]}",
+                f"is of format {manifest.get('format')}",
+                f"format {FORMAT}, which this version of bench reads",
+                "name another store with --store, or another version of bench",
+            )
         try:
             return Stored(
                 key=manifest["key"],
@@ -333,10 +340,10 @@ class Store:
     @cached_property
     def _index(self) -> Index:
         folder = self.folder
-        path = ":memory:"
+        path = None
         if folder is not None and os.access(folder if folder.exists() else folder.parent, os.W_OK):
             folder.mkdir(parents=True, exist_ok=True)
-            path = str(folder / "index.sqlite")
+            path = folder / "index.sqlite"
         return Index(path, self._manifests)
 
     def _manifests(self) -> Iterator[tuple[str, dict[str, Any]]]:
