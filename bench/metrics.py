@@ -211,7 +211,7 @@ METRICS: Mapping[str, Metric] = {
         ),
         Metric(
             "transfer_rate",
-            "The same, among the images that fooled the source model.",
+            "target_success, among the images that fooled the source model only.",
             "share",
             _TRANSFER,
             _transfer_rate,

@@ -92,7 +92,8 @@ class Table:
                 }
 
     def _grid(self, notes: list[str]) -> tuple[list[str], list[list[str]]]:
-        headers = [*self.row_names, *(" ".join(_text(v) for v in c) for c in self.columns)]
+        between = " to " if self.column_names == ("source", "model") else " / "
+        headers = [*self.row_names, *(between.join(_text(v) for v in c) for c in self.columns)]
         if not self.column_names:
             headers = [*self.row_names, self.metric.name]
         body = []
