@@ -10,7 +10,6 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-
 _NAME = "^[A-Za-z0-9][A-Za-z0-9_.-]*$"
 
 

@@ -69,11 +69,13 @@ def _describe(value: object) -> str:
     return type(value).__name__
 
 
-def evaluate(
-    classifier: Classifier, images: Images, labels: Labels, names: Sequence[str]
-) -> list[EvaluateRecord]:
-    """Judge unattacked images."""
-    verdict = classify(classifier, images)
+def evaluate(verdict: Verdict, labels: Labels, names: Sequence[str]) -> list[EvaluateRecord]:
+    """Judge unattacked images.
+
+    Raises:
+        PluginError: where the model's logits are not finite.
+
+    """
     confidence = verdict.confidence()
     if not confidence.isfinite().all():
         raise PluginError.of(
@@ -136,6 +138,7 @@ def violations(
 
 def judge_attack(
     classifier: Classifier,
+    before: Verdict,
     images: Images,
     adversarial_images: Images,
     labels: Labels,
@@ -148,6 +151,7 @@ def judge_attack(
     """Measure and judge adversarial images on the classifier that they were made on.
 
     Args:
+        before: the classifier's verdict on the images before the attack.
         images, adversarial_images: float32, (image, channel, height, width), on the CPU.
         labels: true classes.
         names: of the images.
@@ -157,7 +161,6 @@ def judge_attack(
             of calls if the final image must decide, or None where the attack is not traceable.
 
     """
-    before = classify(classifier, images)
     after = classify(classifier, adversarial_images)
     broken = violations(images, adversarial_images, budget)
     broken = _without_logits(broken, before, after)
@@ -195,7 +198,7 @@ def judge_attack(
 
 def judge_transfer(
     classifier: Classifier,
-    images: Images,
+    before: Verdict,
     adversarial_images: Images,
     source: Sequence[tuple[bool | None, str | None]],
     labels: Labels,
@@ -206,11 +209,11 @@ def judge_transfer(
     """Judge adversarial images on another classifier than they were made on.
 
     Args:
+        before: the target classifier's verdict on the images before the attack.
         source: for each image, whether it fooled the model it was made on (None where it was wrong
             before, or its class is the target), and its violation there.
 
     """
-    before = classify(classifier, images)
     after = classify(classifier, adversarial_images)
     broken = _without_logits([violation for _, violation in source], before, after)
     before_confidence, after_confidence = before.confidence(), after.confidence()

@@ -119,6 +119,7 @@ class AttackCell(Cell):
         stacked = torch.cat(adversarial)
         records = referee.judge_attack(
             classifier,
+            workbench.verdict(classifier, self.images),
             images,
             stacked,
             labels,

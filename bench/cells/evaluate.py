@@ -50,6 +50,7 @@ class EvaluateCell(Cell):
         from bench import referee
 
         classifier = workbench.classifier(self.architecture, parents["classifier"])
-        images, labels = self.images.tensors()
-        records = referee.evaluate(classifier, images, labels, self.images.names)
+        _, labels = self.images.tensors()
+        verdict = workbench.verdict(classifier, self.images)
+        records = referee.evaluate(verdict, labels, self.images.names)
         return Result(records=records, summary={"images": len(records)})

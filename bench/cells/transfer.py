@@ -66,7 +66,7 @@ class TransferCell(Cell):
         from bench import referee
 
         classifier = workbench.classifier(self.architecture, parents["classifier"])
-        images, labels = self.images.tensors()
+        _, labels = self.images.tensors()
         attack = parents["adversarial_images"]
         arrays = workbench.store.arrays(attack)
         if fingerprint.of_arrays(arrays) != attack.outputs["adversarial_images"]:
@@ -83,7 +83,7 @@ class TransferCell(Cell):
         ]
         records = referee.judge_transfer(
             classifier,
-            images,
+            workbench.verdict(classifier, self.images),
             stacked,
             source,
             labels,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
+from weakref import WeakKeyDictionary
 
 from bench import fingerprint, registry, seeds
 from bench.errors import PluginError, WeightsError
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from torch import nn
 
     from bench.classifier import Classifier
+    from bench.data import ImageSet
+    from bench.referee import Verdict
 
 _KEPT = 8
 """How many classifiers stay in memory."""
@@ -112,6 +115,9 @@ class Workbench:
     compute: Compute
     notify: Callable[[float, str], None] = lambda _share, _words: None
     _classifiers: dict[str, Classifier] = field(default_factory=dict)
+    _verdicts: WeakKeyDictionary[Classifier, dict[str, Verdict]] = field(
+        default_factory=WeakKeyDictionary
+    )
 
     def place(self, network: nn.Module) -> nn.Module:
         """Move a network to the device and the memory format."""
@@ -143,6 +149,15 @@ class Workbench:
                 self._classifiers.pop(next(iter(self._classifiers)))
             self._classifiers[key] = classifier
         return self._classifiers[key]
+
+    def verdict(self, classifier: Classifier, images: ImageSet) -> Verdict:
+        """Return a classifier's verdict on images before any attack; one that was given is kept."""
+        from bench import referee
+
+        known = self._verdicts.setdefault(classifier, {})
+        if images.digest not in known:
+            known[images.digest] = referee.classify(classifier, images.tensors()[0])
+        return known[images.digest]
 
     def forget_classifiers(self) -> None:
         """Drop what is in memory: after a plugin failed, a classifier may not be what it was."""

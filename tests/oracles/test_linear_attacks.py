@@ -69,6 +69,7 @@ def test_success_is_what_geometry_says(linear, attack, batch: int, targeted: boo
         )
     records = referee.judge_attack(
         linear,
+        referee.classify(linear, images),
         images,
         torch.cat(parts),
         labels,
