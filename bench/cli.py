@@ -36,7 +36,10 @@ ModelsOption = Annotated[
     str | None, typer.Option("--models", help="Names, with commas between; all: every model.")
 ]
 AttacksOption = Annotated[
-    list[str] | None, typer.Option("--attacks", help="A name, or the name of a grid; repeatable.")
+    list[str] | None,
+    typer.Option(
+        "--attacks", help="Names of attacks or of grids, with commas between; repeatable."
+    ),
 ]
 DatasetOption = Annotated[str | None, typer.Option("--dataset", help="Name of a dataset plugin.")]
 RootOption = Annotated[str | None, typer.Option("--data-root", help="The dataset's folder.")]

@@ -95,11 +95,9 @@ def parameters(plugin: type[Plugin]) -> str:
     rows = []
     for name, field in plugin.model_fields.items():
         detail = properties.get(name, {})
-        default = (
-            "required"
-            if field.is_required()
-            else repr(field.get_default(call_default_factory=True))
-        )
+        value = field.get_default(call_default_factory=True)
+        told = str(value) if isinstance(value, Path) else repr(value)
+        default = "required" if field.is_required() else told
         rows.append([name, _type(detail), default, _range(detail), detail.get("description", "")])
     if not rows:
         return "no parameters"

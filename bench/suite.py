@@ -419,6 +419,8 @@ class _Reader:
         if names is None:
             return attacks
         known = {attack.name for attack in attacks} | {attack.group for attack in attacks}
+        # the name of a grid's point has commas of its own
+        names = [n for name in names for n in ([name] if name in known else name.split(","))]
         for name in names:
             if name not in known:
                 problem = Problem(

@@ -411,6 +411,7 @@ def test_models_may_be_picked(tiny, models: list[str] | None, selected: list[str
         (["fgsm@eps=0.2"], ["fgsm@eps=0.2"]),
         (["pgd", "fgsm@eps=0.2"], ["fgsm@eps=0.2", "pgd"]),
         (["fgsm", "fgsm@eps=0.2"], ["fgsm@eps=0.05", "fgsm@eps=0.2"]),
+        (["fgsm@eps=0.2,pgd"], ["fgsm@eps=0.2", "pgd"]),
     ],
 )
 def test_attacks_may_be_picked_by_group_or_full_name(tiny, attacks, selected: list[str]) -> None:
