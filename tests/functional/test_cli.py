@@ -8,11 +8,14 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+
+from bench import cli, registry
 
 
 def run_bench(
@@ -49,7 +52,19 @@ def session(plugin_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> di
 
 
 def call(session: dict[str, Any], *words: str) -> subprocess.CompletedProcess[str]:
-    return run_bench(*words, cwd=session["folder"], env=session["env"])
+    """Run the command line as it is run, but in this process: starting one costs seconds."""
+    out, err = io.StringIO(), io.StringIO()
+    registry._offers.cache_clear()
+    registry.load.cache_clear()
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+        patch.chdir(session["folder"])
+        patch.syspath_prepend(session["env"]["PYTHONPATH"])
+        patch.setattr(sys, "argv", ["bench", *words])
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+    registry._offers.cache_clear()
+    registry.load.cache_clear()
+    return subprocess.CompletedProcess(words, end.value.code or 0, out.getvalue(), err.getvalue())
 
 
 def test_run_prints_a_table_and_what_failed(session: dict[str, Any]) -> None:

@@ -134,6 +134,7 @@ def test_the_index_can_be_deleted(tiny: dict[str, Any], tmp_path: Path) -> None:
     assert all(place.find(e.key).provenance["run"] != name for e in again.matrix.entries)
 
 
+@pytest.mark.slow
 def test_two_runs_share_a_store(suite: Path, tmp_path: Path) -> None:
     store = tmp_path / "store"
     both = [start(suite, store, tmp_path) for _ in range(2)]
