@@ -163,6 +163,7 @@ def execute(run: Run, observer: Observer | None = None) -> Run:
     """
     observer = observer or Silent()
     store = run.store
+    run.plan.compute.check_device()
     run.statuses = {s.step.cell.label: s for s in plan.statuses(run.plan, store)}
     workbench = Workbench(store, run.plan.compute)
     store.put_run(run.name, run.account())
@@ -191,9 +192,8 @@ def _run_cell(run: Run, step: Step, workbench: Workbench) -> Status:
     key = cell.key(parents)
     started = time.perf_counter()
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), run.plan.compute.applied():
             warnings.simplefilter("ignore")  # a library's warnings would tear the progress line
-            _set_threads(run.plan.compute.threads)
             result = cell.run(workbench, parents)
         stored = run.store.put(
             key,
@@ -223,13 +223,6 @@ def _run_cell(run: Run, step: Step, workbench: Workbench) -> Status:
 def _stored_parents(run: Run, cell: Cell) -> dict[str, Stored]:
     found = {role: run.statuses[parent.cell.label].stored for role, parent in cell.parents.items()}
     return {role: stored for role, stored in found.items() if stored is not None}
-
-
-def _set_threads(threads: int) -> None:
-    import torch
-
-    if torch.get_num_threads() != threads:
-        torch.set_num_threads(threads)
 
 
 def _provenance(run: Run, cell: Cell, seconds: float) -> dict[str, JSON]:

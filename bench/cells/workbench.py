@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 from weakref import WeakKeyDictionary
 
 from bench import fingerprint, registry, seeds
-from bench.errors import PluginError, WeightsError
+from bench.errors import PluginError, UsageError, WeightsError
 from bench.records import JSON
 from bench.store import Store, Stored
 from bench.suite import ModelEntry
@@ -102,6 +103,49 @@ class Compute:
         if threads:
             told["threads"] = self.threads
         return told
+
+    @contextmanager
+    def applied(self) -> Iterator[None]:
+        """Have torch compute so, and put its settings back at the end.
+
+        fp32 means fp32: TF32, which torch allows in convolutions by default, keeps 10 bits. On a
+        GPU, algorithms are the deterministic ones.
+        """
+        import torch
+
+        threads, matmul = torch.get_num_threads(), torch.backends.cuda.matmul.allow_tf32
+        torch.set_num_threads(self.threads)
+        torch.backends.cuda.matmul.allow_tf32 = False
+        exact = torch.backends.cudnn.flags(
+            enabled=True, benchmark=False, deterministic=True, allow_tf32=False
+        )
+        try:
+            with exact:
+                yield
+        finally:
+            torch.set_num_threads(threads)
+            torch.backends.cuda.matmul.allow_tf32 = matmul
+
+    def check_device(self) -> None:
+        """Check that the device is there.
+
+        Raises:
+            UsageError: where it is not.
+
+        """
+        if not self.device.startswith("cuda"):
+            return
+        import torch
+
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        number = int(self.device.partition(":")[2] or 0)
+        if number >= count:
+            raise UsageError.of(
+                f"device '{self.device}'",
+                "is not there",
+                f"cpu, or one of {count} GPUs that torch can use" if count else "cpu",
+                "choose with --device",
+            )
 
 
 @dataclass

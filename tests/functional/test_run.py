@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 import bench
-from bench.errors import SuiteError, WeightsError
+from bench.errors import SuiteError, UsageError, WeightsError
 from bench.metrics import success
 from bench.store import Store
 
@@ -212,6 +212,21 @@ def test_a_target_outside_the_classes_is_an_error(tiny: dict[str, Any], tmp_path
     tiny["attacks"]["fgsm-targeted"]["target"] = 3
     with pytest.raises(SuiteError, match=r"attacks.fgsm-targeted.target: got 3.*0 to 2"):
         go(tiny, tmp_path / "store")
+
+
+def test_a_gpu_that_is_not_there_is_told_before_anything_runs(
+    tiny: dict[str, Any], tmp_path: Path
+) -> None:
+    with pytest.raises(UsageError, match=r"device 'cuda:97': is not there.*--device"):
+        go(tiny, tmp_path / "store", device="cuda:97")
+
+
+def test_torch_s_settings_are_put_back(tiny: dict[str, Any], tmp_path: Path) -> None:
+    import torch
+
+    before = torch.get_num_threads(), torch.backends.cudnn.allow_tf32
+    go(tiny, tmp_path / "store", threads=before[0] + 1)
+    assert (torch.get_num_threads(), torch.backends.cudnn.allow_tf32) == before
 
 
 def test_fewer_images_are_said_aloud(tiny: dict[str, Any], tmp_path: Path) -> None:
