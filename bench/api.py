@@ -11,7 +11,8 @@ that does so inside its methods can be listed, checked and planned without torch
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from torch import Generator
     from torch.nn import Module
 
-__all__ = ["KINDS", "Attack", "Content", "Dataset", "Model", "Plugin", "Split"]
+__all__ = ["KINDS", "Attack", "Content", "Dataset", "Model", "Plugin", "Split", "filled_up"]
 
 
 class Plugin(BaseModel, ABC):
@@ -195,7 +196,8 @@ class Attack(Plugin):
         """Return adversarial images for one batch.
 
         Args:
-            classifier: from pixels in [0, 1] to logits; in eval mode, weights frozen.
+            classifier: from pixels in [0, 1] to logits; in eval mode, weights frozen. It is the
+                attack's own copy. It counts passes; see :func:`filled_up`.
             images: float32 in [0, 1], shape (image, channel, height, width).
             labels: true classes, int64.
             targets: the classes to reach instead, or None: untargeted.
@@ -216,11 +218,22 @@ class Attack(Plugin):
     @property
     def passes(self) -> int:
         """Forward and backward passes that an image costs, roughly: for estimates of time only."""
-        return int(getattr(self, "steps", 1))
+        steps = getattr(self, "steps", None)
+        return steps if isinstance(steps, int) else 1
 
     def unsuited(self, *, classes: int, image_shape: tuple[int, int, int]) -> str | None:
         """Say why this attack cannot run on such data, or None; its cells are skipped then."""
         return None
+
+
+@contextmanager
+def filled_up(classifier: Module, copies: int) -> Iterator[None]:
+    """Say that each batch inside ends with copies that only fill it up: they are not counted."""
+    vars(classifier)["filler"] = copies
+    try:
+        yield
+    finally:
+        vars(classifier)["filler"] = 0
 
 
 KINDS: Mapping[str, type[Plugin]] = {"datasets": Dataset, "models": Model, "attacks": Attack}

@@ -1,7 +1,6 @@
 """The model as attacks see it: from pixels in [0, 1] to logits, frozen, counting its passes.
 
-Normalisation lives inside, so eps is in pixels and nowhere else. Whatever an attack does to the
-classifier is undone or detected when :meth:`Classifier.guarded` ends. This room does not know where
+Normalisation lives inside, so eps is in pixels and nowhere else. This room does not know where
 weights come from or what becomes of logits.
 """
 
@@ -17,7 +16,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from bench import fingerprint, seeds
+from bench import fingerprint
 from bench.errors import PluginError, WeightsError
 from bench.records import JSON
 
@@ -25,13 +24,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bench.tensors import Images, Labels, Logits
-
-_HOOKS = (
-    "_forward_hooks",
-    "_forward_pre_hooks",
-    "_backward_hooks",
-    "_backward_pre_hooks",
-)
 
 
 class Classifier(nn.Module):
@@ -43,6 +35,8 @@ class Classifier(nn.Module):
 
     Attributes:
         forwards, backwards: images that went through, since :meth:`reset`.
+        filler: how many images at the end of each batch only fill it up, and are not counted; set
+            by a plugin that does so.
 
     """
 
@@ -56,6 +50,7 @@ class Classifier(nn.Module):
         self.register_buffer("std", torch.tensor(std).view(1, -1, 1, 1), persistent=False)
         self.forwards = 0
         self.backwards = 0
+        self.filler = 0
         self._trace: Trace | None = None
         self.requires_grad_(requires_grad=False)
         self.eval()
@@ -63,7 +58,7 @@ class Classifier(nn.Module):
     def forward(self, images: Images) -> Logits:
         """Return the logits of images, float32 in [0, 1]."""
         logits: torch.Tensor = self.network((images - self.mean) / self.std)
-        self.forwards += len(images)
+        self.forwards += len(images) - self.filler
         if logits.requires_grad:
             logits.register_hook(self._count_backward)  # type: ignore[no-untyped-call]
         if self._trace is not None:
@@ -71,7 +66,7 @@ class Classifier(nn.Module):
         return logits
 
     def _count_backward(self, gradient: torch.Tensor) -> None:
-        self.backwards += len(gradient)
+        self.backwards += len(gradient) - self.filler
 
     def reset(self) -> None:
         """Set the counts of passes to zero."""
@@ -89,29 +84,16 @@ class Classifier(nn.Module):
 
     @contextmanager
     def guarded(self, culprit: str) -> Iterator[None]:
-        """Undo or detect what runs inside did to the classifier and to the global generators.
+        """Detect weights or buffers that changed inside.
 
-        Mode, gradients, ``requires_grad``, hooks and generators are put back.
+        Whatever else a plugin does to a classifier is undone by giving it one of its own.
 
         Raises:
-            PluginError: naming ``culprit``, where weights or buffers have changed.
+            PluginError: naming ``culprit``.
 
         """
         before = self.digest()
-        hooks = [(m, {name: dict(getattr(m, name)) for name in _HOOKS}) for m in self.modules()]
-        with seeds.preserved():
-            try:
-                yield
-            finally:
-                self.eval()
-                self.requires_grad_(requires_grad=False)
-                for parameter in self.parameters():
-                    parameter.grad = None
-                for module, known in hooks:
-                    for name, entries in known.items():
-                        current = getattr(module, name)
-                        current.clear()
-                        current.update(entries)
+        yield
         if self.digest() != before:
             raise PluginError.of(
                 culprit,

@@ -17,8 +17,8 @@ import typer
 from bench.errors import BenchError, UsageError
 
 if TYPE_CHECKING:
+    from bench.overrides import Overrides
     from bench.runner import Run
-    from bench.suite import Overrides
 
 app = typer.Typer(
     help="Measure image classifiers: accuracy, robustness, and what compression does to both.",
@@ -80,7 +80,7 @@ def _overrides(
     threads: int | None,
     sets: list[str] | None,
 ) -> Overrides:
-    from bench.suite import Overrides
+    from bench.overrides import Overrides
 
     return Overrides(
         models=[name.strip() for name in models.split(",")] if models is not None else None,
@@ -114,35 +114,33 @@ def run(
     """Run a suite: compute what the store does not have, print and write its tables."""
     import shlex
 
-    from bench import console, session
+    from bench import console, runner, session
     from bench.store import Store
 
     overrides = _overrides(models, attacks, dataset, data_root, images, seed, device, threads, sets)
     place = Store(store)
-    made = session.make_plan(suite, place, overrides, only)
+    command = shlex.join(["bench", *sys.argv[1:]])
+    try:
+        made = session.make_plan(suite, place, overrides)
+    except KeyboardInterrupt:
+        typer.echo(f"interrupted; run the same command to go on:\n  {command}", err=True)
+        raise typer.Exit(130) from None
+    chosen = None if only is None else made.needed_by(only)
     screen = console.screen()
     try:
-        done = session.run_plan(
-            made,
-            place,
-            source=suite,
-            command=shlex.join(["bench", *sys.argv[1:]]),
-            reports=reports if only is None else None,
-            observer=screen,
-        )
+        done = runner.execute(runner.Run(made, place, suite, command, chosen), screen)
     finally:
         screen.close()
-    _conclude(done, reports if only is None else None)
+    _conclude(done, reports)
 
 
-def _conclude(done: Run, reports: Path | None) -> NoReturn:
-    """Print the table and a line on what was done; exit."""
-    from bench import console
+def _conclude(done: Run, reports: Path) -> NoReturn:
+    """Print the table and a line on what was done, write the report; exit."""
+    from bench import console, session
     from bench.matrix import Matrix
     from bench.report import markdown
 
     counts = done.counts
-    told = ", ".join(f"{number} {state}" for state, number in counts.items())
     if done.interrupted:
         typer.echo(
             f"interrupted after {counts['done']} of {len(done.plan.steps)} cells; they are stored. "
@@ -150,21 +148,22 @@ def _conclude(done: Run, reports: Path | None) -> NoReturn:
             err=True,
         )
         raise typer.Exit(130)
-    tables = markdown.suite_tables(Matrix(done.store, done.account()))
+    tables, refused = markdown.suite_tables(Matrix(done.store, done.account()))
     shown = next((table for table in tables.values() if table.places), None)
-    if shown is not None:
+    if shown is not None and done.only is None:
         typer.echo(f"{shown.title}\n\n{shown}")
+    told = ", ".join(f"{number} {state}" for state, number in counts.items())
     words = "nothing was computed" if not done.computed else f"{done.computed} computed"
     typer.echo(f"\n{told}; {words}; {console.duration(done.seconds)}", err=True)
-    if reports is not None:
-        typer.echo(f"tables: {reports / done.plan.suite.name / 'README.md'}", err=True)
+    for problem in refused:
+        typer.echo(f"note: {problem}", err=True)
     failed = [status for status in done.statuses.values() if status.state == "failed"]
     for status in failed:
         typer.echo(f"failed: {status.step.cell.label}: {status.reason}", err=True)
     if failed:
         typer.echo(f"see 'bench why \"{failed[0].step.cell.label}\"'", err=True)
-        raise typer.Exit(1)
-    raise typer.Exit(0)
+    typer.echo(f"tables: {session.write_report(done, reports)}", err=True)
+    raise typer.Exit(1 if failed else 0)
 
 
 @app.command()
@@ -311,7 +310,9 @@ def why(
 
 
 @app.command()
-def schema() -> None:
+def schema(
+    store: StoreOption = None,  # noqa: ARG001 (all commands take it; nothing is read or written)
+) -> None:
     """Print the JSON Schema of suite files, with the parameters of every installed plugin."""
     from bench import schema as schemas
 
@@ -330,6 +331,8 @@ def export(
     dataset: DatasetOption = None,
     data_root: RootOption = None,
     seed: SeedOption = None,
+    device: DeviceOption = None,
+    threads: ThreadsOption = None,
     sets: SetOption = None,
 ) -> None:
     """Write the trained models of a suite as safetensors files that say how they were made."""
@@ -337,7 +340,7 @@ def export(
     from bench import session
     from bench.store import Store
 
-    overrides = _overrides(models, None, dataset, data_root, None, seed, None, None, sets)
+    overrides = _overrides(models, None, dataset, data_root, None, seed, device, threads, sets)
     place = Store(store)
     made = session.make_plan(suite, place, overrides)
     for path in exports.write(made, place, to):

@@ -15,13 +15,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from bench import fingerprint, registry, seeds
 from bench.api import Split
-from bench.errors import DataError
+from bench.errors import BenchError, DataError, PluginError
 from bench.suite import DatasetEntry
 
 if TYPE_CHECKING:
@@ -74,6 +74,11 @@ class ImageSet:
                 return self.data.split_digests[name]
         return _digest(self.pixels, self.labels, self.data.classes)
 
+    @cached_property
+    def named_digest(self) -> str:
+        """The fingerprint of the content and of what the images are called in records."""
+        return fingerprint.fingerprint([self.digest, list(self.names)])
+
     def tensors(self) -> tuple[Images, Labels]:
         """Return images, float32 in [0, 1], (image, channel, height, width), and their labels."""
         import torch
@@ -104,14 +109,25 @@ class Prepared:
     @cached_property
     def pixels(self) -> PixelStack:
         """All pixels, uint8, (image, height, width, channel), mapped from the disk."""
-        pixels: PixelStack = np.load(self.folder / "pixels.npy", mmap_mode="r")
+        pixels: PixelStack = self._load("pixels.npy", mmap_mode="r")
         return pixels
 
     @cached_property
     def labels(self) -> LabelArray:
         """All classes, int64."""
-        labels: LabelArray = np.load(self.folder / "labels.npy")
+        labels: LabelArray = self._load("labels.npy")
         return labels
+
+    def _load(self, file: str, mmap_mode: Literal["r"] | None = None) -> Any:
+        try:
+            return np.load(self.folder / file, mmap_mode=mmap_mode)
+        except (OSError, ValueError, EOFError) as error:
+            raise DataError.of(
+                f"dataset '{self.name}'",
+                f"its decoded {file} is broken: {error}",
+                "what was written",
+                f"remove {self.folder} and run again",
+            ) from error
 
     @property
     def digest(self) -> str:
@@ -180,17 +196,29 @@ def prepare(entry: DatasetEntry, cache: Path) -> Prepared:
         DataError: where the data is missing or malformed.
 
     """
-    key = fingerprint.fingerprint(
-        {
-            "format": _FORMAT,
-            **registry.identity("datasets", entry.plugin_name, entry.plugin),
-            "parameters": entry.plugin.parameters(),
-            "stamp": entry.plugin.stamp(),
-        }
-    )
-    folder = cache / key[:32]
-    if not (folder / "meta.json").is_file():
-        _write(entry, folder)
+    where = f"dataset '{entry.name}'"
+    try:
+        key = fingerprint.fingerprint(
+            {
+                "format": _FORMAT,
+                **registry.identity("datasets", entry.plugin_name, entry.plugin),
+                "parameters": entry.plugin.parameters(),
+                "stamp": entry.plugin.stamp(),
+            }
+        )
+        folder = cache / key[:32]
+        if not (folder / "meta.json").is_file():
+            _write(entry, folder)
+    except BenchError:
+        raise
+    except OSError as error:
+        raise DataError.of(
+            where, f"cannot be decoded into {cache}: {error}", "room and the right to write there"
+        ) from error
+    except Exception as error:  # a plugin's own fault, whatever it is, is told as such
+        raise PluginError.of(
+            where, f"its plugin raised {type(error).__name__}: {error}", "", "mend the plugin"
+        ) from error
     meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
     return Prepared(
         name=entry.name,

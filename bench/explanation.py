@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
-from bench import fingerprint, registry
+from bench import registry
 from bench.errors import StoreError, UsageError, nearest
 from bench.matrix import Entry, Matrix
 from bench.store import Store, Stored
@@ -84,7 +84,7 @@ def _account(stored: Stored, store: Store) -> list[str]:
         lines += ["", "parents"]
         for role, digest in parents.items():
             maker = next(
-                (s for s in store.match("") if role in s.outputs and s.outputs[role] == digest),
+                (s for s in store.match("") if digest in s.outputs.values()),
                 None,
             )
             name = f"{maker.label} {maker.key[:12]}" if maker else "no longer in the store"
@@ -100,9 +100,7 @@ def _drift(stored: Stored) -> Any:
     made = stored.provenance
     sources = made.get("sources")
     for module, digest in sources.items() if isinstance(sources, dict) else ():
-        path = registry.source(module)
-        now = fingerprint.of_file(path) if path is not None else None
-        if now != digest:
+        if registry.source_digest(module) != digest:
             yield f"  source of {module} changed: raise its revision if results changed"
     versions = made.get("versions")
     for name, version in versions.items() if isinstance(versions, dict) else ():

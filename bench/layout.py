@@ -6,9 +6,28 @@ Entries of ``models`` and ``attacks`` are left open here: their keys are the plu
 from __future__ import annotations
 
 import re
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+DIMENSIONS = (
+    "kind",
+    "model",
+    "variant",
+    "attack",
+    "source",
+    "group",
+    "plugin",
+    "norm",
+    "targeted",
+    "target",
+    "split",
+    "weights",
+)
+"""What tables can be laid out by, besides the parameters of attacks."""
+
+_ENTRY = r"[A-Za-z0-9][A-Za-z0-9_.,=@%+-]*"
+"""A name of a model, attack or table: no slash and no blank, which part labels and paths."""
 
 _NAME = "^[A-Za-z0-9][A-Za-z0-9_.-]*$"
 
@@ -34,7 +53,9 @@ class Images(_Section):
 class Settings(_Section):
     """How a suite is run. All but ``models`` and ``threads`` are part of identities."""
 
-    models: tuple[str, ...] | Literal["all"] = Field("all", description="run by default")
+    models: Annotated[tuple[str, ...], Field(min_length=1)] | Literal["all"] = Field(
+        "all", description="run by default"
+    )
     device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto, cpu, cuda")
     batch_size: int = Field(50, ge=1, description="images that attacks and verdicts take at a time")
     memory_format: Literal["channels_last", "contiguous"] = "channels_last"
@@ -75,6 +96,17 @@ class Layout(_Section):
     transfer: Transfer | None = None
     tables: dict[str, TableSpec] = Field(default_factory=dict)
     run: Settings = Settings()
+
+    @field_validator("models", "attacks", "tables")
+    @classmethod
+    def _names_are_words(cls, entries: dict[str, Any]) -> dict[str, Any]:
+        strange = [name for name in entries if not re.fullmatch(_ENTRY, name)]
+        if strange:
+            told = ", ".join(repr(name) for name in strange)
+            raise ValueError(
+                f"has the name {told}, expected letters, digits and any of _ . , = @ % + -"
+            )
+        return entries
 
     @field_validator("suite")
     @classmethod

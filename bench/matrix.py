@@ -41,7 +41,8 @@ class Entry:
         if dimension in ("model", "variant", "attack", "source"):
             value: JSON = getattr(self.coordinates, dimension)
             return value.removesuffix("/original") if isinstance(value, str) else value
-        return self.facts.get(dimension)
+        fact = self.facts.get(dimension)
+        return str(fact) if isinstance(fact, list | dict) else fact
 
 
 @dataclass(frozen=True)

@@ -35,6 +35,8 @@ class Metric:
         values: from a cell's records to one value for each image that counts: booleans for a rate,
             numbers for a mean. None for a figure that the cell's summary holds whole.
         needs_verdict: withheld where an image of the cell has no verdict.
+        mean: a mean with a bootstrap interval; else a rate with a Wilson interval.
+        needs_budget: withheld where the attack promises no budget: a rate belongs to one.
 
     """
 
@@ -44,6 +46,8 @@ class Metric:
     kinds: tuple[Kind, ...]
     values: Callable[[DataFrame], Values] | None = None
     needs_verdict: bool = True
+    needs_budget: bool = False
+    mean: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +124,7 @@ METRICS: Mapping[str, Metric] = {
             "share",
             _ATTACK,
             success,
+            needs_budget=True,
         ),
         Metric(
             "clean_accuracy",
@@ -135,6 +140,7 @@ METRICS: Mapping[str, Metric] = {
             "share",
             _JUDGED,
             lambda records: right_before(records) & right_after(records),
+            needs_budget=True,
         ),
         Metric(
             "robust_error",
@@ -142,6 +148,7 @@ METRICS: Mapping[str, Metric] = {
             "share",
             _JUDGED,
             lambda records: ~(right_before(records) & right_after(records)),
+            needs_budget=True,
         ),
         Metric(
             "healed",
@@ -149,6 +156,7 @@ METRICS: Mapping[str, Metric] = {
             "share",
             _JUDGED,
             lambda records: ~right_before(records) & right_after(records),
+            needs_budget=True,
         ),
         *(
             Metric(
@@ -158,6 +166,7 @@ METRICS: Mapping[str, Metric] = {
                 "count" if norm == "l0" else "pixels",
                 _ATTACK,
                 _column(norm, of_successes=of_successes),
+                mean=True,
             )
             for norm, name in {
                 "linf": "L-infinity norm",
@@ -175,6 +184,7 @@ METRICS: Mapping[str, Metric] = {
                 "share",
                 _JUDGED,
                 _column(column, of_successes=of_successes),
+                mean=True,
             )
             for column, name in {
                 "confidence": "predicted class",
@@ -190,6 +200,7 @@ METRICS: Mapping[str, Metric] = {
             "count",
             _ATTACK,
             _column("steps_to_success", of_successes=True),
+            mean=True,
         ),
         Metric("forwards", "Forward passes an image.", "count", _ATTACK),
         Metric("backwards", "Backward passes an image.", "count", _ATTACK),
@@ -200,6 +211,7 @@ METRICS: Mapping[str, Metric] = {
             "share",
             _TRANSFER,
             _source_success,
+            needs_budget=True,
         ),
         Metric(
             "target_success",
@@ -208,6 +220,7 @@ METRICS: Mapping[str, Metric] = {
             "share",
             _TRANSFER,
             success,
+            needs_budget=True,
         ),
         Metric(
             "transfer_rate",
@@ -215,6 +228,7 @@ METRICS: Mapping[str, Metric] = {
             "share",
             _TRANSFER,
             _transfer_rate,
+            needs_budget=True,
         ),
     )
 }
@@ -234,6 +248,8 @@ def estimate(
         The estimate; or :class:`Withheld` where an image of the cell has no verdict.
 
     """
+    if metric.needs_budget and summary.get("budget") is None:
+        return Withheld("the attack promises no budget, and a rate belongs to one")
     if metric.values is None or records is None:
         value = summary.get(metric.name)
         if not isinstance(value, int | float):
@@ -244,6 +260,6 @@ def estimate(
         if len(broken):
             return Withheld(f"{len(broken)} of {len(records)} images: {broken.iloc[0]}")
     values = metric.values(records)
-    if values.dtype == bool:
-        return statistics.rate(int(values.sum()), len(values))
-    return statistics.mean(values.to_numpy(dtype=float))
+    if metric.mean:
+        return statistics.mean(values.to_numpy(dtype=float))
+    return statistics.rate(int(values.sum()), len(values))

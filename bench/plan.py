@@ -21,10 +21,10 @@ from bench.cells.train import TrainCell
 from bench.cells.transfer import TransferCell
 from bench.cells.workbench import Architecture, Compute
 from bench.data import ImageSet, Prepared
-from bench.errors import Problem, SuiteError, WeightsError
+from bench.errors import Problem, SuiteError, WeightsError, nearest
 from bench.records import ORIGINAL, Coordinates, State
 from bench.store import Store, Stored
-from bench.suite import Suite
+from bench.suite import AttackEntry, Suite
 
 
 @dataclass(frozen=True)
@@ -57,8 +57,8 @@ class Plan:
     steps: tuple[Step, ...]
     notes: tuple[str, ...]
 
-    def only(self, label: str) -> Plan:
-        """Return the plan of one cell and what it needs.
+    def needed_by(self, label: str) -> frozenset[str]:
+        """Return the labels of one cell and of all that it needs.
 
         Raises:
             SuiteError: where the plan has no such cell.
@@ -71,6 +71,7 @@ class Plan:
                     "--only",
                     f"'{label}' is no cell of this run",
                     "a label that 'bench plan' prints",
+                    nearest(label, [step.cell.label for step in self.steps]),
                 )
             )
         needed: set[str] = set()
@@ -78,8 +79,7 @@ class Plan:
             cell = chosen.pop()
             needed.add(cell.label)
             chosen += [parent.cell for parent in cell.parents.values()]
-        steps = tuple(step for step in self.steps if step.cell.label in needed)
-        return Plan(self.suite, self.data, self.images, self.compute, steps, self.notes)
+        return frozenset(needed)
 
 
 def statuses(plan: Plan, store: Store) -> list[Status]:
@@ -156,7 +156,7 @@ def build(suite: Suite, data: Prepared) -> Plan:
                     suite.seed,
                     compute,
                 ),
-                skip=entry.plugin.unsuited(classes=len(data.classes), image_shape=data.image_shape),
+                skip=_unsuited(entry, data),
             )
     steps += attacks.values()
     for source, target in _pairs(suite):
@@ -196,7 +196,15 @@ def _weights(suite: Suite, architecture: Architecture, data: Prepared, compute: 
     shipped = checkpoints.find(cell)
     if shipped is None:
         return cell
-    return LoadCell(coordinates, architecture, shipped, fingerprint.of_file(shipped), trained=True)
+    return LoadCell(coordinates, architecture, shipped, fingerprint.of_file(shipped), shipped=True)
+
+
+def _unsuited(entry: AttackEntry, data: Prepared) -> str | None:
+    """Ask an attack why it cannot run on the data; one that cannot even answer is skipped too."""
+    try:
+        return entry.plugin.unsuited(classes=len(data.classes), image_shape=data.image_shape)
+    except Exception as error:  # noqa: BLE001 (a plugin's own fault costs its cells, and says so)
+        return f"its unsuited() raised {type(error).__name__}: {error}"
 
 
 def _pairs(suite: Suite) -> Iterator[tuple[str, str]]:

@@ -14,10 +14,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import metadata
-from importlib.machinery import PathFinder
+from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from typing import Any
 
+from bench import fingerprint
 from bench.api import KINDS, Attack, Dataset, Model, Plugin
 from bench.errors import PluginError, UsageError, nearest
 from bench.records import NORMS
@@ -160,17 +161,34 @@ def _check_signature(hook: Callable[..., object], arguments: dict[str, Any], whe
 
 def source(module: str) -> Path | None:
     """Locate the source file of a module without importing it or its parents."""
+    spec = _spec(module)
+    if spec is None or spec.origin is None or not spec.origin.endswith(".py"):
+        return None
+    return Path(spec.origin)
+
+
+def source_digest(module: str) -> str | None:
+    """Hash the source of a module, or of all modules of a package; None where there is none."""
+    spec = _spec(module)
+    folders = [Path(folder) for folder in (spec.submodule_search_locations or [])] if spec else []
+    files = sorted(file for folder in folders for file in folder.glob("*.py"))
+    if not files:
+        file = source(module)
+        return None if file is None else fingerprint.of_file(file)
+    return fingerprint.fingerprint({file.name: fingerprint.of_file(file) for file in files})
+
+
+def _spec(module: str) -> ModuleSpec | None:
     path: list[str] | None = None
     name = ""
+    spec: ModuleSpec | None = None
     for part in module.split("."):
         name = f"{name}.{part}" if name else part
         spec = PathFinder.find_spec(name, path)
         if spec is None:
             return None
         path = list(spec.submodule_search_locations or [])
-    if spec is None or spec.origin is None or not spec.origin.endswith(".py"):
-        return None
-    return Path(spec.origin)
+    return spec
 
 
 def summary(offer: Offer) -> str:

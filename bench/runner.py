@@ -19,7 +19,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
 
-from bench import fingerprint, plan, registry
+from bench import plan, registry
 from bench.cells.cell import Cell
 from bench.cells.workbench import Workbench
 from bench.errors import BenchError
@@ -64,13 +64,15 @@ class Silent:
 class Run:
     """A run as it goes: where every cell stands, what was computed, how long is left.
 
-    ``source`` and ``command`` say how to start it again.
+    ``source`` and ``command`` say how to start it again. ``only`` holds the labels of the cells
+    that are to be computed; None: all.
     """
 
     plan: Plan
     store: Store
     source: str
     command: str
+    only: frozenset[str] | None = None
     name: str = ""
     statuses: dict[str, Status] = field(default_factory=dict)
     computed: int = 0
@@ -95,16 +97,20 @@ class Run:
 
     def seconds_left(self) -> float | None:
         """Estimate the time left from the rates seen so far; None before the first is known."""
-        if not self._spent:
+        rates = {name: spent / amount for name, (spent, amount) in self._spent.items() if amount}
+        if not rates:
             return None
-        rates = {name: seconds / amount for name, (seconds, amount) in self._spent.items()}
         usual = sum(rates.values()) / len(rates)
         left = 0.0
-        for status in self.statuses.values():
-            if status.state in ("to do", "depends"):
+        for label, status in self.statuses.items():
+            if status.state in ("to do", "depends") and self.wants(label):
                 name, amount = status.step.cell.work
                 left += amount * rates.get(name, usual)
         return left
+
+    def wants(self, label: str) -> bool:
+        """Whether a cell is to be computed."""
+        return self.only is None or label in self.only
 
     def learn(self, cell: Cell, seconds: float) -> None:
         """Remember how long a cell took, for the estimate of the time left."""
@@ -172,6 +178,8 @@ def execute(run: Run, observer: Observer | None = None) -> Run:
         for step in run.plan.steps:
             status = plan.status(step, run.statuses, store)
             run.statuses[step.cell.label] = status
+            if not run.wants(step.cell.label):
+                continue
             if status.state == "to do":
                 observer.start(run, step)
                 workbench.notify = lambda share, words: observer.advance(run, share, words)
@@ -203,7 +211,7 @@ def _run_cell(run: Run, step: Step, workbench: Workbench) -> Status:
             result,
             _provenance(run, cell, time.perf_counter() - started),
         )
-    except Exception as error:  # noqa: BLE001 (the one broad catch: it becomes a failed cell)
+    except (Exception, SystemExit) as error:  # noqa: BLE001 (the one broad catch: a failed cell)
         workbench.forget_classifiers()
         words = str(error) if isinstance(error, BenchError) else f"{type(error).__name__}: {error}"
         failure: dict[str, JSON] = {
@@ -244,9 +252,9 @@ def sources(modules: tuple[str, ...]) -> dict[str, JSON]:
     """Digest the source of modules; what has none is left out."""
     found: dict[str, JSON] = {}
     for module in modules:
-        path = registry.source(module)
-        if path is not None:
-            found[module] = fingerprint.of_file(path)
+        digest = registry.source_digest(module)
+        if digest is not None:
+            found[module] = digest
     return found
 
 

@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench import data, plan, runner, suite, tables
+from bench.errors import UsageError
 from bench.matrix import Matrix
+from bench.overrides import Overrides
 from bench.plan import Plan
 from bench.records import JSON
 from bench.report import markdown
 from bench.runner import Observer, Run
 from bench.store import Store
-from bench.suite import Overrides
 from bench.tables import Table
 
 if TYPE_CHECKING:
@@ -63,10 +64,7 @@ class Outcome:
 
 
 def make_plan(
-    source: str | Path | Mapping[str, Any],
-    store: Store,
-    overrides: Overrides | None = None,
-    only: str | None = None,
+    source: str | Path | Mapping[str, Any], store: Store, overrides: Overrides | None = None
 ) -> Plan:
     """Read a suite, prepare its data and lay out its cells.
 
@@ -76,24 +74,26 @@ def make_plan(
     """
     read = suite.read(source, overrides)
     prepared = data.prepare(read.dataset, data.cache_folder(store.folder))
-    made = plan.build(read, prepared)
-    return made.only(only) if only is not None else made
+    return plan.build(read, prepared)
 
 
-def run_plan(
-    made: Plan,
-    store: Store,
-    *,
-    source: str,
-    command: str,
-    reports: Path | None,
-    observer: Observer | None = None,
-) -> Run:
-    """Execute a plan and, unless it was interrupted, write its report."""
-    done = runner.execute(Run(made, store, source, command), observer)
-    if reports is not None and not done.interrupted:
-        markdown.write(Matrix(store, done.account()), reports / made.suite.name)
-    return done
+def write_report(done: Run, reports: Path) -> Path:
+    """Write a run's page and its tables; returns the page.
+
+    Raises:
+        UsageError: where the folder cannot be written.
+
+    """
+    folder = reports / done.plan.suite.name
+    try:
+        return markdown.write(Matrix(done.store, done.account()), folder)
+    except OSError as error:
+        raise UsageError.of(
+            str(folder),
+            f"cannot be written: {error}",
+            "a folder for tables",
+            "choose with --reports; all results are in the store, run the same command again",
+        ) from error
 
 
 def run(
@@ -144,16 +144,12 @@ def run(
     place = Store(store)
     made = make_plan(source, place, overrides)
     name = made.suite.name if isinstance(source, Mapping) else str(source)
-    done = run_plan(
-        made,
-        place,
-        source=name,
-        command=f"bench run {shlex.quote(name)}",
-        reports=None if reports is None else Path(reports),
-        observer=observer,
-    )
+    command = shlex.join(["bench", "run", name, *overrides.words()])
+    done = runner.execute(Run(made, place, name, command), observer)
     if done.interrupted:
         raise KeyboardInterrupt
+    if reports is not None:
+        write_report(done, Path(reports))
     return Outcome(Matrix(place, done.account()))
 
 

@@ -13,23 +13,21 @@ import contextlib
 import hashlib
 import json
 import os
-import types
-import typing
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 import fsspec
 
+from bench import columns
 from bench.errors import StoreError
 from bench.index import FORMAT, Index
-from bench.records import JSON, Coordinates, Record, Result
+from bench.records import JSON, Coordinates, Result
 
 if TYPE_CHECKING:
-    import pyarrow as pa
     from numpy.typing import NDArray
     from pandas import DataFrame
 
@@ -109,7 +107,7 @@ class Store:
         try:
             if result.records:
                 files["records"] = self._put_data(
-                    key, "records", "parquet", _parquet(result.records)
+                    key, "records", "parquet", columns.write(result.records)
                 )
             if result.arrays:
                 import numpy as np
@@ -152,16 +150,7 @@ class Store:
             StoreError: where the file is missing or not what was written.
 
         """
-        import pandas as pd
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
-        # no threads: they cost more than a hundred rows, and one may outlive the interpreter
-        file = pq.ParquetFile(pa.BufferReader(self._data(stored, "records")), pre_buffer=False)
-        table = file.read(use_threads=False)
-        dtypes = {pa.int64(): pd.Int64Dtype(), pa.bool_(): pd.BooleanDtype()}
-        frame: DataFrame = table.to_pandas(types_mapper=dtypes.get, use_threads=False)
-        return frame
+        return columns.read(self._data(stored, "records"))
 
     def arrays(self, stored: Stored) -> dict[str, NDArray[Any]]:
         """Read a cell's arrays.
@@ -356,37 +345,3 @@ class Store:
 def _suite_of(run: str) -> str:
     """Return the suite's name in a run's name: ``20261122T190000.000000Z-quick-1a2b3c``."""
     return run.partition("-")[2].rpartition("-")[0]
-
-
-def _parquet(records: Sequence[Record]) -> bytes:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    schema = _schema(type(records[0]))
-    columns = {
-        name: pa.array([getattr(record, name) for record in records], type=schema.field(name).type)
-        for name in schema.names
-    }
-    sink = pa.BufferOutputStream()
-    pq.write_table(pa.table(columns, schema=schema), sink, compression="zstd")
-    blob: bytes = sink.getvalue().to_pybytes()
-    return blob
-
-
-def _schema(record: type[Record]) -> pa.Schema:
-    """Derive a Parquet schema from a record's typed fields."""
-    import pyarrow as pa
-
-    arrow = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_()}
-    hints = typing.get_type_hints(record)
-    columns = []
-    for column in fields(record):
-        hint = hints[column.name]
-        optional = isinstance(hint, types.UnionType)
-        plain = (
-            next(arm for arm in typing.get_args(hint) if arm is not types.NoneType)
-            if optional
-            else hint
-        )
-        columns.append(pa.field(column.name, arrow[plain], nullable=optional))
-    return pa.schema(columns)

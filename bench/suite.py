@@ -18,8 +18,9 @@ from bench import document, registry
 from bench.api import Attack, Dataset, Model, Plugin
 from bench.document import Document
 from bench.errors import BenchError, Problem, SuiteError, nearest
-from bench.layout import Images, Layout, Settings, TableSpec, Transfer
+from bench.layout import DIMENSIONS, Images, Layout, Settings, TableSpec, Transfer
 from bench.metrics import METRICS
+from bench.overrides import Overrides, apply
 from bench.recipes import Recipe
 from bench.records import JSON
 
@@ -85,25 +86,6 @@ class Suite:
         return tuple(model for model in self.models if model.name in self.run.models)
 
 
-@dataclass(frozen=True)
-class Overrides:
-    """What the command line changes in a suite file; None changes nothing.
-
-    ``models`` and ``attacks`` hold names (``all``: every model that the suite declares; an attack's
-    name selects all that its grid expands to). ``sets`` holds ``path=value`` texts.
-    """
-
-    models: Sequence[str] | None = None
-    attacks: Sequence[str] | None = None
-    dataset: str | None = None
-    data_root: str | None = None
-    images: int | None = None
-    seed: int | None = None
-    device: str | None = None
-    threads: int | None = None
-    sets: Sequence[str] = ()
-
-
 def shipped(folder: str) -> Path:
     """Return the folder of files that come with bench: ``suites`` or ``checkpoints``.
 
@@ -159,41 +141,6 @@ def read(source: str | Path | Mapping[str, Any], overrides: Overrides | None = N
     return _Reader(apply(doc, overrides or Overrides())).read(overrides or Overrides())
 
 
-def apply(doc: Document, overrides: Overrides) -> Document:
-    """Write overrides into a document; the paths that they set remember the option's name."""
-    for text in overrides.sets:
-        path, equals, value = text.partition("=")
-        # the first "=" that is not within a path's brackets splits path and value
-        while path.count("[") > path.count("]") and equals:
-            more, equals, value = value.partition("=")
-            path = f"{path}={more}"
-        keys = document.parse_path(path)
-        if not equals or not keys:
-            raise SuiteError.of(
-                f"--set {text}", "is not of the form path=value", "attacks.pgd.eps=0.1"
-            )
-        doc = doc.with_value(keys, document.parse_value(value), f"--set {text}")
-    if overrides.dataset is not None:
-        doc = doc.with_value(("dataset",), {"plugin": overrides.dataset}, "--dataset")
-    if overrides.data_root is not None:
-        if isinstance(doc.data.get("dataset"), str):
-            doc = doc.with_value(("dataset",), {"plugin": doc.data["dataset"]}, "--dataset")
-        doc = doc.with_value(("dataset", "root"), overrides.data_root, "--data-root")
-    if overrides.models is not None:
-        models = "all" if list(overrides.models) == ["all"] else list(overrides.models)
-        doc = doc.with_value(("run", "models"), models, "--models")
-    for option, place in {
-        "images": ("images", "count"),
-        "seed": ("seed",),
-        "device": ("run", "device"),
-        "threads": ("run", "threads"),
-    }.items():
-        value = getattr(overrides, option)
-        if value is not None:
-            doc = doc.with_value(place, value, f"--{option}")
-    return doc
-
-
 class _Reader:
     """Collects problems while it reads one document."""
 
@@ -208,7 +155,7 @@ class _Reader:
         dataset = self.dataset(raw.get("dataset"))
         models = tuple(self.models(raw.get("models")))
         attacks = tuple(self.attacks(raw.get("attacks")))
-        self.check_names(raw)
+        self.check_names(raw, attacks)
         attacks = self.select_attacks(attacks, overrides.attacks)
         if self.problems or layout is None or dataset is None:
             ordered = sorted(self.problems, key=lambda pair: pair[0])
@@ -391,8 +338,8 @@ class _Reader:
             names.add(name)
             yield name, point
 
-    def check_names(self, raw: Mapping[str, Any]) -> None:
-        """Check that the models and metrics that other sections name exist."""
+    def check_names(self, raw: Mapping[str, Any], attacks: Sequence[AttackEntry]) -> None:
+        """Check that the models, metrics and dimensions that other sections name exist."""
         models = raw.get("models")
         known = models if isinstance(models, dict) else {}
         for section, key in (("run", "models"), ("transfer", "from"), ("transfer", "to")):
@@ -401,9 +348,21 @@ class _Reader:
             for name in names if isinstance(names, list) else ():
                 self.check_name((section, key), name, known, "is no model of this suite")
         tables = raw.get("tables")
+        parameters = {name for attack in attacks for name in attack.plugin.parameters()}
+        dimensions = {*DIMENSIONS, *parameters}
         for title, table in tables.items() if isinstance(tables, dict) else ():
-            metric = table.get("metric") if isinstance(table, dict) else None
-            self.check_name(("tables", title, "metric"), metric, METRICS, "is no metric")
+            if isinstance(table, dict):
+                self.check_table(("tables", title), table, dimensions)
+
+    def check_table(
+        self, path: document.Path, table: Mapping[str, Any], dimensions: Iterable[str]
+    ) -> None:
+        """Check that a table's metric and dimensions exist."""
+        self.check_name((*path, "metric"), table.get("metric"), METRICS, "is no metric")
+        for key in ("rows", "columns", "where"):
+            names = table.get(key)
+            for name in names if isinstance(names, list | dict) else ():
+                self.check_name((*path, key), name, dimensions, "is no dimension")
 
     def check_name(
         self, path: document.Path, name: Any, known: Iterable[str], complaint: str

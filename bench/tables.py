@@ -147,7 +147,7 @@ class Table:
         """Return the lines under a table: what it shows, footnotes, what is missing."""
         lines = [f"{self.metric.name}: {self.metric.definition}"]
         if self.intervals:
-            kind = "Wilson" if self.metric.unit == "share" else "bootstrap"
+            kind = "bootstrap" if self.metric.mean else "Wilson"
             lines.append(f"In brackets: 95 % {kind} interval. In parentheses: n.")
         else:
             lines.append("In parentheses: n, the images that count.")

@@ -5,15 +5,19 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from bench import fingerprint, registry, seeds
-from bench.cells.cell import Cell, Parent
+from bench.cells.cell import Cell, Parent, package_of
 from bench.cells.workbench import Architecture, Compute, Workbench
 from bench.data import ImageSet
 from bench.records import JSON, Kind, Result
 from bench.store import Stored
 from bench.suite import AttackEntry
+from bench.tensors import Images, Labels
+
+if TYPE_CHECKING:
+    from bench.classifier import Classifier
 
 
 @dataclass(frozen=True)
@@ -50,7 +54,7 @@ class AttackCell(Cell):
             "parameters": plugin.parameters(),
             "target": self.entry.target,
             "seed": self.seed,
-            "images": self.images.digest,
+            "images": self.images.named_digest,
             **self.compute.identity(batch_size=not plugin.batch_invariant),
         }
 
@@ -68,8 +72,15 @@ class AttackCell(Cell):
 
     @property
     def modules(self) -> tuple[str, ...]:
-        """The cell, the referee and the plugin."""
-        return (type(self).__module__, "bench.referee", type(self.entry.plugin).__module__)
+        """The cell, its judges, and the packages of the attack's and the model's plugins."""
+        return (
+            *super().modules,
+            "bench.referee",
+            "bench.classifier",
+            "bench.norms",
+            package_of(self.entry.plugin),
+            package_of(self.architecture.entry.plugin),
+        )
 
     @property
     def work(self) -> tuple[str, float]:
@@ -83,40 +94,16 @@ class AttackCell(Cell):
         return f"attack '{self.entry.name}' (plugin {self.entry.plugin_name})"
 
     def run(self, workbench: Workbench, parents: Mapping[str, Stored]) -> Result:
-        """Attack batch by batch, then have everything judged."""
-        import torch
-
+        """Attack a classifier of its own, then have everything judged on another."""
         from bench import referee
 
-        classifier = workbench.classifier(self.architecture, parents["classifier"])
+        attacked = workbench.sacrifice(self.architecture, parents["classifier"])
         images, labels = self.images.tensors()
-        device, size = self.compute.device, self.compute.batch_size
-        generator = torch.Generator().manual_seed(self.seed)
-        adversarial: list[torch.Tensor] = []
-        steps: list[int | None] = []
-        classifier.reset()
         started = time.perf_counter()
-        with classifier.guarded(self.culprit):
-            for start in range(0, len(images), size):
-                batch = images[start : start + size]
-                truth = labels[start : start + size].to(device)
-                targets = (
-                    None if self.entry.target is None else torch.full_like(truth, self.entry.target)
-                )
-                with classifier.tracing(truth, targets, on=self.entry.plugin.traceable) as trace:
-                    produced = self.entry.plugin.perturb(
-                        classifier,
-                        batch.to(device, copy=True),
-                        truth.clone(),
-                        targets=None if targets is None else targets.clone(),
-                        generator=generator,
-                    )
-                adversarial.append(referee.check_form(produced, batch, self.culprit))
-                steps += trace.steps
-                workbench.notify(min(1.0, (start + size) / len(images)), "")
+        with seeds.forked(self.seed), attacked.guarded(self.culprit):
+            stacked, steps = self._perturb(workbench, attacked, images, labels)
         seconds = time.perf_counter() - started
-        forwards, backwards = classifier.forwards, classifier.backwards
-        stacked = torch.cat(adversarial)
+        classifier = workbench.classifier(self.architecture, parents["classifier"])
         records = referee.judge_attack(
             classifier,
             workbench.verdict(classifier, self.images),
@@ -128,6 +115,7 @@ class AttackCell(Cell):
             budget=self.entry.plugin.budget,
             steps=steps,
         )
+        budget = self.entry.plugin.budget
         arrays = {"adversarial_images": stacked.numpy()}
         return Result(
             records=records,
@@ -138,8 +126,40 @@ class AttackCell(Cell):
             },
             summary={
                 "images": len(records),
-                "forwards": forwards / len(images),
-                "backwards": backwards / len(images),
+                "budget": None if budget is None else asdict(budget),
+                "forwards": attacked.forwards / len(images),
+                "backwards": attacked.backwards / len(images),
                 "seconds": seconds,
             },
         )
+
+    def _perturb(
+        self, workbench: Workbench, attacked: Classifier, images: Images, labels: Labels
+    ) -> tuple[Images, list[int | None]]:
+        """Attack batch by batch; return the images, and the step at which each first fooled."""
+        import torch
+
+        from bench import referee
+
+        device, size = self.compute.device, self.compute.batch_size
+        generator = torch.Generator().manual_seed(self.seed)
+        adversarial: list[torch.Tensor] = []
+        steps: list[int | None] = []
+        for start in range(0, len(images), size):
+            batch = images[start : start + size]
+            truth = labels[start : start + size].to(device)
+            targets = (
+                None if self.entry.target is None else torch.full_like(truth, self.entry.target)
+            )
+            with attacked.tracing(truth, targets, on=self.entry.plugin.traceable) as trace:
+                produced = self.entry.plugin.perturb(
+                    attacked,
+                    batch.to(device, copy=True),
+                    truth.clone(),
+                    targets=None if targets is None else targets.clone(),
+                    generator=generator,
+                )
+            adversarial.append(referee.check_form(produced, batch, self.culprit))
+            steps += trace.steps
+            workbench.notify(min(1.0, (start + size) / len(images)), "")
+        return torch.cat(adversarial), steps

@@ -13,11 +13,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from bench import fingerprint
+from bench.api import Plugin
 from bench.records import JSON, Coordinates, Kind, Result
 from bench.store import Stored
 
 if TYPE_CHECKING:
     from bench.cells.workbench import Workbench
+
+
+def package_of(plugin: Plugin) -> str:
+    """Name the package that a plugin's module lies in: what it may have imported is there too."""
+    return type(plugin).__module__.rpartition(".")[0] or type(plugin).__module__
 
 
 @dataclass(frozen=True)
@@ -64,8 +70,8 @@ class Cell(ABC):
 
     @property
     def modules(self) -> tuple[str, ...]:
-        """The modules whose source is noted as provenance."""
-        return (type(self).__module__,)
+        """The modules and packages whose source is noted as provenance."""
+        return (type(self).__module__, "bench.cells.workbench")
 
     @property
     def work(self) -> tuple[str, float]:

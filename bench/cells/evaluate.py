@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from bench.cells.cell import Cell, Parent
+from bench.cells.cell import Cell, Parent, package_of
 from bench.cells.workbench import Architecture, Compute, Workbench
 from bench.data import ImageSet
 from bench.records import JSON, Kind, Result
@@ -33,12 +33,18 @@ class EvaluateCell(Cell):
     @property
     def inputs(self) -> dict[str, JSON]:
         """The images and how numbers are computed."""
-        return {"images": self.images.digest, **self.compute.identity()}
+        return {"images": self.images.named_digest, **self.compute.identity()}
 
     @property
     def facts(self) -> dict[str, JSON]:
         """The splits."""
         return {"split": "+".join(self.splits)}
+
+    @property
+    def modules(self) -> tuple[str, ...]:
+        """The cell, the referee, and the package of the model's plugin."""
+        plugin = package_of(self.architecture.entry.plugin)
+        return (*super().modules, "bench.referee", "bench.classifier", plugin)
 
     @property
     def work(self) -> tuple[str, float]:

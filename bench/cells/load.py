@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from bench import fingerprint
-from bench.cells.cell import Cell
+from bench.cells.cell import Cell, package_of
 from bench.cells.workbench import Architecture, Workbench
 from bench.errors import WeightsError
 from bench.records import JSON, Kind, Result
@@ -20,8 +20,8 @@ from bench.store import Stored
 class LoadCell(Cell):
     """Weights that nobody trains here.
 
-    ``file`` is None for a model whose library brings its weights. ``trained`` says that the file is
-    a shipped checkpoint that matches the suite's recipe.
+    ``file`` is None for a model whose library brings its weights. ``shipped`` says that the file is
+    a checkpoint that comes with bench and matches the suite's recipe.
     """
 
     kind: ClassVar[Kind] = "load"
@@ -29,7 +29,7 @@ class LoadCell(Cell):
     architecture: Architecture
     file: Path | None
     file_digest: str | None
-    trained: bool = False
+    shipped: bool = False
 
     @property
     def inputs(self) -> dict[str, JSON]:
@@ -44,7 +44,19 @@ class LoadCell(Cell):
     @property
     def facts(self) -> dict[str, JSON]:
         """Where the weights came from."""
-        return {"weights": self.file.name if self.file is not None else "pretrained"}
+        if self.file is None:
+            return {"weights": "pretrained"}
+        return {"weights": f"{'shipped ' if self.shipped else ''}{self.file.name}"}
+
+    @property
+    def modules(self) -> tuple[str, ...]:
+        """The cell, and the package of the model's plugin."""
+        return (*super().modules, package_of(self.architecture.entry.plugin))
+
+    @property
+    def work(self) -> tuple[str, float]:
+        """Next to nothing."""
+        return self.kind, 0.0
 
     def run(self, workbench: Workbench, parents: Mapping[str, Stored]) -> Result:
         """Load the weights strictly; never substitute anything."""

@@ -10,7 +10,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from bench.cells.cell import Cell
+from bench.cells.cell import Cell, package_of
 from bench.cells.workbench import Architecture, Compute, Workbench
 from bench.data import ImageSet
 from bench.recipes import Recipe
@@ -50,8 +50,8 @@ class TrainCell(Cell):
 
     @property
     def modules(self) -> tuple[str, ...]:
-        """The cell and the trainer."""
-        return (type(self).__module__, "bench.training")
+        """The cell, the trainer, and the package of the model's plugin."""
+        return (*super().modules, "bench.training", package_of(self.architecture.entry.plugin))
 
     @property
     def work(self) -> tuple[str, float]:

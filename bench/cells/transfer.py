@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from bench import fingerprint, metrics
-from bench.cells.cell import Cell, Parent
+from bench.cells.cell import Cell, Parent, package_of
 from bench.cells.workbench import Architecture, Compute, Workbench
 from bench.data import ImageSet
 from bench.errors import StoreError
@@ -44,7 +44,7 @@ class TransferCell(Cell):
     def inputs(self) -> dict[str, JSON]:
         """The images, the target class, and how numbers are computed."""
         return {
-            "images": self.images.digest,
+            "images": self.images.named_digest,
             "target": self.target,
             **self.compute.identity(),
         }
@@ -53,6 +53,12 @@ class TransferCell(Cell):
     def facts(self) -> dict[str, JSON]:
         """Those of the attack."""
         return self.attack.facts
+
+    @property
+    def modules(self) -> tuple[str, ...]:
+        """The cell, the referee, and the package of the model's plugin."""
+        plugin = package_of(self.architecture.entry.plugin)
+        return (*super().modules, "bench.referee", "bench.classifier", "bench.metrics", plugin)
 
     @property
     def work(self) -> tuple[str, float]:
@@ -90,4 +96,7 @@ class TransferCell(Cell):
             self.images.names,
             target=self.target,
         )
-        return Result(records=records, summary={"images": len(records)})
+        return Result(
+            records=records,
+            summary={"images": len(records), "budget": attack.summary.get("budget")},
+        )

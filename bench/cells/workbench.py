@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -174,7 +175,7 @@ class Workbench:
         return network.to(self.compute.device).to(memory_format=layout)
 
     def classifier(self, architecture: Architecture, weights: Stored) -> Classifier:
-        """Return the classifier that a load or train cell made."""
+        """Return the classifier that a load or train cell made; no other plugin sees it."""
         from bench.classifier import Classifier, header_normalisation
 
         key = weights.outputs["classifier"]
@@ -193,6 +194,12 @@ class Workbench:
                 self._classifiers.pop(next(iter(self._classifiers)))
             self._classifiers[key] = classifier
         return self._classifiers[key]
+
+    def sacrifice(self, architecture: Architecture, weights: Stored) -> Classifier:
+        """Return a classifier that a plugin may ruin; no verdict is ever given on it."""
+        own = copy.deepcopy(self.classifier(architecture, weights))
+        own.reset()
+        return own
 
     def verdict(self, classifier: Classifier, images: ImageSet) -> Verdict:
         """Return a classifier's verdict on images before any attack; one that was given is kept."""

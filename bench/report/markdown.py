@@ -10,25 +10,36 @@ from pathlib import Path
 from typing import Any
 
 from bench import tables
+from bench.errors import UsageError
 from bench.matrix import Matrix
 from bench.tables import Table
 
 
-def suite_tables(matrix: Matrix) -> dict[str, Table]:
-    """Build the tables that the suite declares; a suite that declares none gets the usual two."""
+def suite_tables(matrix: Matrix) -> tuple[dict[str, Table], list[str]]:
+    """Build the tables that the suite declares; a suite that declares none gets the usual ones.
+
+    Returns:
+        The tables by name, and a line on each that cannot be laid out, as when ``--attacks`` left
+        nothing that has one of its dimensions.
+
+    """
     declared: dict[str, dict[str, Any]] = matrix.run["tables"] or _usual(matrix)
-    return {
-        name: tables.build(
-            matrix,
-            table["metric"],
-            rows=table["rows"],
-            columns=table["columns"],
-            where=table["where"],
-            intervals=table["intervals"],
-            title=table["title"] or name,
-        )
-        for name, table in declared.items()
-    }
+    built: dict[str, Table] = {}
+    refused: list[str] = []
+    for name, table in declared.items():
+        try:
+            built[name] = tables.build(
+                matrix,
+                table["metric"],
+                rows=table["rows"],
+                columns=table["columns"],
+                where=table["where"],
+                intervals=table["intervals"],
+                title=table["title"] or name,
+            )
+        except UsageError as error:
+            refused.append(f"table '{name}' is left out: {error}")
+    return built, refused
 
 
 def _usual(matrix: Matrix) -> dict[str, dict[str, Any]]:
@@ -57,15 +68,15 @@ def _usual(matrix: Matrix) -> dict[str, dict[str, Any]]:
 def write(matrix: Matrix, folder: Path) -> Path:
     """Write ``README.md`` and a CSV file for each table; returns the page's path."""
     folder.mkdir(parents=True, exist_ok=True)
-    built = suite_tables(matrix)
+    built, refused = suite_tables(matrix)
     for name, table in built.items():
         (folder / f"{name}.csv").write_text(table.render("csv") + "\n", encoding="utf-8")
     page = folder / "README.md"
-    page.write_text("\n".join(_page(matrix, built)) + "\n", encoding="utf-8")
+    page.write_text("\n".join(_page(matrix, built, refused)) + "\n", encoding="utf-8")
     return page
 
 
-def _page(matrix: Matrix, built: dict[str, Table]) -> Iterator[str]:
+def _page(matrix: Matrix, built: dict[str, Table], refused: list[str]) -> Iterator[str]:
     run = matrix.run
     yield f"# {run['suite']}"
     yield ""
@@ -83,6 +94,9 @@ def _page(matrix: Matrix, built: dict[str, Table]) -> Iterator[str]:
             yield line
             yield ""
         yield f"Plain numbers: [{name}.csv]({name}.csv)"
+        yield ""
+    for words in refused:
+        yield words
         yield ""
     yield from _missing(matrix)
     yield "## Data"

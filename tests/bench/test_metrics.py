@@ -157,6 +157,9 @@ def changed(records: Sequence[Any], **columns: Any) -> list[Any]:
     return [replace(record, **columns) for record in records]
 
 
+BUDGETED = {"budget": {"norm": "linf", "eps": 0.1}}
+
+
 @pytest.fixture
 def frame(tmp_path: Path) -> Callable[[Sequence[Record]], DataFrame]:
     """Write records to a store, and read them."""
@@ -165,7 +168,7 @@ def frame(tmp_path: Path) -> Callable[[Sequence[Record]], DataFrame]:
         store = Store(tmp_path / "store")
         key = f"{len(store.keys()):064x}"
         where = Coordinates("m")
-        return store.records(store.put(key, "attack", where, {}, Result(records=records), {}))
+        return store.records(store.put(key, "attack", where, {}, Result(records=records), BUDGETED))
 
     return through
 
@@ -185,7 +188,7 @@ def test_every_metric_agrees_with_its_replica(frame, kind: str, target: int | No
         records = make(kind, seed=seed, target=target)
         stored = frame(records)
         for name in (n for n, k in PLACES if k == kind and n not in WHOLE):
-            found = metrics.estimate(METRICS[name], stored, {})
+            found = metrics.estimate(METRICS[name], stored, BUDGETED)
             assert found == oracle(name, records), name
 
 
@@ -213,7 +216,7 @@ def test_the_definitions_by_hand(frame) -> None:
         for r, (label, before, after) in zip(plain, verdicts, strict=True)
     ]
     values = {
-        name: metrics.estimate(METRICS[name], frame(records), {})
+        name: metrics.estimate(METRICS[name], frame(records), BUDGETED)
         for name in ("success_rate", "clean_accuracy", "robust_accuracy", "robust_error", "healed")
     }
     # right before: the 2nd, 3rd, 4th and 6th; of these only the 4th is right after
@@ -222,7 +225,7 @@ def test_the_definitions_by_hand(frame) -> None:
     assert (values["robust_accuracy"].value, values["robust_accuracy"].n) == (1 / 6, 6)
     assert (values["robust_error"].value, values["robust_error"].n) == (5 / 6, 6)
     assert (values["healed"].value, values["healed"].n) == (1 / 6, 6)
-    aimed = metrics.estimate(METRICS["success_rate"], frame(changed(records, target=0)), {})
+    aimed = metrics.estimate(METRICS["success_rate"], frame(changed(records, target=0)), BUDGETED)
     # the 2nd is of class 0 already; of the 3rd, 4th and 6th only the 6th becomes 0
     assert (aimed.value, aimed.n) == (1 / 3, 3)
 
@@ -239,8 +242,8 @@ def test_where_nothing_was_right_before_there_is_no_success_rate(frame, kind: st
     names = {"success_rate", "target_success", "transfer_rate"}
     names |= {n for n in MEANS if n.endswith(("success", "successes"))}
     for name in (n for n, k in PLACES if k == kind and n in names):
-        assert metrics.estimate(METRICS[name], stored, {}) == NOTHING, name
-    assert metrics.estimate(METRICS["robust_accuracy"], stored, {}).value == 0
+        assert metrics.estimate(METRICS[name], stored, BUDGETED) == NOTHING, name
+    assert metrics.estimate(METRICS["robust_accuracy"], stored, BUDGETED).value == 0
 
 
 @pytest.mark.parametrize(
@@ -250,27 +253,27 @@ def test_where_every_image_is_of_the_target_class_there_is_no_success_rate(
     frame, kind: str, name: str
 ) -> None:
     records = changed(make(kind, seed=2, target=1), label=1, clean_prediction=1)
-    assert metrics.estimate(METRICS[name], frame(records), {}) == NOTHING
+    assert metrics.estimate(METRICS[name], frame(records), BUDGETED) == NOTHING
 
 
 def test_where_nothing_fooled_the_source_nothing_transfers(frame) -> None:
     stored = frame(changed(make("transfer", seed=2), source_success=False))
-    assert metrics.estimate(METRICS["transfer_rate"], stored, {}) == NOTHING
-    assert metrics.estimate(METRICS["source_success"], stored, {}).value == 0
+    assert metrics.estimate(METRICS["transfer_rate"], stored, BUDGETED) == NOTHING
+    assert metrics.estimate(METRICS["source_success"], stored, BUDGETED).value == 0
     unknown = frame(changed(make("transfer", seed=2), source_success=None))
-    assert metrics.estimate(METRICS["source_success"], unknown, {}) == NOTHING
-    assert metrics.estimate(METRICS["transfer_rate"], unknown, {}) == NOTHING
+    assert metrics.estimate(METRICS["source_success"], unknown, BUDGETED) == NOTHING
+    assert metrics.estimate(METRICS["transfer_rate"], unknown, BUDGETED) == NOTHING
 
 
 def test_without_a_target_there_is_no_confidence_in_it(frame) -> None:
     stored = frame(make("attack", seed=2))
     for name in ("target_confidence", "target_confidence_of_successes"):
-        assert metrics.estimate(METRICS[name], stored, {}) == NOTHING
+        assert metrics.estimate(METRICS[name], stored, BUDGETED) == NOTHING
 
 
 def test_an_attack_whose_calls_are_no_iterates_has_no_steps(frame) -> None:
     stored = frame(changed(make("attack", seed=2), steps_to_success=None))
-    assert metrics.estimate(METRICS["steps_to_success"], stored, {}) == NOTHING
+    assert metrics.estimate(METRICS["steps_to_success"], stored, BUDGETED) == NOTHING
 
 
 def test_a_start_that_fools_counts_zero_steps(frame) -> None:
@@ -281,7 +284,8 @@ def test_a_start_that_fools_counts_zero_steps(frame) -> None:
         prediction=1,
         steps_to_success=0,
     )
-    assert metrics.estimate(METRICS["steps_to_success"], frame(records), {}) == Estimate(0, 0, 0, 4)
+    found = metrics.estimate(METRICS["steps_to_success"], frame(records), BUDGETED)
+    assert found == Estimate(0, 0, 0, 4)
 
 
 # Images without a verdict
@@ -303,7 +307,7 @@ def test_one_image_without_a_verdict_withholds_all_but_the_clean_accuracy(frame,
     stored = frame(records)
     reason = Withheld(f"2 of {COUNT} images: over budget: linf 0.2 > eps 0.1")
     for name in (n for n, k in PLACES if k == kind and n not in WHOLE):
-        found = metrics.estimate(METRICS[name], stored, {})
+        found = metrics.estimate(METRICS[name], stored, BUDGETED)
         if name == "clean_accuracy":
             assert found == oracle(name, records)
         else:
@@ -321,7 +325,7 @@ def test_every_image_without_norms_withholds_too(frame) -> None:
         violation="not finite",
     )
     for name in ("success_rate", "linf", "l0_of_successes"):
-        found = metrics.estimate(METRICS[name], frame(lost), {})
+        found = metrics.estimate(METRICS[name], frame(lost), BUDGETED)
         assert found == Withheld(f"{COUNT} of {COUNT} images: not finite")
 
 
@@ -337,7 +341,7 @@ def test_figures_of_the_whole_cell_come_from_its_summary(frame, name: str) -> No
 
 
 def test_a_cell_without_records_has_no_rate() -> None:
-    assert metrics.estimate(METRICS["success_rate"], None, {"images": 3}) == NOTHING
+    assert metrics.estimate(METRICS["success_rate"], None, {"images": 3, **BUDGETED}) == NOTHING
 
 
 # What the definitions imply
@@ -348,7 +352,7 @@ def test_identities_between_metrics_hold(frame, target: int | None) -> None:
     stored = frame(make("attack", seed=9, target=target))
 
     def value(name: str) -> float:
-        return metrics.estimate(METRICS[name], stored, {}).value
+        return metrics.estimate(METRICS[name], stored, BUDGETED).value
 
     assert value("robust_accuracy") + value("robust_error") == pytest.approx(1)
     assert value("robust_accuracy") <= value("clean_accuracy")
@@ -357,3 +361,20 @@ def test_identities_between_metrics_hold(frame, target: int | None) -> None:
         # untargeted: the share of the right ones that was lost
         lost = 1 - value("robust_accuracy") / value("clean_accuracy")
         assert value("success_rate") == pytest.approx(lost)
+
+
+def test_without_a_budget_there_is_no_rate() -> None:
+    for name, metric in METRICS.items():
+        if metric.needs_budget:
+            found = metrics.estimate(metric, None, {"budget": None})
+            assert isinstance(found, Withheld), name
+            assert "no budget" in found.reason
+    assert {n for n, m in METRICS.items() if m.needs_budget} == {
+        "success_rate",
+        "robust_accuracy",
+        "robust_error",
+        "healed",
+        "source_success",
+        "target_success",
+        "transfer_rate",
+    }

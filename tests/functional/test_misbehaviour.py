@@ -19,13 +19,14 @@ FAILED = {
     "raises": "RuntimeError: lost my way",
     "cropped": "attack 'cropped'",
     "vandal": "changed the weights",
+    "quitter": "SystemExit: 0",
 }
 
 
 @pytest.fixture
 def outcome(tiny: dict[str, Any], tmp_path: Path) -> bench.Outcome:
     """Every misbehaving attack before a good one."""
-    tiny["attacks"] = {name: {} for name in (*WITHHELD, *FAILED, "litterer")} | {
+    tiny["attacks"] = {name: {} for name in (*WITHHELD, *FAILED, "litterer", "swapper")} | {
         "pgd": {"eps": 0.2, "steps": 4}
     }
     tiny["models"].pop("linear")
@@ -62,7 +63,7 @@ def test_failures_fail_and_say_why(outcome: bench.Outcome) -> None:
         assert reason in entry.reason
         assert store.find(entry.key) is None  # never cached as a result
         assert "Traceback" in store.failure(entry.key)["traceback"]
-    assert {states[a].state for a in (*WITHHELD, "litterer", "pgd")} == {"done"}
+    assert {states[a].state for a in (*WITHHELD, "litterer", "swapper", "pgd")} == {"done"}
 
 
 def test_what_an_attack_leaves_behind_changes_no_other(
@@ -100,3 +101,51 @@ def test_a_failed_cell_is_tried_again(tiny: dict[str, Any], tmp_path: Path, monk
     assert second.counts == {"done": 3}
     key = next(e.key for e in second.matrix.entries if e.kind == "attack")
     assert Store(store).failure(key) is None
+
+
+def test_a_ruined_model_is_judged_by_nobody(tiny: dict[str, Any], tmp_path: Path) -> None:
+    """What an attack does to layers is gone with its own copy: its images are the originals."""
+    tiny["attacks"] = {"swapper": {}, "identity": {}, "pgd": {"eps": 0.2, "steps": 4}}
+    outcome = bench.run(tiny, store=tmp_path / "store", reports=None)
+    for entry in outcome.matrix.entries:
+        if entry.kind == "attack" and entry.coordinates.attack in ("swapper", "identity"):
+            records = outcome.matrix.records(entry)
+            assert (records["prediction"] == records["clean_prediction"]).all()
+            assert (records["confidence"] == records["clean_confidence"]).all()
+            assert (records["clean_prediction"] == records["label"]).mean() > 0.5
+
+
+def test_global_generators_are_seeded_for_those_who_draw_from_them(
+    tiny: dict[str, Any], tmp_path: Path
+) -> None:
+    tiny["attacks"] = {"gambler": {}}
+    tiny["models"].pop("gaudy")
+    digests = set()
+    for name in "ab":
+        outcome = bench.run(tiny, store=tmp_path / name, reports=None)
+        entry = next(e for e in outcome.matrix.entries if e.kind == "attack")
+        digests.add(outcome.matrix.stored(entry).outputs["adversarial_images"])
+        assert (outcome.matrix.records(entry)["linf"] > 0).all()
+    assert len(digests) == 1
+
+
+def test_an_attack_without_a_budget_has_no_rate(tiny: dict[str, Any], tmp_path: Path) -> None:
+    tiny["attacks"] = {"unbounded": {}}
+    outcome = bench.run(tiny, store=tmp_path / "store", reports=None)
+    assert set(outcome.counts) == {"done"}
+    for metric in ("success_rate", "robust_accuracy", "transfer_rate"):
+        columns = ["source", "model"] if metric == "transfer_rate" else ["model"]
+        frame = outcome.table(metric, columns=columns).frame()
+        assert frame["value"].isna().all()
+        assert frame["note"].str.contains("no budget").all()
+    assert (outcome.table("linf").frame()["value"] > 0.03).all()  # norms are told all the same
+
+
+def test_an_attack_that_cannot_answer_costs_only_its_cells(
+    tiny: dict[str, Any], tmp_path: Path
+) -> None:
+    tiny["attacks"] = {"speechless": {}, "fgsm": {"eps": 0.1}}
+    outcome = bench.run(tiny, store=tmp_path / "store", reports=None)
+    assert outcome.counts == {"done": 2 + 2 + 2 + 2, "skipped": 2 + 2}
+    reasons = {entry.reason for entry in outcome.matrix.entries if entry.state == "skipped"}
+    assert reasons == {"its unsuited() raised KeyError: 'what'"}

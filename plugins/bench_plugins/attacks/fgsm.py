@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
-from bench.api import Attack
+from bench.api import Attack, filled_up
 from bench.norms import Norm
 from bench.tensors import Images, Labels
 
@@ -61,15 +61,16 @@ class FGSM(Attack):
         done = []
         for start in range(0, len(images), _BATCH):
             part = slice(start, start + _BATCH)
-            adversarial_images = torchattacks.run(
-                "FGSM",
-                classifier,
-                _filled(images[part]),
-                _filled(labels[part]),
-                targets=None if targets is None else _filled(targets[part]),
-                generator=generator,
-                eps=self.eps,
-            )
+            with filled_up(classifier, _BATCH - len(images[part])):
+                adversarial_images = torchattacks.run(
+                    "FGSM",
+                    classifier,
+                    _filled(images[part]),
+                    _filled(labels[part]),
+                    targets=None if targets is None else _filled(targets[part]),
+                    generator=generator,
+                    eps=self.eps,
+                )
             done.append(adversarial_images[: len(images[part])])
         return torch.cat(done) if done else images.clone()
 

@@ -120,3 +120,73 @@ class ColourOnly(_Linf):
     def perturb(self, classifier, images, labels, *, targets=None, generator):
         """Return the images."""
         return images
+
+
+class Swapper(_Linf):
+    """Replace layers of the model, as a surrogate for its gradients that it forgets to undo."""
+
+    def perturb(self, classifier, images, labels, *, targets=None, generator):
+        """Ruin everything that no state dict shows."""
+        from torch import nn
+
+        for module in list(classifier.modules()):
+            for name, child in list(module.named_children()):
+                if isinstance(child, nn.ReLU | nn.Flatten):
+                    setattr(module, name, nn.Sequential(child, nn.Tanh()))
+            if isinstance(module, nn.BatchNorm2d):
+                module.eps = 100.0
+        classifier.forward = lambda images: images.flatten(1)[:, :3] * 0
+        return images
+
+
+class Quitter(_Linf):
+    """Leave the program."""
+
+    def perturb(self, classifier, images, labels, *, targets=None, generator):
+        """Leave."""
+        import sys
+
+        sys.exit(0)
+
+
+class Gambler(_Linf):
+    """Draw from the global generators, without seeding them."""
+
+    def perturb(self, classifier, images, labels, *, targets=None, generator):
+        """Add noise of three kinds."""
+        import random
+
+        import numpy as np
+        import torch
+
+        noise = torch.rand_like(images) - 0.5
+        noise = noise + torch.from_numpy(np.random.uniform(-0.5, 0.5, images.shape)).float()
+        noise = noise + random.uniform(-0.5, 0.5)
+        return (images + (self.eps / 2) * noise.clamp(-1, 1)).clamp(0, 1)
+
+
+class Unbounded(Attack):
+    """Promise a norm, and no radius in it."""
+
+    norm: ClassVar[Any] = "linf"
+
+    max_epsilon: float = Field(0.03, ge=0)
+    steps: int | None = None
+
+    def perturb(self, classifier, images, labels, *, targets=None, generator):
+        """Return other images altogether."""
+        import torch
+
+        return torch.rand(images.shape, generator=generator)
+
+
+class Speechless(_Linf):
+    """Cannot even say what it suits."""
+
+    def unsuited(self, *, classes, image_shape):
+        """Fail."""
+        raise KeyError("what")
+
+    def perturb(self, classifier, images, labels, *, targets=None, generator):
+        """Return the images."""
+        return images
