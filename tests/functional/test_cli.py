@@ -173,6 +173,12 @@ def test_wrong_words_are_explained(session: dict[str, Any], tmp_path: Path) -> N
         ("describe", "pdg"): "did you mean 'pgd'?",
         ("list", "attack"): "did you mean 'attacks'?",
         ("why", "nothing"): "is not in the store",
+        ("check", "small.yaml", "--set", "tables.t={metric: linf, rows: [atack]}"): (
+            "tables.t.rows: 'atack' is no dimension; did you mean 'attack'?"
+        ),
+        ("check", "small.yaml", "--set", "tables={a/b: {metric: linf}}"): "has the name 'a/b'",
+        ("check", "small.yaml", "--set", "run.models=[]"): "at least 1",
+        ("run", "small.yaml", "--dataset", "torchvision"): "dataset.name: is missing",
     }
     for words, answer in cases.items():
         done = call(session, *words)
@@ -193,6 +199,9 @@ def test_why_explains_a_result_and_a_failure(session: dict[str, Any]) -> None:
         "--only 'attack linear/fgsm@eps=0.05'",
     ):
         assert words in done.stdout, words
+    transfer = call(session, "why", "linear>gaudy/fgsm@eps=0.05")
+    assert transfer.stdout.count("attack linear/fgsm@eps=0.05") == 2  # its images, its verdict
+    assert "no longer in the store" not in transfer.stdout
     failed = call(session, "why", "attack linear/raises")
     assert "RuntimeError: lost my way" in failed.stdout
     assert "Traceback" in failed.stdout  # a plugin's own, kept in the store
@@ -228,3 +237,29 @@ def test_schema_is_json(session: dict[str, Any]) -> None:
     assert "simple_cnn" in done.stdout
     assert json.loads(done.stdout)["$schema"].startswith("https://json-schema.org")
     assert "unimportable" in done.stderr  # left out, and said so
+
+
+def test_a_table_that_nothing_is_left_for_is_a_remark(
+    session: dict[str, Any], tmp_path: Path
+) -> None:
+    words = ["run", "small.yaml", "--attacks", "fgsm", "--store", str(tmp_path / "s")]
+    words += ["--set", "tables={all: {metric: linf}, radius: {metric: linf, rows: [max_epsilon]}}"]
+    words += ["--set", "attacks.unbounded={}"]
+    done = call(session, *words)
+    assert done.returncode == 0, done.stderr
+    assert "fgsm@eps=0.05" in done.stdout
+    assert "table 'radius' is left out: --rows: 'max_epsilon' is no dimension" in done.stderr
+
+
+def test_a_folder_for_reports_that_cannot_be_written_costs_no_result(
+    session: dict[str, Any], tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    words = ["run", "small.yaml", "--attacks", "fgsm", "--store", str(tmp_path / "s")]
+    done = call(session, *words, "--reports", str(tmp_path / "file"))
+    assert done.returncode == 2
+    assert "| attack" in done.stdout  # printed before it is written
+    assert "choose with --reports" in done.stderr
+    assert "Traceback" not in done.stderr
+    again = call(session, *words, "--reports", str(tmp_path / "folder"))
+    assert "nothing was computed" in again.stderr
