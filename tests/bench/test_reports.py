@@ -64,6 +64,8 @@ def test_the_csv_holds_plain_numbers(outcome: bench.Outcome, tmp_path: Path) -> 
 def test_a_figure_draws_each_model_s_curve(outcome: bench.Outcome, tmp_path: Path) -> None:
     path = figures.curves(outcome.matrix, "success_rate", ["fgsm"], tmp_path / "figure.svg")
     assert ET.parse(path).getroot().tag.endswith("svg")
+    again = figures.curves(outcome.matrix, "success_rate", ["fgsm"], tmp_path / "again.svg")
+    assert again.read_bytes() == path.read_bytes()
     lines = figures._lines(outcome.matrix, "success_rate", ["fgsm"])
     assert set(lines) == {("linear", "fgsm"), ("gaudy", "fgsm")}
     told = outcome.table("success_rate", where={"group": "fgsm", "model": "linear"}).frame()
