@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from bench.runner import Run
 
 app = typer.Typer(
-    help="Measure image classifiers: accuracy, robustness, and what compression does to both.",
     no_args_is_help=True,
+    invoke_without_command=True,
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -51,6 +51,18 @@ SetOption = Annotated[
     list[str] | None, typer.Option("--set", help="path=value in the suite; repeatable.")
 ]
 OnlyOption = Annotated[str | None, typer.Option("--only", help="One cell, and what it needs.")]
+
+
+@app.callback()
+def options(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    """Measure image classifiers: accuracy, robustness, and what compression does to both."""
+    if version:
+        from bench import __version__
+
+        typer.echo(f"bench {__version__}")
+        raise typer.Exit(0)
 
 
 def main() -> NoReturn:

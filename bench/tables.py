@@ -126,7 +126,8 @@ class Table:
             disable_numparse=True,
             colalign=align if body else None,
         )
-        return "\n".join([text, "", *self._under(notes)])
+        grid = [text, ""] if self.rows else []
+        return "\n".join([*grid, *self._under(notes)])
 
     def _latex(self) -> str:
         from tabulate import tabulate

@@ -87,10 +87,11 @@ def _page(matrix: Matrix, built: dict[str, Table], refused: list[str]) -> Iterat
         yield f"## {table.title}"
         yield ""
         # a blank line keeps the table and each remark apart in Markdown
-        grid, _, under = table.render("github").partition("\n\n")
-        yield grid
-        yield ""
-        for line in under.splitlines():
+        grid, gap, under = table.render("github").partition("\n\n")
+        if gap:
+            yield grid
+            yield ""
+        for line in (under or grid).splitlines():
             yield line
             yield ""
         yield f"Plain numbers: [{name}.csv]({name}.csv)"

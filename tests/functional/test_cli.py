@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 from contextlib import redirect_stderr, redirect_stdout
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -230,6 +231,10 @@ def test_describe_and_list(session: dict[str, Any]) -> None:
     counted = call(session, "describe", "blobs").stdout
     assert "| north" in counted
     assert "32" in counted  # a third of the 96 training images
+
+
+def test_the_version_is_the_distribution_s(session: dict[str, Any]) -> None:
+    assert call(session, "--version").stdout == f"bench {metadata.version('bench-classifiers')}\n"
 
 
 def test_schema_is_json(session: dict[str, Any]) -> None:
