@@ -166,6 +166,10 @@ def execute(run: Run, observer: Observer | None = None) -> Run:
         run: a fresh run; returned with its statuses filled in.
         observer: is told how it goes.
 
+    Raises:
+        UsageError: where the device is not there.
+        StoreError: where the store cannot be written.
+
     """
     observer = observer or Silent()
     store = run.store
@@ -203,14 +207,6 @@ def _run_cell(run: Run, step: Step, workbench: Workbench) -> Status:
         with warnings.catch_warnings(), run.plan.compute.applied():
             warnings.simplefilter("ignore")  # a library's warnings would tear the progress line
             result = cell.run(workbench, parents)
-        stored = run.store.put(
-            key,
-            cell.kind,
-            cell.coordinates,
-            cell.identity(parents),
-            result,
-            _provenance(run, cell, time.perf_counter() - started),
-        )
     except (Exception, SystemExit) as error:  # noqa: BLE001 (the one broad catch: a failed cell)
         workbench.forget_classifiers()
         words = str(error) if isinstance(error, BenchError) else f"{type(error).__name__}: {error}"
@@ -223,7 +219,16 @@ def _run_cell(run: Run, step: Step, workbench: Workbench) -> Status:
         }
         run.store.fail(key, failure)
         return Status(step, "failed", key, reason=words.partition("\n")[0])
-    run.learn(cell, time.perf_counter() - started)
+    seconds = time.perf_counter() - started
+    stored = run.store.put(
+        key,
+        cell.kind,
+        cell.coordinates,
+        cell.identity(parents),
+        result,
+        _provenance(run, cell, seconds),
+    )
+    run.learn(cell, seconds)
     run.computed += 1
     return Status(step, "done", key, stored)
 

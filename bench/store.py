@@ -104,39 +104,31 @@ class Store:
 
         """
         files: dict[str, str] = {}
-        try:
-            if result.records:
-                files["records"] = self._put_data(
-                    key, "records", "parquet", columns.write(result.records)
-                )
-            if result.arrays:
-                import numpy as np
-                from safetensors.numpy import save
+        if result.records:
+            files["records"] = self._put_data(
+                key, "records", "parquet", columns.write(result.records)
+            )
+        if result.arrays:
+            import numpy as np
+            from safetensors.numpy import save
 
-                # safetensors writes an array's memory as it lies: channels-last would be scrambled
-                whole = {name: np.asarray(a, order="C") for name, a in result.arrays.items()}
-                blob = save(whole, metadata=dict(result.header))
-                files["arrays"] = self._put_data(key, "arrays", "safetensors", blob)
-            manifest = {
-                "format": FORMAT,
-                "key": key,
-                "kind": kind,
-                "coordinates": asdict(coordinates),
-                "identity": dict(identity),
-                "outputs": dict(result.outputs),
-                "summary": dict(result.summary),
-                "provenance": dict(provenance),
-                "files": files,
-            }
-            text = json.dumps(manifest, indent=1)
-            self._write_once(self._path("cells", key[:2], key, "cell.json"), text.encode())
-        except OSError as error:
-            raise StoreError.of(
-                f"store '{self.url}'",
-                f"cannot be written: {error}",
-                "room and the right to write",
-                "nothing that was finished is lost; run the same command again",
-            ) from error
+            # safetensors writes an array's memory as it lies: channels-last would be scrambled
+            whole = {name: np.asarray(a, order="C") for name, a in result.arrays.items()}
+            blob = save(whole, metadata=dict(result.header))
+            files["arrays"] = self._put_data(key, "arrays", "safetensors", blob)
+        manifest = {
+            "format": FORMAT,
+            "key": key,
+            "kind": kind,
+            "coordinates": asdict(coordinates),
+            "identity": dict(identity),
+            "outputs": dict(result.outputs),
+            "summary": dict(result.summary),
+            "provenance": dict(provenance),
+            "files": files,
+        }
+        text = json.dumps(manifest, indent=1)
+        self._write_once(self._path("cells", key[:2], key, "cell.json"), text.encode())
         self.forgive(key)
         found = self.find(key)
         if found is None:
@@ -259,21 +251,35 @@ class Store:
 
     def _write(self, path: str, blob: bytes) -> None:
         """Write a file whole: readers see the old one or the new one."""
-        if self.folder is None:
-            self.fs.pipe_file(path, blob)
-            return
-        Path(self._temporary(path, blob)).replace(path)
+        with self._writing():
+            if self.folder is None:
+                self.fs.pipe_file(path, blob)
+            else:
+                Path(self._temporary(path, blob)).replace(path)
 
     def _write_once(self, path: str, blob: bytes) -> None:
         """Write a file whole unless there is one already."""
-        if self.folder is None:
-            if not self.fs.exists(path):
-                self.fs.pipe_file(path, blob)
-            return
-        temporary = Path(self._temporary(path, blob))
-        with contextlib.suppress(FileExistsError):
-            os.link(temporary, path)
-        temporary.unlink()
+        with self._writing():
+            if self.folder is None:
+                if not self.fs.exists(path):
+                    self.fs.pipe_file(path, blob)
+                return
+            temporary = Path(self._temporary(path, blob))
+            with contextlib.suppress(FileExistsError):
+                os.link(temporary, path)
+            temporary.unlink()
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise StoreError.of(
+                f"store '{self.url}'",
+                f"cannot be written: {error}",
+                "room and the right to write",
+                "nothing that was finished is lost; run the same command again",
+            ) from error
 
     def _temporary(self, path: str, blob: bytes) -> str:
         target = Path(path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 import torch
 
 import bench
+from bench.errors import StoreError
 from bench.store import Store
 
 WITHHELD = {"greedy": "over budget", "bright": "leaves [0, 1]", "not_a_number": "is not finite"}
@@ -127,6 +129,27 @@ def test_global_generators_are_seeded_for_those_who_draw_from_them(
         digests.add(outcome.matrix.stored(entry).outputs["adversarial_images"])
         assert (outcome.matrix.records(entry)["linf"] > 0).all()
     assert len(digests) == 1
+
+
+def test_a_full_disk_ends_the_run_and_fails_no_cell(
+    tiny: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    link = os.link
+    count = iter(range(100))
+
+    def full(source: str, target: str) -> None:
+        if next(count) >= 4:
+            raise OSError(28, "No space left on device")
+        link(source, target)
+
+    monkeypatch.setattr(os, "link", full)
+    with pytest.raises(StoreError, match=r"No space left on device.*run the same command again"):
+        bench.run(tiny, store=tmp_path / "store", reports=None)
+    monkeypatch.undo()
+    place = Store(tmp_path / "store")
+    assert len(place.keys()) == 4
+    assert not list((tmp_path / "store").glob("failures/*"))
+    assert set(bench.run(tiny, store=tmp_path / "store", reports=None).counts) == {"done"}
 
 
 def test_an_attack_without_a_budget_has_no_rate(tiny: dict[str, Any], tmp_path: Path) -> None:
