@@ -23,8 +23,18 @@ def start(suite: Path, store: Path, folder: Path) -> subprocess.Popen[str]:
     """Start a run in a process of its own."""
     command = [sys.executable, "-m", "bench", "run", str(suite), "--store", str(store)]
     return subprocess.Popen(
-        command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command,
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=heed_ctrl_c,  # noqa: PLW1509 (this process has no threads that matter)
     )
+
+
+def heed_ctrl_c() -> None:
+    """Undo what a shell does to those that it starts in the background."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def cells(store: Path) -> int:
