@@ -35,7 +35,7 @@ class Plugin(BaseModel, ABC):
     Class variables:
         revision: raise it by hand whenever a change of the code changes what it returns; it is part
             of every identity, so that old results are not taken for new ones.
-        library: the distribution on the package index that does the work, if any ("torchattacks");
+        wraps: the distribution on the package index that does the work, if any ("torchattacks");
             its version is part of every identity.
     """
 
@@ -44,7 +44,7 @@ class Plugin(BaseModel, ABC):
     )
 
     revision: ClassVar[int] = 1
-    library: ClassVar[str | None] = None
+    wraps: ClassVar[str | None] = None
 
     def parameters(self) -> dict[str, JSON]:
         """Return the parameters as plain values: what identities and tables see."""

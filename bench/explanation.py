@@ -106,7 +106,7 @@ def _drift(stored: Stored) -> Any:
     for name, version in versions.items() if isinstance(versions, dict) else ():
         if name in ("python", "platform"):
             continue
-        now = registry.library_version(name)
+        now = registry.installed_version(name)
         if now != version:
             yield f"  {name} was {version}, is {now}"
 

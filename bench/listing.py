@@ -62,8 +62,8 @@ def describe(name: str, data_root: str | None, store: Store) -> str:
         "",
     ]
     facts: dict[str, Any] = {"revision": plugin.revision}
-    if plugin.library:
-        facts["library"] = f"{plugin.library} {registry.library_version(plugin.library)}"
+    if plugin.wraps:
+        facts["library"] = f"{plugin.wraps} {registry.installed_version(plugin.wraps)}"
     if issubclass(plugin, Attack):
         facts["norm"] = plugin.norm or "none"
         for flag in ("targetable", "traceable", "batch_invariant"):

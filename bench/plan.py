@@ -123,55 +123,46 @@ def build(suite: Suite, data: Prepared) -> Plan:
         batch_size=suite.run.batch_size,
         threads=suite.run.threads or available_cores(),
     )
+    weights: dict[str, tuple[Architecture, Cell]] = {}
     steps: list[Step] = []
-    weights: dict[str, Cell] = {}
-    architectures: dict[str, Architecture] = {}
     for model in suite.selected:
         architecture = Architecture(model, len(data.classes), data.image_shape)
         cell = _weights(suite, architecture, data, compute)
-        architectures[model.name], weights[model.name] = architecture, cell
-        steps.append(Step(cell))
-        steps.append(
-            Step(
-                EvaluateCell(
-                    Coordinates(model.name),
-                    architecture,
-                    cell,
-                    evaluated,
-                    suite.images.splits,
-                    compute,
-                )
-            )
+        weights[model.name] = architecture, cell
+        place = Coordinates(model.name)
+        evaluate = EvaluateCell(place, architecture, cell, evaluated, suite.images.splits, compute)
+        steps += [Step(cell), Step(evaluate)]
+    attacks = {
+        (model.name, entry.name): Step(
+            AttackCell(
+                Coordinates(model.name, attack=entry.name),
+                *weights[model.name],
+                entry,
+                images,
+                suite.seed,
+                compute,
+            ),
+            skip=_unsuited(entry, data),
         )
-    attacks: dict[tuple[str, str], Step] = {}
-    for model in suite.selected:
-        for entry in suite.attacks:
-            attacks[model.name, entry.name] = Step(
-                AttackCell(
-                    Coordinates(model.name, attack=entry.name),
-                    architectures[model.name],
-                    weights[model.name],
-                    entry,
-                    images,
-                    suite.seed,
-                    compute,
-                ),
-                skip=_unsuited(entry, data),
-            )
-    steps += attacks.values()
-    for source, target in _pairs(suite):
-        for entry in suite.attacks:
-            made = attacks[source, entry.name]
-            cell = TransferCell(
+        for model in suite.selected
+        for entry in suite.attacks
+    }
+    transfers = (
+        Step(
+            TransferCell(
                 Coordinates(target, attack=entry.name, source=f"{source}/{ORIGINAL}"),
-                architectures[target],
-                weights[target],
-                made.cell,
+                *weights[target],
+                attacks[source, entry.name].cell,
                 images,
                 entry.target,
                 compute,
-            )
-            steps.append(Step(cell, skip=made.skip))
+            ),
+            skip=attacks[source, entry.name].skip,
+        )
+        for source, target in _pairs(suite)
+        for entry in suite.attacks
+    )
+    steps += [*attacks.values(), *transfers]
     return Plan(suite, data, images, compute, tuple(steps), tuple(_notes(suite, images)))
 
 

@@ -206,10 +206,10 @@ def summary(offer: Offer) -> str:
 
 
 @cache
-def library_version(library: str) -> str:
+def installed_version(distribution: str) -> str:
     """Return the installed version of a distribution, or ``missing``."""
     try:
-        return metadata.version(library)
+        return metadata.version(distribution)
     except metadata.PackageNotFoundError:
         return "missing"
 
@@ -221,6 +221,6 @@ def identity(kind: str, name: str, plugin: Plugin) -> dict[str, Any]:
         "plugin": f"{offer.distribution}:{name}",
         "revision": type(plugin).revision,
     }
-    if plugin.library is not None:
-        entry["library"] = f"{plugin.library} {library_version(plugin.library)}"
+    if plugin.wraps is not None:
+        entry["library"] = f"{plugin.wraps} {installed_version(plugin.wraps)}"
     return entry

@@ -270,7 +270,7 @@ def _now() -> str:
 @cache
 def _versions() -> dict[str, JSON]:
     packages = ("bench-classifiers", "torch", "torchvision", "torchattacks", "timm", "numpy")
-    versions: dict[str, JSON] = {name: registry.library_version(name) for name in packages}
+    versions: dict[str, JSON] = {name: registry.installed_version(name) for name in packages}
     return {"python": platform.python_version(), "platform": platform.platform(), **versions}
 
 

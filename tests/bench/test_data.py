@@ -83,7 +83,7 @@ def test_other_parameters_have_a_cache_of_their_own(
 
 @pytest.mark.parametrize(
     ("attribute", "value"),
-    [("stamp", lambda _: "another"), ("revision", 2), ("library", "numpy")],
+    [("stamp", lambda _: "another"), ("revision", 2), ("wraps", "numpy")],
 )
 def test_stamp_revision_and_library_have_it_read_again(
     blobs, prepared: Prepared, cache: Path, monkeypatch, attribute: str, value: Any

@@ -91,7 +91,7 @@ def test_an_attack_is_described_with_all_that_a_suite_may_say(plugins: Path, sto
     plugin = registry.load("attacks", "pgd")
     assert text.startswith("pgd (attack), bench-classifiers ")
     assert "Source: Madry et al." in text
-    assert f"library: torchattacks {registry.library_version('torchattacks')}" in text
+    assert f"library: torchattacks {registry.installed_version('torchattacks')}" in text
     for line in ("revision: 1", "norm: linf", "targetable: yes", "batch_invariant: no"):
         assert line.replace("1", str(plugin.revision)) in text.splitlines()
     table = columns(text[text.index("parameter  ") :])

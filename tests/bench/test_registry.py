@@ -184,7 +184,7 @@ def test_an_identity_names_distribution_revision_and_library(plugins: Path) -> N
         "revision": 1,
     }
     fgsm = registry.load("attacks", "fgsm")
-    version = registry.library_version("torchattacks")
+    version = registry.installed_version("torchattacks")
     assert version[0].isdigit()
     assert registry.identity("attacks", "fgsm", fgsm()) == {
         "plugin": "bench-classifiers:fgsm",
@@ -194,4 +194,4 @@ def test_an_identity_names_distribution_revision_and_library(plugins: Path) -> N
 
 
 def test_a_library_that_is_not_installed_is_missing() -> None:
-    assert registry.library_version("no-such-distribution-of-anybody") == "missing"
+    assert registry.installed_version("no-such-distribution-of-anybody") == "missing"

@@ -37,7 +37,7 @@ class FGSM(Attack):
     Deviations: none; images are run in batches of 16, so that results do not depend on the suite's.
     """
 
-    library: ClassVar[str | None] = "torchattacks"
+    wraps: ClassVar[str | None] = "torchattacks"
     norm: ClassVar[Norm | None] = "linf"
     targetable: ClassVar[bool] = True
     batch_invariant: ClassVar[bool] = True

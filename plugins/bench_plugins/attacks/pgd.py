@@ -31,7 +31,7 @@ class PGD(Attack):
     Deviations: alpha follows eps, as said above; one random start, where the paper also restarts.
     """
 
-    library: ClassVar[str | None] = "torchattacks"
+    wraps: ClassVar[str | None] = "torchattacks"
     norm: ClassVar[Norm | None] = "linf"
     targetable: ClassVar[bool] = True
     traceable: ClassVar[bool] = True

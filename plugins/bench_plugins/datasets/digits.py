@@ -32,7 +32,7 @@ class Digits(Dataset):
     are not kept apart: the source does not say who wrote what.
     """
 
-    library: ClassVar[str | None] = "scikit-learn"
+    wraps: ClassVar[str | None] = "scikit-learn"
 
     size: int = Field(32, ge=8, le=1024, description="height and width after enlarging, in pixels")
 

@@ -45,7 +45,7 @@ class ImageFolder(Dataset):
     aspect of what is not square.
     """
 
-    library: ClassVar[str | None] = "pillow"
+    wraps: ClassVar[str | None] = "pillow"
 
     root: Path = Field(description="folder of the splits; relative to the current directory")
     size: int = Field(32, ge=8, le=4096, description="height and width after resizing, in pixels")

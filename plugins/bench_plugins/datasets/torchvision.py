@@ -32,7 +32,7 @@ class Torchvision(Dataset):
     CIFAR and SVHN again at each reading, so there is no stamp: what is decoded once is kept.
     """
 
-    library: ClassVar[str | None] = "torchvision"
+    wraps: ClassVar[str | None] = "torchvision"
 
     name: Literal["CIFAR10", "CIFAR100", "MNIST", "FashionMNIST", "KMNIST", "SVHN", "USPS"] = Field(
         description="torchvision's name of the dataset"

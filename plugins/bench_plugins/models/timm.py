@@ -28,7 +28,7 @@ class Timm(Model):
     another size by an untrained one, and a first layer of another depth by a sum, without a word.
     """
 
-    library: ClassVar[str | None] = "timm"
+    wraps: ClassVar[str | None] = "timm"
 
     architecture: str = Field(description="timm's name, with or without a pretrained tag")
     pretrained: bool = Field(default=False, description="take timm's weights, with their own head")
