@@ -1,4 +1,4 @@
-"""bench measures image classifiers: accuracy, robustness, and what compression does to both.
+"""bench measures image classifiers: how accurate, and how robust against adversarial attack.
 
 >>> import bench
 >>> bench.run("quick").table("success_rate")  # doctest: +SKIP

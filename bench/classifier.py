@@ -225,7 +225,10 @@ def read_weights(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a broken file can break its reader in many ways
         raise WeightsError.of(
-            where, f"cannot be read: {error}", ".safetensors, or .pt that weights_only=True reads"
+            where,
+            f"cannot be read: {str(error).splitlines()[0]}",
+            ".safetensors, or .pt that weights_only=True reads",
+            "save network.state_dict(), not the network",
         ) from error
     for name in ("state_dict", "model_state_dict", "model"):
         if isinstance(content, dict) and isinstance(content.get(name), dict):

@@ -57,7 +57,7 @@ OnlyOption = Annotated[str | None, typer.Option("--only", help="One cell, and wh
 def options(
     version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
 ) -> None:
-    """Measure image classifiers: accuracy, robustness, and what compression does to both."""
+    """Measure image classifiers: how accurate, and how robust against adversarial attack."""
     if version:
         from bench import __version__
 
@@ -174,7 +174,8 @@ def _conclude(done: Run, reports: Path) -> NoReturn:
         typer.echo(f"failed: {status.step.cell.label}: {status.reason}", err=True)
     if failed:
         typer.echo(f"see 'bench why \"{failed[0].step.cell.label}\"'", err=True)
-    typer.echo(f"tables: {session.write_report(done, reports)}", err=True)
+    if done.only is None:
+        typer.echo(f"tables: {session.write_report(done, reports)}", err=True)
     raise typer.Exit(1 if failed else 0)
 
 

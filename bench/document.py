@@ -73,9 +73,11 @@ class Document:
         """Return a copy in which one value is replaced or added."""
         data = copy.deepcopy(self.data)
         place = data
+        made: dict[Path, str] = {}
         for position, key in enumerate(path[:-1]):
             if isinstance(place, dict) and place.get(key) is None:
                 place[key] = {}
+                made[path[: position + 1]] = origin
             if not holds(place, key):
                 text = dotted(path[: position + 1])
                 raise SuiteError.of(origin, f"'{text}' is not in the suite", "a path that exists")
@@ -84,7 +86,7 @@ class Document:
             raise SuiteError.of(origin, f"'{dotted(path)}' cannot be set", "a key of a mapping")
         place[path[-1]] = value
         origins = {known: at for known, at in self.origins.items() if known[: len(path)] != path}
-        return Document(data, self.name, {**origins, path: origin})
+        return Document(data, self.name, {**origins, **made, path: origin})
 
 
 def holds(place: Any, key: str | int) -> bool:

@@ -29,6 +29,8 @@ DIMENSIONS = (
 _ENTRY = r"[A-Za-z0-9][A-Za-z0-9_.,=@%+-]*"
 """A name of a model, attack or table: no slash and no blank, which part labels and paths."""
 
+_DEVICE = r"^(auto|cpu|cuda(:\d+)?)$"
+
 _NAME = "^[A-Za-z0-9][A-Za-z0-9_.-]*$"
 
 
@@ -56,10 +58,19 @@ class Settings(_Section):
     models: Annotated[tuple[str, ...], Field(min_length=1)] | Literal["all"] = Field(
         "all", description="run by default"
     )
-    device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto, cpu, cuda")
+    device: str = Field(
+        "auto", description="auto, cpu, cuda or cuda:N", json_schema_extra={"pattern": _DEVICE}
+    )
     batch_size: int = Field(50, ge=1, description="images that attacks and verdicts take at a time")
     memory_format: Literal["channels_last", "contiguous"] = "channels_last"
     threads: int | None = Field(None, ge=1, description="of torch; null: the machine's cores")
+
+    @field_validator("device")
+    @classmethod
+    def _is_a_device(cls, device: str) -> str:
+        if not re.fullmatch(_DEVICE, device):
+            raise ValueError(f"got '{device}', expected auto, cpu, cuda or cuda:N")
+        return device
 
 
 class Transfer(_Section):

@@ -19,6 +19,8 @@ from bench.statistics import Estimate
 from bench.store import Store, Stored
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from pandas import DataFrame
 
 
@@ -108,12 +110,32 @@ class Matrix:
         stored = self.stored(entry)
         return self.store.records(stored) if "records" in stored.files else None
 
+    def adversarial_images(self, label: str) -> NDArray[np.float32]:
+        """Return the adversarial images of an attack cell, (image, channel, height, width).
+
+        Args:
+            label: of the cell, as ``bench plan`` prints it, or its coordinates.
+
+        Raises:
+            UsageError: where no finished attack of the run is called so.
+
+        """
+        attacks = [e for e in self.entries if e.kind == "attack" and e.state == "done"]
+        found = [e for e in attacks if label in (e.label, str(e.coordinates))]
+        if not found:
+            known = [str(e.coordinates) for e in attacks]
+            raise UsageError.of(
+                "label", f"'{label}' is no finished attack", "", nearest(label, known)
+            )
+        images: NDArray[np.float32] = self.store.arrays(self.stored(found[0]))["adversarial_images"]
+        return images
+
     def estimate(self, entry: Entry, metric: Metric) -> Estimate | Withheld:
         """Compute a metric of a done cell."""
         return metrics.estimate(metric, self.records(entry), self.stored(entry).summary)
 
     def frame(self) -> DataFrame:
-        """Return all per-image records of the run with their cells' coordinates, as one table."""
+        """Return all per-image records of the run with their cells' coordinates and facts."""
         import pandas as pd
 
         parts = []
@@ -123,6 +145,8 @@ class Matrix:
             records = self.store.records(self.stored(entry))
             for position, dimension in enumerate(("kind", "model", "variant", "attack", "source")):
                 records.insert(position, dimension, str(entry.value(dimension) or ""))
+            for fact in entry.facts.keys() - set(records.columns):
+                records[fact] = pd.Series([entry.value(fact)] * len(records), index=records.index)
             parts.append(records)
         return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
 

@@ -139,11 +139,10 @@ def _validate(plugin: object, base: type[Plugin], where: str) -> None:
     hook, arguments = _HOOKS[base]
     _check_signature(getattr(plugin, hook), arguments, f"{where}: {hook}")
     if issubclass(plugin, Attack):
-        norm = getattr(plugin, "norm", "nothing")
+        norm = getattr(plugin, "norm", "")
         if norm is not None and norm not in NORMS:
-            raise PluginError.of(
-                f"{where}: norm", f"got {norm!r}", "None or one of " + ", ".join(NORMS)
-            )
+            told = f"got {norm!r}" if norm else "is not declared"
+            raise PluginError.of(f"{where}: norm", told, "None or one of " + ", ".join(NORMS))
 
 
 def _check_signature(hook: Callable[..., object], arguments: dict[str, Any], where: str) -> None:

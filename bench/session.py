@@ -20,6 +20,8 @@ from bench.store import Store
 from bench.tables import Table
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from pandas import DataFrame
 
 REPORTS = "reports"
@@ -53,6 +55,19 @@ class Outcome:
     def frame(self) -> DataFrame:
         """Return all per-image records with their cells' coordinates."""
         return self.matrix.frame()
+
+    def __repr__(self) -> str:
+        told = ", ".join(f"{number} {state}" for state, number in self.counts.items())
+        return f"<Outcome of {self.matrix.run['name']}: {told}>"
+
+    def adversarial_images(self, label: str) -> NDArray[np.float32]:
+        """Return an attack's images: ``outcome.adversarial_images("simple_cnn/pgd")``.
+
+        Raises:
+            UsageError: where no finished attack of the run is called so.
+
+        """
+        return self.matrix.adversarial_images(label)
 
     @property
     def counts(self) -> dict[str, int]:

@@ -264,7 +264,9 @@ class _Reader(Findings):
             or not grid
             or not all(isinstance(values, list) and values for values in grid.values())
         ):
-            self.report((*path, "grid"), f"got {grid!r}", "a mapping from parameters to lists")
+            expected = "a mapping from parameters to lists that are not empty"
+            self.report((*path, "grid"), f"got {grid!r}", expected)
+            yield group, {}  # its other parameters are looked at all the same
             return
         for key in grid.keys() & fixed.keys():
             self.report((*path, key), "is fixed here and varied by the grid", "one of the two")

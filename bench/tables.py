@@ -207,6 +207,8 @@ def build(
             matrix.check_dimension(name, option)
     measure = METRICS[metric]
     chosen = _choose(matrix, measure, [*rows, *columns, *where], where)
+    if where and not chosen and _choose(matrix, measure, [*rows, *columns], {}):
+        _refuse_condition(matrix, where)
     row_keys: dict[tuple[JSON, ...], int] = {}
     column_keys: dict[tuple[JSON, ...], int] = {}
     places: dict[tuple[int, int], Place] = {}
@@ -251,6 +253,15 @@ def _choose(
         ):
             return entries
     return []
+
+
+def _refuse_condition(matrix: Matrix, where: Mapping[str, JSON]) -> None:
+    told = ", ".join(f"{name}={value}" for name, value in where.items())
+    name = next(iter(where))
+    known = {_text(entry.value(name)) for entry in matrix.entries if entry.value(name) is not None}
+    raise UsageError.of(
+        "--where", f"no cell has {told}", f"{name} to be one of " + ", ".join(sorted(known))
+    )
 
 
 def _same(value: JSON, wanted: JSON) -> bool:

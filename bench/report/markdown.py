@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from tabulate import tabulate
+
 from bench import tables
 from bench.errors import UsageError
 from bench.matrix import Matrix
@@ -69,6 +71,8 @@ def write(matrix: Matrix, folder: Path) -> Path:
     """Write ``README.md`` and a CSV file for each table; returns the page's path."""
     folder.mkdir(parents=True, exist_ok=True)
     built, refused = suite_tables(matrix)
+    for stale in folder.glob("*.csv"):  # of an earlier run: it would pass for one of this
+        stale.unlink()
     for name, table in built.items():
         (folder / f"{name}.csv").write_text(table.render("csv") + "\n", encoding="utf-8")
     page = folder / "README.md"
@@ -100,6 +104,7 @@ def _page(matrix: Matrix, built: dict[str, Table], refused: list[str]) -> Iterat
         yield words
         yield ""
     yield from _missing(matrix)
+    yield from _entries(matrix)
     yield "## Data"
     yield ""
     data = run["dataset"]
@@ -118,6 +123,36 @@ def _page(matrix: Matrix, built: dict[str, Table], refused: list[str]) -> Iterat
     yield f"Run `{run['name']}`, made by"
     yield ""
     yield f"    {run['command']}"
+
+
+def _entries(matrix: Matrix) -> Iterator[str]:
+    """Say what the models' weights are and what the attacks' parameters are."""
+    weights = {
+        str(entry.coordinates.model): str(entry.facts["weights"])
+        for entry in matrix.entries
+        if "weights" in entry.facts
+    }
+    yield "## Models"
+    yield ""
+    yield tabulate(list(weights.items()), ["model", "weights"], tablefmt="github")
+    yield ""
+    attacks = {
+        entry.coordinates.attack: entry.facts for entry in matrix.entries if entry.kind == "attack"
+    }
+    if not attacks:
+        return
+    shown = ("plugin", "norm", "target")
+    rows = []
+    for name, facts in attacks.items():
+        hidden = {*shown, "group", "targeted"}
+        told = ", ".join(f"{key}={value}" for key, value in facts.items() if key not in hidden)
+        rows.append(
+            [name, *(facts[key] if facts[key] is not None else tables.DASH for key in shown), told]
+        )
+    yield "## Attacks"
+    yield ""
+    yield tabulate(rows, ["attack", *shown, "parameters"], tablefmt="github", disable_numparse=True)
+    yield ""
 
 
 def _missing(matrix: Matrix) -> Iterator[str]:

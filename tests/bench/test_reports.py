@@ -91,3 +91,25 @@ def test_lines_tell_what_was_computed(
         assert lines[0] == f"tiny: 20 cells, {20 - expected} in the store"
         assert len([line for line in lines if "] done " in line]) == expected
     assert "[20/20] done transfer" not in lines
+
+
+def test_tables_of_an_earlier_run_do_not_stay(outcome: bench.Outcome, tmp_path: Path) -> None:
+    folder = tmp_path / "reports" / "tiny"
+    (folder / "old.csv").write_text("of another run")
+    markdown.write(outcome.matrix, folder)
+    assert sorted(path.name for path in folder.iterdir()) == ["README.md", "one.csv"]
+    page = (folder / "README.md").read_text()
+    assert "eps=0.2, alpha=0.05, steps=5, random_start=True" in page  # what pgd was
+    assert "| gaudy   | trained   |" in page
+
+
+def test_a_notebook_gets_records_with_parameters_and_the_images(outcome: bench.Outcome) -> None:
+    frame = outcome.frame()
+    rows = frame[(frame["kind"] == "attack") & (frame["attack"] == "pgd")]
+    assert set(rows["eps"]) == {0.2}
+    assert set(rows["steps"]) == {5}
+    images = outcome.adversarial_images("linear/pgd")
+    assert images.shape == (20, 3, 8, 8)
+    with pytest.raises(UsageError, match="did you mean 'linear/pgd'"):
+        outcome.adversarial_images("linear/pdg")
+    assert repr(outcome).startswith("<Outcome of ")
