@@ -8,6 +8,7 @@ read the disk never import torch.
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
@@ -27,6 +28,9 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
+
+_INTERRUPTED = 130
+"""The exit code after Ctrl-C, as shells have it."""
 
 SuiteArgument = Annotated[str, typer.Argument(help="A suite file, or the name of a shipped suite.")]
 StoreOption = Annotated[
@@ -69,6 +73,14 @@ def main() -> NoReturn:
     """Run the command line; a user's mistake is explained, not traced."""
     try:
         app(standalone_mode=True)
+    except SystemExit as end:
+        if end.code == _INTERRUPTED:
+            # CPython remembers a KeyboardInterrupt that passed through a library's own code, and
+            # would end by the signal instead of this code
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(_INTERRUPTED)
+        raise
     except BenchError as error:
         for problem in error.problems:
             typer.echo(f"error: {problem}", err=True)
@@ -136,7 +148,7 @@ def run(
         made = session.make_plan(suite, place, overrides)
     except KeyboardInterrupt:
         typer.echo(f"interrupted; run the same command to go on:\n  {command}", err=True)
-        raise typer.Exit(130) from None
+        raise typer.Exit(_INTERRUPTED) from None
     chosen = None if only is None else made.needed_by(only)
     screen = console.screen()
     try:
@@ -159,7 +171,7 @@ def _conclude(done: Run, reports: Path) -> NoReturn:
             f"Run the same command to go on:\n  {done.command}",
             err=True,
         )
-        raise typer.Exit(130)
+        raise typer.Exit(_INTERRUPTED)
     tables, refused = markdown.suite_tables(Matrix(done.store, done.account()))
     shown = next((table for table in tables.values() if table.places), None)
     if shown is not None and done.only is None:

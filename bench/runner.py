@@ -7,16 +7,21 @@ blocked, and the other cells go on. A failure is never stored as a result.
 from __future__ import annotations
 
 import platform
+import signal
 import subprocess
+import threading
 import time
 import traceback
 import uuid
 import warnings
 from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
+from threading import Event
 from typing import Any, Protocol
 
 from bench import plan, registry
@@ -178,26 +183,63 @@ def execute(run: Run, observer: Observer | None = None) -> Run:
     workbench = Workbench(store, run.plan.compute)
     store.put_run(run.name, run.account())
     observer.begin(run)
-    try:
-        for step in run.plan.steps:
-            status = plan.status(step, run.statuses, store)
-            run.statuses[step.cell.label] = status
-            if not run.wants(step.cell.label):
-                continue
-            if status.state == "to do":
-                observer.start(run, step)
-                workbench.notify = lambda share, words: observer.advance(run, share, words)
-                status = _run_cell(run, step, workbench)
+    with _ctrl_c() as pressed:
+        try:
+            for step in run.plan.steps:
+                _heed(pressed)
+                status = plan.status(step, run.statuses, store)
                 run.statuses[step.cell.label] = status
-                store.put_run(run.name, run.account())
-            observer.finish(run, status)
-    except KeyboardInterrupt:
-        run.interrupted = True
+                if not run.wants(step.cell.label):
+                    continue
+                if status.state == "to do":
+                    observer.start(run, step)
+                    workbench.notify = _notifier(run, observer, pressed)
+                    status = _run_cell(run, step, workbench, pressed)
+                    run.statuses[step.cell.label] = status
+                    store.put_run(run.name, run.account())
+                observer.finish(run, status)
+        except KeyboardInterrupt:
+            run.interrupted = True
     store.put_run(run.name, run.account())
     return run
 
 
-def _run_cell(run: Run, step: Step, workbench: Workbench) -> Status:
+@contextmanager
+def _ctrl_c() -> Iterator[Event]:
+    """Remember that Ctrl-C was pressed: the exception may be lost in a library's own handlers."""
+    pressed = Event()
+    if (
+        threading.current_thread() is not threading.main_thread()
+        or signal.getsignal(signal.SIGINT) is not signal.default_int_handler
+    ):
+        yield pressed
+        return
+
+    def press(_number: int, _frame: object) -> None:
+        pressed.set()
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGINT, press)
+    try:
+        yield pressed
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _heed(pressed: Event) -> None:
+    if pressed.is_set():
+        raise KeyboardInterrupt
+
+
+def _notifier(run: Run, observer: Observer, pressed: Event) -> Callable[[float, str], None]:
+    def notify(share: float, words: str) -> None:
+        _heed(pressed)
+        observer.advance(run, share, words)
+
+    return notify
+
+
+def _run_cell(run: Run, step: Step, workbench: Workbench, pressed: Event) -> Status:
     """Run one cell; an exception becomes a failure."""
     cell = step.cell
     parents = _stored_parents(run, cell)
@@ -208,6 +250,7 @@ def _run_cell(run: Run, step: Step, workbench: Workbench) -> Status:
             warnings.simplefilter("ignore")  # a library's warnings would tear the progress line
             result = cell.run(workbench, parents)
     except (Exception, SystemExit) as error:  # noqa: BLE001 (the one broad catch: a failed cell)
+        _heed(pressed)
         workbench.forget_classifiers()
         words = str(error) if isinstance(error, BenchError) else f"{type(error).__name__}: {error}"
         failure: dict[str, JSON] = {

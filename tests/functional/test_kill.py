@@ -131,10 +131,27 @@ def test_ctrl_c_ends_cleanly_and_says_how_to_go_on(suite: Path, tmp_path: Path) 
     assert process.poll() is None
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=30)
-    assert process.returncode == 130
+    assert process.returncode == 130, errors
     assert "Traceback" not in errors
     assert f"bench run {suite}" in errors
     assert "interrupted after 0 of" in errors
+
+
+def test_ctrl_c_is_heeded_where_a_library_swallows_it(tiny: dict[str, Any], tmp_path: Path) -> None:
+    before = signal.getsignal(signal.SIGINT)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        tiny["attacks"] = {"stubborn": {}, "fgsm": {"eps": 0.1}}
+        with pytest.raises(KeyboardInterrupt):
+            bench.run(tiny, store=tmp_path / "store", reports=None)
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)
+    run = bench.open_last(store=tmp_path / "store").matrix.run
+    assert run["interrupted"]
+    states = {cell["label"]: cell["state"] for cell in run["cells"]}
+    assert states["train linear"] == "done"
+    assert states["attack gaudy/fgsm"] == "depends"  # as it was planned; it was not come to
 
 
 def test_the_index_can_be_deleted(tiny: dict[str, Any], tmp_path: Path) -> None:

@@ -190,3 +190,20 @@ class Speechless(_Linf):
     def perturb(self, classifier, images, labels, *, targets=None, generator):
         """Return the images."""
         return images
+
+
+class Stubborn(_Linf):
+    """Be interrupted, and take no notice."""
+
+    def perturb(self, classifier, images, labels, *, targets=None, generator):
+        """Swallow what Ctrl-C raises."""
+        import os
+        import signal
+        import time
+
+        try:
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(5)
+        except BaseException:  # noqa: BLE001 (the fault that it is there for)
+            pass
+        return images
