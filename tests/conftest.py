@@ -84,9 +84,3 @@ def photographs() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no photographs at {folder}: set BENCH_TEST_DATA to a folder with sports10/")
     return folder
-
-
-def bench(*words: str, cwd: Path, **kwargs: Any) -> subprocess.CompletedProcess[str]:
-    """Run the command line in a process of its own."""
-    command = [sys.executable, "-m", "bench", *words]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False, **kwargs)

@@ -84,7 +84,7 @@ class AttackCell(Cell):
 
     @property
     def work(self) -> tuple[str, float]:
-        """The passes that the attack expects, and three for the verdict."""
+        """The passes that the attack expects, forward and backward, and two for the verdict."""
         passes = 2.0 * self.entry.plugin.passes + 2
         return f"model {self.coordinates.model}", passes * len(self.images)
 
