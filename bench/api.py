@@ -20,13 +20,23 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from bench.records import JSON, Budget, Norm
-from bench.tensors import Images, Labels, PixelArray
+from bench.tensors import Heatmaps, Images, Labels, PixelArray
 
 if TYPE_CHECKING:
     from torch import Generator
     from torch.nn import Module
 
-__all__ = ["KINDS", "Attack", "Content", "Dataset", "Model", "Plugin", "Split", "filled_up"]
+__all__ = [
+    "KINDS",
+    "Attack",
+    "Content",
+    "Dataset",
+    "Explainer",
+    "Model",
+    "Plugin",
+    "Split",
+    "filled_up",
+]
 
 
 class Plugin(BaseModel, ABC):
@@ -226,6 +236,41 @@ class Attack(Plugin):
         return None
 
 
+class Explainer(Plugin):
+    """A method that says which pixels a prediction rests on.
+
+    Class variables:
+        batch_invariant: whether an image's heatmap does not depend on the batch it came in; where
+            it does, the batch size is part of the identity.
+    """
+
+    batch_invariant: ClassVar[bool] = False
+
+    @abstractmethod
+    def explain(
+        self, classifier: Module, images: Images, targets: Labels, *, generator: Generator
+    ) -> Heatmaps:
+        """Return a heatmap for each image of one batch.
+
+        Args:
+            classifier: from pixels in [0, 1] to logits; in eval mode, weights frozen. It is the
+                explainer's own copy; ``classifier.network`` is the model behind the normalisation.
+            images: float32 in [0, 1], shape (image, channel, height, width).
+            targets: the classes whose logits are explained, int64.
+            generator: the only source of randomness, on the CPU, one for the whole cell.
+
+        Returns:
+            float32 of shape (image, height, width), finite; the higher, the more the logit rests
+            on that pixel. Any scale. A map that is the same everywhere explains nothing, and is
+            counted as empty.
+
+        """
+
+    def unsuited(self, *, classes: int, image_shape: tuple[int, int, int]) -> str | None:
+        """Say why this explainer cannot run on such data, or None; its cells are skipped then."""
+        return None
+
+
 @contextmanager
 def filled_up(classifier: Module, copies: int) -> Iterator[None]:
     """Say that each batch inside ends with copies that only fill it up: they are not counted."""
@@ -236,5 +281,10 @@ def filled_up(classifier: Module, copies: int) -> Iterator[None]:
         vars(classifier)["filler"] = 0
 
 
-KINDS: Mapping[str, type[Plugin]] = {"datasets": Dataset, "models": Model, "attacks": Attack}
+KINDS: Mapping[str, type[Plugin]] = {
+    "datasets": Dataset,
+    "models": Model,
+    "attacks": Attack,
+    "explainers": Explainer,
+}
 """Kinds of plugin by the name of their entry-point group, less ``bench.``."""

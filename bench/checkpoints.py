@@ -28,8 +28,9 @@ def claim(cell: TrainCell) -> dict[str, JSON]:
     given = cell.architecture.entry.plugin.normalization()
     return {
         "architecture": architecture,
-        "recipe": cell.recipe.model_dump(mode="json", exclude={"seed"}),
+        "recipe": cell.recipe.identity(),
         "data": cell.images.digest,
+        "held_out": cell.held_out.digest if cell.held_out is not None else None,
         "seed": cell.seed,
         "normalisation": [list(part) for part in given] if given is not None else None,
     }

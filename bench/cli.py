@@ -134,6 +134,9 @@ def run(
     sets: SetOption = None,
     only: OnlyOption = None,
     reports: Annotated[Path, typer.Option(help="Where tables are written.")] = Path("reports"),
+    tensorboard: Annotated[
+        Path | None, typer.Option(help="Write training curves there, as epochs end.")
+    ] = None,
 ) -> None:
     """Run a suite: compute what the store does not have, print and write its tables."""
     import shlex
@@ -151,6 +154,10 @@ def run(
         raise typer.Exit(_INTERRUPTED) from None
     chosen = None if only is None else made.needed_by(only)
     screen = console.screen()
+    if tensorboard is not None:
+        from bench.tensorboard import TensorBoard
+
+        screen = runner.Together(screen, TensorBoard(tensorboard))
     try:
         done = runner.execute(runner.Run(made, place, suite, command, chosen), screen)
     finally:
@@ -298,7 +305,7 @@ def _condition(text: str) -> tuple[str, Any]:
 @app.command("list")
 def list_(
     kind: Annotated[
-        str | None, typer.Argument(help="datasets, models, attacks, metrics, suites.")
+        str | None, typer.Argument(help="datasets, models, attacks, explainers, metrics, suites.")
     ] = None,
     store: StoreOption = None,  # noqa: ARG001 (all commands take it; nothing is read or written)
 ) -> None:

@@ -4,26 +4,18 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from bench.plan import Status, Step
-from bench.runner import Observer, Run
+from bench.runner import Observer, Run, Silent
 
 _EVERY = 10.0
 """Seconds between two lines about the same cell, where there is no terminal."""
 
 
-class Screen(Observer, Protocol):
-    """An observer that can be closed."""
-
-    def close(self) -> None:
-        """Leave the terminal as it was."""
-
-
-def screen() -> Screen:
+def screen() -> Observer:
     """Choose how to show a run: by whether standard error is a terminal."""
     console = Console(stderr=True)
     return Bar(console) if console.is_terminal else Lines()
@@ -50,7 +42,7 @@ def _left(run: Run) -> str:
     return "" if left is None else f"{duration(left)} left"
 
 
-class Bar:
+class Bar(Silent):
     """A progress bar: cells done, the current cell, time left."""
 
     def __init__(self, console: Console) -> None:
@@ -97,7 +89,7 @@ class Bar:
         self.progress.stop()
 
 
-class Lines:
+class Lines(Silent):
     """Plain lines, for logs."""
 
     def __init__(self) -> None:
@@ -138,6 +130,3 @@ class Lines:
             f"[{self.done}/{len(run.plan.steps)}] {status.state} {status.step.cell.label}{words}"
             + (f", {left}" if left else "")
         )
-
-    def close(self) -> None:
-        """Nothing to put back."""

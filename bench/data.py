@@ -7,6 +7,8 @@ for, and imports torch only to hand out tensors.
 
 from __future__ import annotations
 
+import hashlib
+import itertools
 import json
 import os
 import shutil
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
 
     from bench.tensors import Images, LabelArray, Labels, PixelStack
 
-_FORMAT = 2
+_FORMAT = 3
 """Of the cache's folders."""
 
 _AXES = 3
@@ -79,6 +81,18 @@ class ImageSet:
         """The fingerprint of the content and of what the images are called in records."""
         return fingerprint.fingerprint([self.digest, list(self.names)])
 
+    def drawn(self, count: int | None, seed: int) -> ImageSet:
+        """Return ``count`` of the images, drawn by a seed, or all where there are no more."""
+        if count is None or count >= len(self):
+            return self
+        return ImageSet(self.data, self.positions[np.sort(self.order(seed)[:count])])
+
+    def order(self, seed: int) -> NDArray[np.int64]:
+        """Return in which order a seed draws the images: places in this set, the first first."""
+        # ranks by hash: no library's random numbers decide which images are looked at
+        ranks = [seeds.derive(seed, "images", name) for name in self.names]
+        return np.argsort(ranks)
+
     def tensors(self) -> tuple[Images, Labels]:
         """Return images, float32 in [0, 1], (image, channel, height, width), and their labels."""
         import torch
@@ -97,6 +111,7 @@ class Prepared:
     """A dataset in the cache.
 
     ``splits`` maps a split's name to its range of images; splits follow one another.
+    ``duplicates`` are groups of images, by name, whose pixels are the same.
     """
 
     name: str
@@ -105,6 +120,21 @@ class Prepared:
     splits: dict[str, tuple[int, int]]
     split_digests: dict[str, str]
     names: tuple[str, ...]
+    duplicates: tuple[tuple[str, ...], ...] = ()
+
+    def leaks(self) -> dict[tuple[str, str], list[tuple[str, str]]]:
+        """Find images that stand in two splits: by pairs of splits, pairs of names."""
+        home = {
+            self.names[position]: split
+            for split, (start, stop) in self.splits.items()
+            for position in range(start, stop)
+        }
+        found: dict[tuple[str, str], list[tuple[str, str]]] = {}
+        for group in self.duplicates:
+            for first, second in itertools.combinations(group, 2):
+                if home[first] != home[second]:
+                    found.setdefault((home[first], home[second]), []).append((first, second))
+        return found
 
     @cached_property
     def pixels(self) -> PixelStack:
@@ -168,11 +198,38 @@ class Prepared:
                     "name others in images.from",
                 )
         positions = np.concatenate([np.arange(*self.splits[name]) for name in splits])
-        if count is not None and count < len(positions):
-            # ranks by hash: no library's random numbers decide which images are looked at
-            ranks = [seeds.derive(seed, "images", self.names[p]) for p in positions]
-            positions = positions[np.sort(np.argsort(ranks)[:count])]
-        return ImageSet(self, positions)
+        return ImageSet(self, positions).drawn(count, seed)
+
+    def fold(self, number: int, of: int, seed: int) -> tuple[ImageSet, ImageSet]:
+        """Cut ``train`` into folds, each class evenly, and hold one of them out.
+
+        Args:
+            number: of the fold that is held out, from 1.
+            of: how many folds.
+            seed: decides which image is in which fold.
+
+        Returns:
+            The images of the other folds, and those of the fold held out; both keep their order.
+
+        Raises:
+            DataError: where a class has fewer images than there are folds.
+
+        """
+        positions = self.split("train").positions
+        labels = self.labels[positions]
+        ranks = np.array([seeds.derive(seed, "folds", self.names[p]) for p in positions])
+        order = np.lexsort((ranks, labels))  # class by class, so that each is dealt out evenly
+        folds = np.empty(len(positions), dtype=np.int64)
+        folds[order] = np.arange(len(positions)) % of
+        smallest = np.bincount(labels, minlength=len(self.classes)).min()
+        if smallest < of:
+            raise DataError.of(
+                f"dataset '{self.name}'",
+                f"has a class with {smallest} training images",
+                f"at least one for each of {of} folds",
+            )
+        held_out = folds == number - 1
+        return ImageSet(self, positions[~held_out]), ImageSet(self, positions[held_out])
 
     def class_counts(self) -> dict[str, dict[str, int]]:
         """Count the images of each class in each split: {split: {class: count}}."""
@@ -227,6 +284,7 @@ def prepare(entry: DatasetEntry, cache: Path) -> Prepared:
         splits={name: (start, stop) for name, (start, stop) in meta["splits"].items()},
         split_digests=meta["split_digests"],
         names=tuple(meta["names"]),
+        duplicates=tuple(tuple(group) for group in meta["duplicates"]),
     )
 
 
@@ -247,6 +305,7 @@ def _write(entry: DatasetEntry, folder: Path) -> None:
             "classes": list(content.classes),
             "splits": splits,
             "names": names,
+            "duplicates": _duplicates(pixels, names),
             "split_digests": {
                 name: _digest(pixels[start:stop], labels[start:stop], content.classes)
                 for name, (start, stop) in splits.items()
@@ -308,6 +367,14 @@ def _collect(
     array = np.array(labels, dtype=np.int64)
     np.save(work / "labels.npy", array)
     return stack, array, names, splits
+
+
+def _duplicates(pixels: PixelStack, names: Sequence[str]) -> list[list[str]]:
+    """Group the images whose pixels are the same."""
+    groups: dict[bytes, list[str]] = {}
+    for image, name in zip(pixels, names, strict=True):
+        groups.setdefault(hashlib.sha256(image.tobytes()).digest(), []).append(name)
+    return [group for group in groups.values() if len(group) > 1]
 
 
 def _name(split: Split, position: int) -> str:

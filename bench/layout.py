@@ -23,6 +23,11 @@ DIMENSIONS = (
     "target",
     "split",
     "weights",
+    "replica",
+    "explainer",
+    "recipe",
+    "batch",
+    "threads",
 )
 """What tables can be laid out by, besides the parameters of attacks."""
 
@@ -64,6 +69,9 @@ class Settings(_Section):
     batch_size: int = Field(50, ge=1, description="images that attacks and verdicts take at a time")
     memory_format: Literal["channels_last", "contiguous"] = "channels_last"
     threads: int | None = Field(None, ge=1, description="of torch; null: the machine's cores")
+    from_scratch: bool = Field(
+        default=False, description="train all that has a recipe, whatever checkpoints are shipped"
+    )
 
     @field_validator("device")
     @classmethod
@@ -71,6 +79,52 @@ class Settings(_Section):
         if not re.fullmatch(_DEVICE, device):
             raise ValueError(f"got '{device}', expected auto, cpu, cuda or cuda:N")
         return device
+
+
+class Replication(_Section):
+    """How often a model is trained: once for each seed and each fold held out."""
+
+    seeds: tuple[Annotated[int, Field(ge=0, lt=2**63)], ...] | None = Field(
+        None, min_length=1, description="one training each; unset: the recipe's or the suite's seed"
+    )
+    folds: int | None = Field(
+        None,
+        ge=2,
+        le=1000,
+        description="cross-validation: 'train' is cut into so many parts, and each is judged by "
+        "a training on the others",
+    )
+
+    @field_validator("seeds")
+    @classmethod
+    def _each_once(cls, seeds: tuple[int, ...] | None) -> tuple[int, ...] | None:
+        if seeds is not None and len(set(seeds)) < len(seeds):
+            raise ValueError("names a seed twice: two equal trainings are one")
+        return seeds
+
+
+class Profile(_Section):
+    """How models are measured: size, work, time."""
+
+    batches: tuple[Annotated[int, Field(ge=1)], ...] = Field(
+        (1, 16), description="batch sizes whose latency is measured"
+    )
+    warmup: int = Field(10, ge=1, description="runs before the clock starts")
+    runs: int = Field(100, ge=100, description="runs on the clock")
+
+
+class Gallery(_Section):
+    """Which images explanations are shown of: of each class some right and some wrong."""
+
+    right: int = Field(1, ge=0, description="of each class, predicted right")
+    wrong: int = Field(1, ge=0, description="of each class, predicted wrong, if there are any")
+
+
+class Choice(_Section):
+    """A recommendation: which model is best on one figure among those that keep the constraints."""
+
+    best: str = Field("clean_accuracy", description="the metric to choose by")
+    where: tuple[str, ...] = Field((), description="constraints, as 'latency_ms <= 20'")
 
 
 class Transfer(_Section):
@@ -105,10 +159,14 @@ class Layout(_Section):
     models: dict[str, dict[str, Any] | None] = Field(min_length=1)
     attacks: dict[str, dict[str, Any] | None] = Field(default_factory=dict)
     transfer: Transfer | None = None
+    explainers: dict[str, dict[str, Any] | None] = Field(default_factory=dict)
+    gallery: Gallery = Gallery()
+    profile: Profile | None = None
+    recommend: dict[str, Choice] = Field(default_factory=dict)
     tables: dict[str, TableSpec] = Field(default_factory=dict)
     run: Settings = Settings()
 
-    @field_validator("models", "attacks", "tables")
+    @field_validator("models", "attacks", "explainers", "recommend", "tables")
     @classmethod
     def _names_are_words(cls, entries: dict[str, Any]) -> dict[str, Any]:
         strange = [name for name in entries if not re.fullmatch(_ENTRY, name)]

@@ -6,15 +6,15 @@ elsewhere.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from bench import metrics
 from bench.errors import StoreError, UsageError, nearest
-from bench.metrics import Metric, Withheld
-from bench.records import JSON, Coordinates
+from bench.metrics import Metric, Reading, Withheld
+from bench.records import AXES, JSON, Coordinates
 from bench.statistics import Estimate
 from bench.store import Store, Stored
 
@@ -40,7 +40,7 @@ class Entry:
         """Return the entry's value on a dimension, None where it has none."""
         if dimension == "kind":
             return self.kind
-        if dimension in ("model", "variant", "attack", "source"):
+        if dimension in AXES:
             value: JSON = getattr(self.coordinates, dimension)
             return value.removesuffix("/original") if isinstance(value, str) else value
         fact = self.facts.get(dimension)
@@ -83,7 +83,7 @@ class Matrix:
     @property
     def dimensions(self) -> list[str]:
         """What tables can be laid out by."""
-        found = dict.fromkeys(["model", "variant", "attack", "source", "kind"])
+        found: dict[str, None] = dict.fromkeys([*AXES, "kind"])
         for entry in self.entries:
             found.update(dict.fromkeys(entry.facts))
         return list(found)
@@ -130,9 +130,16 @@ class Matrix:
         images: NDArray[np.float32] = self.store.arrays(self.stored(found[0]))["adversarial_images"]
         return images
 
-    def estimate(self, entry: Entry, metric: Metric) -> Estimate | Withheld:
-        """Compute a metric of a done cell."""
-        return metrics.estimate(metric, self.records(entry), self.stored(entry).summary)
+    def readings(self, entries: Sequence[Entry]) -> list[Reading]:
+        """Read what done cells say: those of one place, one for each replica."""
+        return [
+            Reading(self.records(entry), self.stored(entry).summary, entry.coordinates.training)
+            for entry in entries
+        ]
+
+    def estimate(self, entries: Sequence[Entry], metric: Metric) -> Estimate | Withheld:
+        """Compute a metric of a done cell, or of the done replicas of one."""
+        return metrics.replicated(metric, self.readings(entries))
 
     def frame(self) -> DataFrame:
         """Return all per-image records of the run with their cells' coordinates and facts."""
@@ -143,7 +150,7 @@ class Matrix:
             if entry.state != "done" or "records" not in self.stored(entry).files:
                 continue
             records = self.store.records(self.stored(entry))
-            for position, dimension in enumerate(("kind", "model", "variant", "attack", "source")):
+            for position, dimension in enumerate(("kind", *AXES)):
                 records.insert(position, dimension, str(entry.value(dimension) or ""))
             for fact in entry.facts.keys() - set(records.columns):
                 records[fact] = pd.Series([entry.value(fact)] * len(records), index=records.index)

@@ -7,19 +7,22 @@ room. No torch, and no knowledge of where records come from.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from bench import statistics
+from bench import scores, statistics
 from bench.records import JSON, Kind
-from bench.statistics import NOTHING, Estimate
+from bench.statistics import NOTHING, Estimate, Statistic
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from pandas import DataFrame, Series
 
 Values: TypeAlias = "Series[Any]"
-Unit: TypeAlias = Literal["share", "pixels", "count", "seconds"]
+Unit: TypeAlias = Literal["share", "pixels", "count", "seconds", "ms", "bytes", "score"]
+Weighted: TypeAlias = "Callable[[DataFrame], Statistic]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +33,13 @@ class Metric:
         name: how tables and suites call it.
         definition: one sentence.
         unit: ``share`` (printed in percent), ``pixels`` (of the range [0, 1]), ``count``,
-            ``seconds``.
+            ``seconds``, ``ms``, ``bytes``, ``score`` (no unit).
         kinds: the kinds of cell that have it, the preferred first.
         values: from a cell's records to one value for each image that counts: booleans for a rate,
             numbers for a mean. None for a figure that the cell's summary holds whole.
+        weighted: in place of ``values``, for a figure that is no mean over images (macro F1): from
+            a cell's records to a function of the images' weights.
+        better: which way is better, where one is.
         needs_verdict: withheld where an image of the cell has no verdict.
         mean: a mean with a bootstrap interval; else a rate with a Wilson interval.
         needs_budget: withheld where the attack promises no budget: a rate belongs to one.
@@ -48,6 +54,8 @@ class Metric:
     needs_verdict: bool = True
     needs_budget: bool = False
     mean: bool = False
+    weighted: Weighted | None = None
+    better: Literal["higher", "lower"] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,9 +118,103 @@ def _source_success(records: DataFrame) -> Values:
     return records["source_success"].dropna().astype(bool)
 
 
+_EVALUATE: tuple[Kind, ...] = ("evaluate",)
+_EXPLAIN: tuple[Kind, ...] = ("explain",)
 _ATTACK: tuple[Kind, ...] = ("attack",)
 _JUDGED: tuple[Kind, ...] = ("attack", "transfer")
 _TRANSFER: tuple[Kind, ...] = ("transfer",)
+
+_MEASURED: tuple[
+    tuple[str, str, Unit, tuple[Kind, ...], Literal["higher", "lower"] | None], ...
+] = (
+    ("parameters", "Trainable numbers of the network.", "count", ("profile",), "lower"),
+    ("nonzero_parameters", "Those that are not zero.", "count", ("profile",), None),
+    ("sparsity", "Zeros among Conv and Linear weights.", "share", ("profile",), None),
+    ("size_bytes", "Weights and buffers as a safetensors file.", "bytes", ("profile",), "lower"),
+    ("size_compressed_bytes", "The same file, compressed.", "bytes", ("profile",), "lower"),
+    (
+        "macs",
+        "Multiply-accumulate operations for one image: torch's FlopCounterMode / 2.",
+        "count",
+        ("profile",),
+        "lower",
+    ),
+    (
+        "latency_ms",
+        (
+            "Mean time for one batch; the images lie on the device. See the dimensions batch and "
+            "threads."
+        ),
+        "ms",
+        ("latency",),
+        "lower",
+    ),
+    ("latency_ms_std", "Standard deviation over the timed runs.", "ms", ("latency",), None),
+    ("latency_ms_median", "Median over the timed runs.", "ms", ("latency",), "lower"),
+    ("images_per_second", "The batch over its mean time.", "count", ("latency",), "higher"),
+    (
+        "busy_elsewhere",
+        "Share of the machine's cores that other processes used during the timing.",
+        "share",
+        ("latency",),
+        None,
+    ),
+    ("training_seconds", "Time of all epochs.", "seconds", ("train",), None),
+    ("kept_epoch", "The epoch whose weights were kept.", "count", ("train",), None),
+    (
+        "peak_memory_bytes",
+        "Most memory that the process held while training.",
+        "bytes",
+        ("train",),
+        None,
+    ),
+)
+_EXPLAINED: tuple[tuple[str, str, Unit, Literal["higher", "lower"] | None], ...] = (
+    (
+        "faithfulness",
+        (
+            "insertion_auc - deletion_auc: how much sooner confidence follows the pixels that the "
+            "heatmap ranks first."
+        ),
+        "score",
+        "higher",
+    ),
+    ("faithfulness_of_chance", "The same for a random order of pixels.", "score", None),
+    (
+        "faithfulness_gain",
+        (
+            "faithfulness - faithfulness_of_chance, image by image; an explainer whose interval "
+            "includes 0 has not been told apart from chance."
+        ),
+        "score",
+        "higher",
+    ),
+    (
+        "deletion_auc",
+        (
+            "Mean softmax of the explained class as pixels are blurred, most important first "
+            "(Petsiuk et al. 2018)."
+        ),
+        "score",
+        "lower",
+    ),
+    (
+        "insertion_auc",
+        "The same as pixels are put back into a blurred image, most important first.",
+        "score",
+        "higher",
+    ),
+    (
+        "randomisation_similarity",
+        (
+            "Spearman correlation of the heatmap with that of the same network with random weights "
+            "(Adebayo et al. 2018): near 1, the map tells nothing of what was learned."
+        ),
+        "score",
+        "lower",
+    ),
+    ("empty_heatmap", "Share of heatmaps that are the same everywhere.", "share", None),
+)
 
 METRICS: Mapping[str, Metric] = {
     metric.name: metric
@@ -133,6 +235,32 @@ METRICS: Mapping[str, Metric] = {
             ("evaluate", "attack", "transfer"),
             _evaluate_accuracy,
             needs_verdict=False,
+            better="higher",
+        ),
+        *(
+            Metric(
+                f"macro_{name}",
+                f"{told}; the mean over the classes that occur (sklearn: average='macro', "
+                "zero_division=0).",
+                "share",
+                _EVALUATE,
+                weighted=scores.macro(name),
+                better="higher",
+            )
+            for name, told in {
+                "precision": "Of the images predicted as a class, the share that is",
+                "recall": "Of the images of a class, the share predicted as it",
+                "f1": "Harmonic mean of precision and recall of a class",
+            }.items()
+        ),
+        Metric(
+            "calibration_error",
+            "Expected calibration error: over 15 equal bins of confidence, the mean distance of "
+            "confidence and accuracy, weighted by how many images a bin holds (Guo et al. 2017).",
+            "share",
+            _EVALUATE,
+            weighted=scores.calibration_error,
+            better="lower",
         ),
         Metric(
             "robust_accuracy",
@@ -202,6 +330,14 @@ METRICS: Mapping[str, Metric] = {
             _column("steps_to_success", of_successes=True),
             mean=True,
         ),
+        *(
+            Metric(name, definition, unit, kinds, better=better)
+            for name, definition, unit, kinds, better in _MEASURED
+        ),
+        *(
+            Metric(name, definition, unit, _EXPLAIN, _column(name), mean=True, better=better)
+            for name, definition, unit, better in _EXPLAINED
+        ),
         Metric("forwards", "Forward passes an image.", "count", _ATTACK),
         Metric("backwards", "Backward passes an image.", "count", _ATTACK),
         Metric("seconds", "Wall-clock time of the attack, all images.", "seconds", _ATTACK),
@@ -234,32 +370,117 @@ METRICS: Mapping[str, Metric] = {
 }
 
 
+@dataclass(frozen=True)
+class Reading:
+    """What one cell says: its records, its figures that are not per image, and which training.
+
+    Cells of one ``seed`` that differ in the fold held out belong together: each image is in one.
+    """
+
+    records: DataFrame | None
+    summary: Mapping[str, JSON]
+    seed: str = ""
+
+
 def estimate(
     metric: Metric, records: DataFrame | None, summary: Mapping[str, JSON]
 ) -> Estimate | Withheld:
-    """Compute a metric of one cell.
+    """Compute a metric of one cell, from its records and its figures that are not per image."""
+    return replicated(metric, [Reading(records, summary)])
+
+
+def replicated(metric: Metric, readings: Sequence[Reading]) -> Estimate | Withheld:
+    """Compute a metric of one cell, or of the replicas of one.
 
     Args:
-        metric: one that the cell's kind has.
-        records: the cell's per-image records.
-        summary: the cell's figures that are not per image.
+        metric: one that the cells' kind has.
+        readings: of one cell; or of one for each replica of a model.
 
     Returns:
-        The estimate; or :class:`Withheld` where an image of the cell has no verdict.
+        The estimate: over folds, of all their images; over seeds, the mean. Or :class:`Withheld`
+        where an image has no verdict, or a rate no budget.
 
     """
-    if metric.needs_budget and summary.get("budget") is None:
-        return Withheld("the attack promises no budget, and a rate belongs to one")
-    if metric.values is None or records is None:
-        value = summary.get(metric.name)
-        if not isinstance(value, int | float):
-            return NOTHING
-        return Estimate(float(value), None, None, int(str(summary.get("images", 0))))
-    if metric.needs_verdict and "violation" in records:
+    for reading in readings:
+        reason = _withheld(metric, reading)
+        if reason is not None:
+            return Withheld(reason)
+    if (metric.values is None and metric.weighted is None) or readings[0].records is None:
+        return _of_summaries(metric, readings)
+    trainings = by_training(readings)
+    if metric.values is not None and len(trainings) == 1:
+        values = metric.values(trainings[0])
+        if metric.mean:
+            return statistics.mean(values.to_numpy(dtype=float))
+        return statistics.rate(int(values.sum()), len(values))
+    images = common_images(trainings)
+    found = statistics.resampled(
+        [statistic(metric, records, images) for records in trainings], len(images)
+    )
+    if metric.values is not None and found.value is not None:
+        counted = max(len(metric.values(records)) for records in trainings)
+        found = replace(found, n=counted)
+    return found
+
+
+def _withheld(metric: Metric, reading: Reading) -> str | None:
+    if metric.needs_budget and reading.summary.get("budget") is None:
+        return "the attack promises no budget, and a rate belongs to one"
+    records = reading.records
+    if metric.needs_verdict and records is not None and "violation" in records:
         broken = records["violation"].dropna()
         if len(broken):
-            return Withheld(f"{len(broken)} of {len(records)} images: {broken.iloc[0]}")
-    values = metric.values(records)
-    if metric.mean:
-        return statistics.mean(values.to_numpy(dtype=float))
-    return statistics.rate(int(values.sum()), len(values))
+            return f"{len(broken)} of {len(records)} images: {broken.iloc[0]}"
+    return None
+
+
+def _of_summaries(metric: Metric, readings: Sequence[Reading]) -> Estimate:
+    """Average a figure that cells hold whole."""
+    found = [reading.summary.get(metric.name) for reading in readings]
+    numbers = [float(number) for number in found if isinstance(number, int | float)]
+    if len(numbers) < len(readings):
+        return NOTHING
+    counted = int(str(readings[0].summary.get("images", 0)))
+    return Estimate(sum(numbers) / len(numbers), None, None, counted, len(numbers))
+
+
+def by_training(readings: Sequence[Reading]) -> list[DataFrame]:
+    """Put the records of the folds of each seed together, in the order of the seeds."""
+    import pandas as pd
+
+    parts: dict[str, list[DataFrame]] = {}
+    for reading in readings:
+        if reading.records is not None:
+            parts.setdefault(reading.seed, []).append(reading.records)
+    return [
+        records[0] if len(records) == 1 else pd.concat(records, ignore_index=True)
+        for records in parts.values()
+    ]
+
+
+def common_images(trainings: Sequence[DataFrame]) -> list[str]:
+    """Return the names of the images that all trainings were judged on, in a fixed order."""
+    common = set(trainings[0]["image"])
+    for records in trainings[1:]:
+        common &= set(records["image"])
+    return sorted(common)
+
+
+def statistic(metric: Metric, records: DataFrame, images: Sequence[str]) -> Statistic:
+    """Return a metric of one training as a function of the images' weights."""
+    import pandas as pd
+
+    ordered = records.set_index("image", drop=False).loc[list(images)].reset_index(drop=True)
+    if metric.weighted is not None:
+        return metric.weighted(ordered)
+    if metric.values is None:
+        raise TypeError(f"{metric.name} has no value of each image")
+    values: pd.Series[Any] = metric.values(ordered).astype(float)
+    rows = values.index.to_numpy()
+    numbers = values.to_numpy(dtype=float)
+
+    def mean(weights: NDArray[np.float64]) -> NDArray[np.float64]:
+        counted = weights[:, rows]
+        return scores.share(counted @ numbers, counted.sum(1), undefined=float("nan"))
+
+    return mean

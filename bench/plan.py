@@ -9,22 +9,27 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bench import checkpoints, fingerprint
+from bench.api import Attack, Explainer
 from bench.cells.attack import AttackCell
 from bench.cells.cell import Cell
 from bench.cells.evaluate import EvaluateCell
+from bench.cells.explain import ExplainCell
+from bench.cells.latency import LatencyCell
 from bench.cells.load import LoadCell
+from bench.cells.profile import ProfileCell
 from bench.cells.train import TrainCell
 from bench.cells.transfer import TransferCell
 from bench.cells.workbench import Architecture, Compute
 from bench.data import ImageSet, Prepared
 from bench.errors import Problem, SuiteError, WeightsError, nearest
+from bench.layout import Profile
 from bench.records import ORIGINAL, Coordinates, State
 from bench.store import Store, Stored
-from bench.suite import AttackEntry, Suite
+from bench.suite import ModelEntry, Suite
 
 
 @dataclass(frozen=True)
@@ -115,61 +120,117 @@ def build(suite: Suite, data: Prepared) -> Plan:
 
     """
     _check_targets(suite, data)
-    images = data.select(suite.images.splits, suite.images.count, suite.seed)
-    evaluated = data.select(suite.images.splits)
+    _check_selection(suite)
     compute = Compute(
         device=_device(suite.run.device),
         memory_format=suite.run.memory_format,
         batch_size=suite.run.batch_size,
         threads=suite.run.threads or available_cores(),
     )
-    weights: dict[str, tuple[Architecture, Cell]] = {}
-    steps: list[Step] = []
-    for model in suite.selected:
-        architecture = Architecture(model, len(data.classes), data.image_shape)
-        cell = _weights(suite, architecture, data, compute)
-        weights[model.name] = architecture, cell
-        place = Coordinates(model.name)
-        evaluate = EvaluateCell(place, architecture, cell, evaluated, suite.images.splits, compute)
-        steps += [Step(cell), Step(evaluate)]
-    attacks = {
-        (model.name, entry.name): Step(
-            AttackCell(
-                Coordinates(model.name, attack=entry.name),
-                *weights[model.name],
-                entry,
-                images,
-                suite.seed,
-                compute,
-            ),
-            skip=_unsuited(entry, data),
-        )
-        for model in suite.selected
-        for entry in suite.attacks
-    }
-    transfers = (
-        Step(
-            TransferCell(
-                Coordinates(target, attack=entry.name, source=f"{source}/{ORIGINAL}"),
-                *weights[target],
-                attacks[source, entry.name].cell,
-                images,
-                entry.target,
-                compute,
-            ),
-            skip=attacks[source, entry.name].skip,
-        )
-        for source, target in _pairs(suite)
-        for entry in suite.attacks
+    images = data.select(suite.images.splits, suite.images.count, suite.seed)
+    subjects = [
+        subject for model in suite.selected for subject in _subjects(suite, model, data, compute)
+    ]
+    cells: list[tuple[Cell, str | None]] = []
+    for subject in subjects:
+        cells += [(subject.weights, None), (subject.evaluation(compute), None)]
+    for subject in subjects:
+        if suite.profile is not None and subject.is_first:
+            cells += ((cell, None) for cell in subject.profiles(suite.profile, compute))
+    cells += _explanations(suite, subjects, data, compute)
+    cells += _attacks(suite, subjects, data, compute)
+    return Plan(
+        suite,
+        data,
+        images,
+        compute,
+        tuple(Step(cell, skip) for cell, skip in cells),
+        tuple(_notes(suite, data, subjects)),
     )
-    steps += [*attacks.values(), *transfers]
-    return Plan(suite, data, images, compute, tuple(steps), tuple(_notes(suite, images)))
 
 
-def _weights(suite: Suite, architecture: Architecture, data: Prepared, compute: Compute) -> Cell:
+@dataclass(frozen=True)
+class _Subject:
+    """One training of one model, and the images that it is judged on: never what it learned from.
+
+    ``evaluated`` are all of them, ``images`` those that attacks and explainers work on.
+    ``is_first`` tells the replica that stands for all where they cannot differ, as in size.
+    """
+
+    model: ModelEntry
+    replica: str | None
+    is_first: bool
+    architecture: Architecture
+    weights: Cell
+    evaluated: ImageSet
+    images: ImageSet
+    split: str
+
+    @property
+    def place(self) -> Coordinates:
+        return self.weights.coordinates
+
+    def evaluation(self, compute: Compute) -> Cell:
+        return EvaluateCell(
+            self.place, self.architecture, self.weights, self.evaluated, self.split, compute
+        )
+
+    def profiles(self, profile: Profile, compute: Compute) -> Iterator[Cell]:
+        yield ProfileCell(self.place, self.architecture, self.weights, compute)
+        for batch in profile.batches:
+            yield LatencyCell(
+                self.place,
+                self.architecture,
+                self.weights,
+                self.evaluated,
+                batch,
+                compute,
+                profile.warmup,
+                profile.runs,
+            )
+
+
+def _subjects(
+    suite: Suite, model: ModelEntry, data: Prepared, compute: Compute
+) -> Iterator[_Subject]:
+    """Lay out every training of a model, or the one set of weights that it brings."""
+    architecture = Architecture(model, len(data.classes), data.image_shape)
+    seeds, folds = model.replication.seeds, model.replication.folds
+    recipe_seed = None if model.recipe is None else model.recipe.seed
+    usual = suite.seed if recipe_seed is None else recipe_seed
+    for first_seed, seed in enumerate(seeds or (usual,)):
+        for fold in range(1, folds + 1) if folds is not None else (None,):
+            names = [f"seed{seed}"] if seeds else []
+            names += [f"fold{fold}of{folds}"] if fold is not None else []
+            training, held_out = (
+                data.fold(fold, folds, suite.seed)
+                if fold is not None and folds is not None
+                else (None, data.select(suite.images.splits))
+            )
+            place = Coordinates(model.name, replica="-".join(names) or None)
+            yield _Subject(
+                model=model,
+                replica=place.replica,
+                is_first=first_seed == 0 and fold in (None, 1),
+                architecture=architecture,
+                weights=_weights(suite, place, architecture, data, training, seed, compute),
+                evaluated=held_out,
+                images=held_out.drawn(suite.images.count, suite.seed),
+                split="+".join(suite.images.splits) if fold is None else "folds of train",
+            )
+
+
+def _weights(
+    suite: Suite,
+    place: Coordinates,
+    architecture: Architecture,
+    data: Prepared,
+    training: ImageSet | None,
+    seed: int,
+    compute: Compute,
+) -> Cell:
     """Decide where a model's weights come from: a file, its library, a checkpoint, or training."""
     model = architecture.entry
-    coordinates = Coordinates(model.name)
     if model.recipe is None:
         file = model.plugin.weights
         if file is not None and not file.is_file():
@@ -180,37 +241,118 @@ def _weights(suite: Suite, architecture: Architecture, data: Prepared, compute: 
                 "no other weights take its place",
             )
         digest = fingerprint.of_file(file) if file is not None else None
-        return LoadCell(coordinates, architecture, file, digest)
-    seed = suite.seed if model.recipe.seed is None else model.recipe.seed
-    training = data.split("train")
-    cell = TrainCell(coordinates, architecture, model.recipe, training, seed, compute)
-    shipped = checkpoints.find(cell)
+        return LoadCell(place, architecture, file, digest)
+    watched = data.split("valid") if model.recipe.patience is not None else None
+    images = data.split("train") if training is None else training
+    cell = TrainCell(place, architecture, model.recipe, images, watched, seed, compute)
+    shipped = None if suite.run.from_scratch else checkpoints.find(cell)
     if shipped is None:
         return cell
-    return LoadCell(coordinates, architecture, shipped, fingerprint.of_file(shipped), shipped=True)
+    return LoadCell(place, architecture, shipped, fingerprint.of_file(shipped), shipped=True)
 
 
-def _unsuited(entry: AttackEntry, data: Prepared) -> str | None:
-    """Ask an attack why it cannot run on the data; one that cannot even answer is skipped too."""
+def _explanations(
+    suite: Suite, subjects: list[_Subject], data: Prepared, compute: Compute
+) -> Iterator[tuple[Cell, str | None]]:
+    for subject in subjects:
+        for entry in suite.explainers:
+            yield (
+                ExplainCell(
+                    replace(subject.place, explainer=entry.name),
+                    subject.architecture,
+                    subject.weights,
+                    entry,
+                    subject.images,
+                    subject.evaluated,
+                    suite.gallery,
+                    suite.seed,
+                    compute,
+                ),
+                _unsuited(entry.plugin, data),
+            )
+
+
+def _attacks(
+    suite: Suite, subjects: list[_Subject], data: Prepared, compute: Compute
+) -> Iterator[tuple[Cell, str | None]]:
+    """Lay out attacks on every subject, then what is judged elsewhere; with reasons for skips."""
+    made: dict[tuple[str, str], AttackCell] = {}
+    reasons = {entry.name: _unsuited(entry.plugin, data) for entry in suite.attacks}
+    for subject in subjects:
+        for entry in suite.attacks:
+            cell = AttackCell(
+                replace(subject.place, attack=entry.name),
+                subject.architecture,
+                subject.weights,
+                entry,
+                subject.images,
+                suite.seed,
+                compute,
+            )
+            made[str(subject.place), entry.name] = cell
+            yield cell, reasons[entry.name]
+    for source, target in _pairs(suite, subjects):
+        for entry in suite.attacks:
+            place = Coordinates(
+                target.model.name,
+                attack=entry.name,
+                source=f"{source.model.name}/{ORIGINAL}",
+                replica=target.replica or source.replica,
+            )
+            transfer = TransferCell(
+                place,
+                target.architecture,
+                target.weights,
+                made[str(source.place), entry.name],
+                target.images,
+                entry.target,
+                compute,
+            )
+            yield transfer, reasons[entry.name]
+
+
+def _unsuited(plugin: Attack | Explainer, data: Prepared) -> str | None:
+    """Ask a plugin why it cannot run on the data; one that cannot even answer is skipped too."""
     try:
-        return entry.plugin.unsuited(classes=len(data.classes), image_shape=data.image_shape)
+        return plugin.unsuited(classes=len(data.classes), image_shape=data.image_shape)
     except Exception as error:  # noqa: BLE001 (a plugin's own fault costs its cells, and says so)
         return f"its unsuited() raised {type(error).__name__}: {error}"
 
 
-def _pairs(suite: Suite) -> Iterator[tuple[str, str]]:
+def _pairs(suite: Suite, subjects: list[_Subject]) -> Iterator[tuple[_Subject, _Subject]]:
+    """Pair sources and targets of transfer: replicas with their like, on the same images."""
     if suite.transfer is None:
         return
-    names = [model.name for model in suite.selected]
     sources, targets = suite.transfer.source, suite.transfer.to
-    for source in names:
-        for target in names:
+    for source in subjects:
+        for target in subjects:
             if (
-                source != target
-                and (sources == "all" or source in sources)
-                and (targets == "all" or target in targets)
+                source.model.name != target.model.name
+                and (sources == "all" or source.model.name in sources)
+                and (targets == "all" or target.model.name in targets)
+                and (source.replica == target.replica or None in (source.replica, target.replica))
+                and source.images.digest == target.images.digest
             ):
                 yield source, target
+
+
+def _check_selection(suite: Suite) -> None:
+    """Refuse a verdict on images that a model was selected on."""
+    problems = [
+        Problem(
+            suite.document.where(("images", "from")),
+            f"holds 'valid', on which the training of '{model.name}' is stopped and selected",
+            "splits that selected nothing",
+            "take valid out, or train without patience",
+        )
+        for model in suite.selected
+        if model.recipe is not None
+        and model.recipe.patience is not None
+        and model.replication.folds is None
+        and "valid" in suite.images.splits
+    ]
+    if problems:
+        raise SuiteError(*problems)
 
 
 def _check_targets(suite: Suite, data: Prepared) -> None:
@@ -227,13 +369,22 @@ def _check_targets(suite: Suite, data: Prepared) -> None:
         raise SuiteError(*dict.fromkeys(problems))
 
 
-def _notes(suite: Suite, images: ImageSet) -> Iterator[str]:
-    wanted = suite.images.count
-    if wanted is not None and len(images) < wanted:
+def _notes(suite: Suite, data: Prepared, subjects: list[_Subject]) -> Iterator[str]:
+    for (one, other), pairs in data.leaks().items():
+        first, second = pairs[0]
         yield (
-            f"{len(images)} images instead of {wanted}: "
-            f"{'+'.join(suite.images.splits)} of {suite.dataset.name} has no more"
+            f"{len(pairs)} images stand in {one} and in {other} of {suite.dataset.name}, pixel for "
+            f"pixel: {first} is {second}"
         )
+    twins = {name for group in data.duplicates for name in group} & {
+        name for s in subjects if s.model.replication.folds for name in s.evaluated.names
+    }
+    if twins:
+        yield f"{len(twins)} images of the folds have a twin: it may be in what was trained on"
+    wanted = suite.images.count
+    told = {len(s.images): s.split for s in subjects if wanted and len(s.images) < wanted}
+    for count, split in told.items():
+        yield f"{count} images instead of {wanted}: {split} of {suite.dataset.name} has no more"
 
 
 def available_cores() -> int:

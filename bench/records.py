@@ -18,7 +18,9 @@ Norm: TypeAlias = Literal["linf", "l2", "l1", "l0"]
 NORMS: tuple[Norm, ...] = get_args(Norm)
 
 State: TypeAlias = Literal["done", "to do", "depends", "failed", "skipped", "blocked"]
-Kind: TypeAlias = Literal["load", "train", "evaluate", "attack", "transfer"]
+Kind: TypeAlias = Literal[
+    "load", "train", "evaluate", "profile", "latency", "explain", "attack", "transfer"
+]
 
 ORIGINAL = "original"
 """The variant of a model with no compressor, no defense and no fine-tuning."""
@@ -37,23 +39,39 @@ class Coordinates:
     """Where in the matrix a cell stands; None on the axes that it does not have.
 
     ``model`` and ``variant`` are those being judged. ``source`` is set on transfer cells only: the
-    model and variant, as ``model/variant``, that the adversarial images were made on.
+    model and variant, as ``model/variant``, that the adversarial images were made on. ``replica``
+    is one of several trainings of the same recipe: another seed, another fold held out.
     """
 
     model: str
     variant: str = ORIGINAL
     attack: str | None = None
     source: str | None = None
+    replica: str | None = None
+    explainer: str | None = None
+
+    @property
+    def training(self) -> str:
+        """Which seed was trained, whatever the fold: folds of one seed belong together."""
+        return (self.replica or "").partition("fold")[0].rstrip("-")
+
+    @property
+    def is_fold(self) -> bool:
+        """Whether this is one part of a cross-validation."""
+        return "fold" in (self.replica or "")
 
     def __str__(self) -> str:
-        subject = self.model if self.variant == ORIGINAL else f"{self.model}/{self.variant}"
-        parts = [subject]
-        if self.attack is not None:
-            parts.append(self.attack)
+        model = self.model if self.replica is None else f"{self.model}:{self.replica}"
+        parts = [model if self.variant == ORIGINAL else f"{model}/{self.variant}"]
+        parts += [name for name in (self.attack, self.explainer) if name is not None]
         if self.source is not None:
             parts.insert(0, f"{self.source.removesuffix('/' + ORIGINAL)}>")
             return f"{parts[0]}{'/'.join(parts[1:])}"
         return "/".join(parts)
+
+
+AXES = ("model", "replica", "variant", "attack", "explainer", "source")
+"""The coordinates, in the order in which tables name them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +131,29 @@ class TransferRecord:
     violation: str | None
 
 
-Record: TypeAlias = EvaluateRecord | AttackRecord | TransferRecord
+@dataclass(frozen=True, slots=True)
+class ExplainRecord:
+    """One image whose predicted class was explained, and what the heatmap is worth.
+
+    Figures are None for images that are only shown (``measured`` is False);
+    ``randomisation_similarity`` also where one of the two maps is the same everywhere.
+    """
+
+    image: str
+    label: int
+    prediction: int
+    confidence: float
+    measured: bool
+    empty_heatmap: bool | None
+    deletion_auc: float | None
+    insertion_auc: float | None
+    faithfulness: float | None
+    faithfulness_of_chance: float | None
+    faithfulness_gain: float | None
+    randomisation_similarity: float | None
+
+
+Record: TypeAlias = EvaluateRecord | AttackRecord | TransferRecord | ExplainRecord
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import fingerprint
-from bench.api import KINDS, Attack, Dataset, Model, Plugin
+from bench.api import KINDS, Attack, Dataset, Explainer, Model, Plugin
 from bench.errors import PluginError, UsageError, nearest
 from bench.records import NORMS
 
@@ -30,6 +30,7 @@ _HOOKS: Mapping[type[Plugin], tuple[str, dict[str, Any]]] = {
         "perturb",
         {"classifier": 0, "images": 0, "labels": 0, "targets": None, "generator": 0},
     ),
+    Explainer: ("explain", {"classifier": 0, "images": 0, "targets": 0, "generator": 0}),
 }
 """For each kind, the method that the core calls and the arguments that it calls it with."""
 

@@ -15,11 +15,11 @@ import traceback
 import uuid
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from threading import Event
 from typing import Any, Protocol
@@ -45,12 +45,18 @@ class Observer(Protocol):
     def advance(self, run: Run, share: float, words: str) -> None:
         """Note that the current cell is so far (share in [0, 1])."""
 
+    def measure(self, run: Run, step: Step, figures: Mapping[str, JSON]) -> None:
+        """Note the figures of a step of the current cell, such as an epoch's."""
+
     def finish(self, run: Run, status: Status) -> None:
         """Note that a cell has ended, or was found in the store."""
 
+    def close(self) -> None:
+        """Put everything back, and away."""
+
 
 class Silent:
-    """An observer that shows nothing."""
+    """An observer that shows nothing; others derive from it and show what they like."""
 
     def begin(self, run: Run) -> None:
         """Do nothing."""
@@ -61,8 +67,51 @@ class Silent:
     def advance(self, run: Run, share: float, words: str) -> None:
         """Do nothing."""
 
+    def measure(self, run: Run, step: Step, figures: Mapping[str, JSON]) -> None:
+        """Do nothing."""
+
     def finish(self, run: Run, status: Status) -> None:
         """Do nothing."""
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
+class Together:
+    """Several observers as one."""
+
+    def __init__(self, *observers: Observer) -> None:
+        self.observers = observers
+
+    def begin(self, run: Run) -> None:
+        """Tell all of them."""
+        for observer in self.observers:
+            observer.begin(run)
+
+    def start(self, run: Run, step: Step) -> None:
+        """Tell all of them."""
+        for observer in self.observers:
+            observer.start(run, step)
+
+    def advance(self, run: Run, share: float, words: str) -> None:
+        """Tell all of them."""
+        for observer in self.observers:
+            observer.advance(run, share, words)
+
+    def measure(self, run: Run, step: Step, figures: Mapping[str, JSON]) -> None:
+        """Tell all of them."""
+        for observer in self.observers:
+            observer.measure(run, step, figures)
+
+    def finish(self, run: Run, status: Status) -> None:
+        """Tell all of them."""
+        for observer in self.observers:
+            observer.finish(run, status)
+
+    def close(self) -> None:
+        """Close all of them."""
+        for observer in self.observers:
+            observer.close()
 
 
 @dataclass
@@ -140,10 +189,18 @@ class Run:
                 "digest": self.plan.data.digest,
                 "classes": list(self.plan.data.classes),
                 "counts": self.plan.data.class_counts(),
+                "leaks": [
+                    {"splits": list(splits), "images": [list(pair) for pair in pairs]}
+                    for splits, pairs in self.plan.data.leaks().items()
+                ],
                 "splits": list(suite.images.splits),
                 "images": len(self.plan.images),
             },
             "tables": {name: table.model_dump(mode="json") for name, table in suite.tables.items()},
+            "recommend": {
+                name: choice.model_dump(mode="json") for name, choice in suite.recommend.items()
+            },
+            "gallery": suite.gallery.model_dump(mode="json"),
             "notes": list(self.plan.notes),
             "interrupted": self.interrupted,
             "versions": _versions(),
@@ -194,6 +251,7 @@ def execute(run: Run, observer: Observer | None = None) -> Run:
                 if status.state == "to do":
                     observer.start(run, step)
                     workbench.notify = _notifier(run, observer, pressed)
+                    workbench.measure = partial(observer.measure, run, step)
                     status = _run_cell(run, step, workbench, pressed)
                     run.statuses[step.cell.label] = status
                     store.put_run(run.name, run.account())
@@ -312,7 +370,10 @@ def _now() -> str:
 
 @cache
 def _versions() -> dict[str, JSON]:
-    packages = ("bench-classifiers", "torch", "torchvision", "torchattacks", "timm", "numpy")
+    packages = (
+        *("bench-classifiers", "torch", "torchvision", "timm", "numpy"),
+        *("torchattacks", "grad-cam", "captum"),
+    )
     versions: dict[str, JSON] = {name: registry.installed_version(name) for name in packages}
     return {"python": platform.python_version(), "platform": platform.platform(), **versions}
 

@@ -6,17 +6,21 @@ from typing import Any
 
 from bench import registry
 from bench.errors import PluginError
-from bench.layout import Layout
-from bench.recipes import Recipe
+from bench.layout import Layout, Replication
+from bench.recipes import PRESETS, Recipe
 
 _FRACTION = {"type": "string", "pattern": r"^[-+]?\d+(\.\d+)?/\d+(\.\d+)?$"}
 _OWN: dict[str, dict[str, Any]] = {
     "datasets": {},
-    "models": {"train": {"$ref": "#/$defs/Recipe"}},
+    "models": {
+        "train": {"anyOf": [{"enum": list(PRESETS)}, {"$ref": "#/$defs/Recipe"}]},
+        **{name: {"$ref": f"#/$defs/Replication/properties/{name}"} for name in ("seeds", "folds")},
+    },
     "attacks": {
         "target": {"type": "integer", "minimum": 0},
         "grid": {"type": "object", "additionalProperties": {"type": "array"}},
     },
+    "explainers": {},
 }
 """Keys of an entry that are the suite's, not the plugin's."""
 
@@ -28,6 +32,7 @@ def suite_schema() -> tuple[dict[str, Any], list[str]]:
     schema["title"] = "A suite of bench"
     definitions = schema.setdefault("$defs", {})
     definitions["Recipe"] = _numbers(Recipe.model_json_schema())
+    definitions["Replication"] = Replication.model_json_schema()
     broken: list[str] = []
     entries: dict[str, list[dict[str, Any]]] = {kind: [] for kind in _OWN}
     for offer in registry.offers():
@@ -42,7 +47,7 @@ def suite_schema() -> tuple[dict[str, Any], list[str]]:
         definitions[name] = _entry(offer.kind, offer.name, parameters)
         entries[offer.kind].append({"$ref": f"#/$defs/{name}"})
     properties = schema["properties"]
-    for kind in ("models", "attacks"):
+    for kind in ("models", "attacks", "explainers"):
         properties[kind]["additionalProperties"] = {"anyOf": [*entries[kind], {"type": "null"}]}
     properties["dataset"] = {"anyOf": [{"type": "string"}, *entries["datasets"]]}
     return schema, broken

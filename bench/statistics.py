@@ -6,12 +6,13 @@ Pure functions of counts and of arrays of numbers; they know nothing of models o
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
+from typing import TypeAlias
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 CONFIDENCE = 0.95
 
@@ -21,12 +22,14 @@ class Estimate:
     """A number with its 95 % interval and the count that it rests on.
 
     ``value`` is None where nothing could be measured (``n`` is 0 then): it prints as a dash.
+    ``trainings`` counts the trained seeds that it is the mean of.
     """
 
     value: float | None
     low: float | None
     high: float | None
     n: int
+    trainings: int = 1
 
 
 NOTHING = Estimate(None, None, None, 0)
@@ -80,6 +83,114 @@ def mean(values: ArrayLike, *, seed: int = 0, resamples: int = 2000) -> Estimate
     tail = (1 - CONFIDENCE) / 2
     low, high = np.quantile(means, [tail, 1 - tail])
     return Estimate(float(sample.mean()), float(low), float(high), int(sample.size))
+
+
+Statistic: TypeAlias = Callable[[NDArray[np.float64]], NDArray[np.float64]]
+"""A figure of one training: from weights, (draw, image), to a number for each draw, or nan.
+
+A weight says how often an image counts: ones for the figure itself.
+"""
+
+_AT_ONCE = 4_000_000
+"""Weights that are drawn at a time."""
+
+
+def resampled(
+    statistics: Sequence[Statistic], images: int, *, seed: int = 0, resamples: int = 2000
+) -> Estimate:
+    """Estimate the mean over trainings of a figure, with a bootstrap interval.
+
+    Images are drawn again, the same for all trainings, and so are trainings: the interval covers
+    both which images were looked at and which seeds were trained, and with two or more trainings
+    it is somewhat too wide rather than too narrow.
+
+    Args:
+        statistics: for each training, the figure as a function of the images' weights.
+        images: how many there are.
+        seed: of the resampling: equal figures give an equal interval.
+        resamples: how many bootstrap samples.
+
+    Source: Owen 2007, "The pigeonhole bootstrap", section 2.
+
+    """
+    value = _whole(statistics, images)
+    if images == 0 or math.isnan(value):
+        return NOTHING
+    [draws] = _draws([statistics], images, seed, resamples)
+    low, high = _interval(draws)
+    return Estimate(value, low, high, images, len(statistics))
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """The difference of two figures on the same images, with its 95 % interval.
+
+    ``p_value`` is two-sided, for no difference at all; never below 2 / (resamples + 1).
+    """
+
+    value: float
+    low: float
+    high: float
+    n: int
+    p_value: float
+
+
+def paired(
+    first: Sequence[Statistic],
+    second: Sequence[Statistic],
+    images: int,
+    *,
+    seed: int = 0,
+    resamples: int = 2000,
+) -> Difference:
+    """Compare a figure of two models on the same images, by a paired bootstrap.
+
+    Args:
+        first, second: for each training of a model, the figure as a function of weights.
+        images: how many there are.
+        seed, resamples: of the resampling.
+
+    Source: Efron and Tibshirani 1993, section 16.4 (the interval turned into a test); trainings
+    are drawn again too, see :func:`resampled`.
+
+    """
+    value = _whole(first, images) - _whole(second, images)
+    one, two = _draws([first, second], images, seed, resamples)
+    draws = (one - two)[~np.isnan(one - two)]
+    low, high = _interval(draws)
+    below, above = int((draws <= 0).sum()), int((draws >= 0).sum())
+    p_value = min(1.0, 2 * (min(below, above) + 1) / (len(draws) + 1))
+    return Difference(value, low, high, images, p_value)
+
+
+def _whole(statistics: Sequence[Statistic], images: int) -> float:
+    """Return the mean over trainings, each image counted once."""
+    return float(np.mean([statistic(np.ones((1, images)))[0] for statistic in statistics]))
+
+
+def _draws(
+    groups: Sequence[Sequence[Statistic]], images: int, seed: int, resamples: int
+) -> list[NDArray[np.float64]]:
+    """Draw images, the same for all groups, and trainings within each; return the mean figures."""
+    generator = np.random.default_rng(seed)
+    found = [np.empty(resamples) for _ in groups]
+    step = max(1, _AT_ONCE // max(1, images))
+    for start in range(0, resamples, step):
+        size = min(step, resamples - start)
+        weights = generator.multinomial(images, np.full(images, 1 / images), size=size).astype(
+            np.float64
+        )
+        for means, group in zip(found, groups, strict=True):
+            figures = np.stack([statistic(weights) for statistic in group], 1)
+            picks = generator.integers(0, len(group), size=figures.shape)
+            means[start : start + size] = np.take_along_axis(figures, picks, 1).mean(1)
+    return found
+
+
+def _interval(draws: NDArray[np.float64]) -> tuple[float, float]:
+    tail = (1 - CONFIDENCE) / 2
+    low, high = np.nanquantile(draws, [tail, 1 - tail])
+    return float(low), float(high)
 
 
 @dataclass(frozen=True, slots=True)

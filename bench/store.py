@@ -130,6 +130,7 @@ class Store:
         text = json.dumps(manifest, indent=1)
         self._write_once(self._path("cells", key[:2], key, "cell.json"), text.encode())
         self.forgive(key)
+        self._drop("partial", key)
         found = self.find(key)
         if found is None:
             raise StoreError.of(f"store '{self.url}'", f"lost the cell {key} while writing it")
@@ -185,9 +186,23 @@ class Store:
 
     def forgive(self, key: str) -> None:
         """Drop the note of a failure."""
-        path = self._path("failures", f"{key}.json")
-        with contextlib.suppress(FileNotFoundError):
-            self.fs.rm_file(path)
+        self._drop("failures", f"{key}.json")
+
+    # Work that is under way
+
+    def put_partial(self, key: str, blob: bytes) -> None:
+        """Keep what an unfinished cell needs to go on; :meth:`put` drops it."""
+        whole = hashlib.sha256(blob).digest() + blob
+        self._write(self._path("partial", key), whole, lasting=False)
+
+    def partial(self, key: str) -> bytes | None:
+        """Return what an unfinished cell kept; None where there is nothing, or nothing whole."""
+        try:
+            whole: bytes = self.fs.cat_file(self._path("partial", key))
+        except FileNotFoundError:
+            return None
+        digest, blob = whole[:32], whole[32:]
+        return blob if hashlib.sha256(blob).digest() == digest else None
 
     # Runs
 
@@ -249,13 +264,17 @@ class Store:
             )
         return blob
 
-    def _write(self, path: str, blob: bytes) -> None:
+    def _drop(self, *parts: str) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            self.fs.rm_file(self._path(*parts))
+
+    def _write(self, path: str, blob: bytes, *, lasting: bool = True) -> None:
         """Write a file whole: readers see the old one or the new one."""
         with self._writing():
             if self.folder is None:
                 self.fs.pipe_file(path, blob)
             else:
-                Path(self._temporary(path, blob)).replace(path)
+                Path(self._temporary(path, blob, lasting=lasting)).replace(path)
 
     def _write_once(self, path: str, blob: bytes) -> None:
         """Write a file whole unless there is one already."""
@@ -281,14 +300,15 @@ class Store:
                 "nothing that was finished is lost; run the same command again",
             ) from error
 
-    def _temporary(self, path: str, blob: bytes) -> str:
+    def _temporary(self, path: str, blob: bytes, *, lasting: bool = True) -> str:
         target = Path(path)
         target.parent.mkdir(parents=True, exist_ok=True)
         temporary = target.parent / f".{target.name}-{uuid.uuid4().hex[:8]}"
         with temporary.open("wb") as file:
             file.write(blob)
             file.flush()
-            os.fsync(file.fileno())
+            if lasting:  # what only spares work need not outlast a power cut
+                os.fsync(file.fileno())
         return str(temporary)
 
     def _read_json(self, path: str) -> dict[str, Any] | None:

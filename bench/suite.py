@@ -8,15 +8,26 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from bench import document, registry
-from bench.api import Attack, Dataset, Model, Plugin
+from bench.api import Attack, Dataset, Explainer, Model, Plugin
 from bench.document import Document
 from bench.errors import BenchError, Problem, SuiteError, nearest
-from bench.layout import DIMENSIONS, Images, Layout, Settings, TableSpec, Transfer
+from bench.layout import (
+    DIMENSIONS,
+    Choice,
+    Gallery,
+    Images,
+    Layout,
+    Profile,
+    Replication,
+    Settings,
+    TableSpec,
+    Transfer,
+)
 from bench.metrics import METRICS
 from bench.overrides import Overrides, apply
 from bench.recipes import Recipe
@@ -44,10 +55,11 @@ class DatasetEntry(Named):
 
 @dataclass(frozen=True)
 class ModelEntry(Named):
-    """A model, and the recipe that trains it (None: it brings its weights)."""
+    """A model, the recipe that trains it (None: it brings its weights), and how often."""
 
     plugin: Model
     recipe: Recipe | None
+    replication: Replication = field(default_factory=Replication)
 
 
 @dataclass(frozen=True)
@@ -57,6 +69,13 @@ class AttackEntry(Named):
     plugin: Attack
     group: str
     target: int | None
+
+
+@dataclass(frozen=True)
+class ExplainerEntry(Named):
+    """An explainer."""
+
+    plugin: Explainer
 
 
 @dataclass(frozen=True)
@@ -71,6 +90,10 @@ class Suite:
     models: tuple[ModelEntry, ...]
     attacks: tuple[AttackEntry, ...]
     transfer: Transfer | None
+    explainers: tuple[ExplainerEntry, ...]
+    gallery: Gallery
+    profile: Profile | None
+    recommend: Mapping[str, Choice]
     tables: Mapping[str, TableSpec]
     run: Settings
     document: Document
@@ -148,6 +171,7 @@ class _Reader(Findings):
         dataset = self.dataset(raw.get("dataset"))
         models = tuple(self.models(raw.get("models")))
         attacks = tuple(self.attacks(raw.get("attacks")))
+        explainers = tuple(self.explainers(raw.get("explainers")))
         self.check_names(raw, attacks)
         attacks = self.select_attacks(attacks, overrides.attacks)
         self.raise_any()
@@ -162,6 +186,10 @@ class _Reader(Findings):
             models=models,
             attacks=attacks,
             transfer=layout.transfer,
+            explainers=explainers,
+            gallery=layout.gallery,
+            profile=layout.profile,
+            recommend=layout.recommend,
             tables=layout.tables,
             run=layout.run,
             document=self.doc,
@@ -206,7 +234,8 @@ class _Reader(Findings):
         """Read the models; each needs exactly one source of weights."""
         for name, entry in _entries(raw):
             path = ("models", name)
-            parameters = {k: v for k, v in entry.items() if k not in {"plugin", "train"}}
+            own = {"plugin", "train", *Replication.model_fields}
+            parameters = {k: v for k, v in entry.items() if k not in own}
             plugin_name = entry.get("plugin", name)
             plugin = self.plugin("models", plugin_name, parameters, path)
             recipe = None
@@ -214,7 +243,8 @@ class _Reader(Findings):
                 recipe = self.parse(Recipe, entry["train"], (*path, "train"))
                 if recipe is None:
                     continue
-            if not isinstance(plugin, Model):
+            replication = self.replication(entry, recipe, path)
+            if replication is None or not isinstance(plugin, Model):
                 continue
             sources = [recipe is not None, plugin.weights is not None, plugin.has_pretrained]
             if sum(sources) != 1:
@@ -224,7 +254,31 @@ class _Reader(Findings):
                     "one of train: (a recipe), weights: (a file) or a pretrained plugin",
                 )
                 continue
-            yield ModelEntry(name, plugin_name, plugin, recipe)
+            yield ModelEntry(name, plugin_name, plugin, recipe, replication)
+
+    def replication(
+        self, entry: Mapping[str, Any], recipe: Recipe | None, path: document.Path
+    ) -> Replication | None:
+        """Read how often a model is trained; one that is not trained has no seeds or folds."""
+        given = {key: entry[key] for key in Replication.model_fields if key in entry}
+        if recipe is None:
+            for key in given:
+                self.report((*path, key), "has nothing to repeat", "a model with train:")
+        elif "seeds" in given and "seed" in (
+            entry["train"] if isinstance(entry["train"], dict) else ()
+        ):
+            self.report((*path, "seeds"), "stands beside train.seed", "one of the two")
+        return self.parse(Replication, given, path)
+
+    def explainers(self, raw: Any) -> Iterator[ExplainerEntry]:
+        """Read the explainers."""
+        for name, entry in _entries(raw):
+            path = ("explainers", name)
+            parameters = {k: v for k, v in entry.items() if k != "plugin"}
+            plugin_name = entry.get("plugin", name)
+            plugin = self.plugin("explainers", plugin_name, parameters, path)
+            if isinstance(plugin, Explainer):
+                yield ExplainerEntry(name, plugin_name, plugin)
 
     def attacks(self, raw: Any) -> Iterator[AttackEntry]:
         """Read the attacks and expand their grids."""

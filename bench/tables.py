@@ -11,12 +11,12 @@ import csv
 import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from bench.errors import UsageError, nearest
 from bench.matrix import Entry, Matrix
-from bench.metrics import METRICS, Metric, Withheld
+from bench.metrics import METRICS, Metric, Unit, Withheld
 from bench.records import JSON
 from bench.statistics import Estimate
 
@@ -30,11 +30,14 @@ DASH = "–"  # noqa: RUF001 (the mark for an empty denominator)
 
 @dataclass(frozen=True)
 class Place:
-    """One place of a table: an estimate, or the reason that there is none."""
+    """One place of a table: an estimate, or the reason that there is none.
+
+    ``entries`` are the cells it comes from: one, or one for each replica of a model.
+    """
 
     estimate: Estimate | None
     note: str = ""
-    entry: Entry | None = None
+    entries: tuple[Entry, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -87,8 +90,9 @@ class Table:
                     "low": known.low if known else None,
                     "high": known.high if known else None,
                     "n": known.n if known else None,
+                    "trainings": known.trainings if known else None,
                     "note": place.note or None,
-                    "key": place.entry.key if place.entry else None,
+                    "key": " ".join(entry.key or "" for entry in place.entries) or None,
                 }
 
     def _grid(self, notes: list[str]) -> tuple[list[str], list[list[str]]]:
@@ -111,7 +115,7 @@ class Table:
             if place.note not in notes:
                 notes.append(place.note)
             return f"withheld [{notes.index(place.note) + 1}]"
-        return _figure(place.estimate, self.metric, intervals=self.intervals)
+        return figure(place.estimate, self.metric, intervals=self.intervals)
 
     def _github(self) -> str:
         from tabulate import tabulate
@@ -147,11 +151,15 @@ class Table:
     def _under(self, notes: Sequence[str]) -> list[str]:
         """Return the lines under a table: what it shows, footnotes, what is missing."""
         lines = [f"{self.metric.name}: {self.metric.definition}"]
+        several = any(p.estimate and p.estimate.trainings > 1 for p in self.places.values())
+        words = "In parentheses: n, the images that count"
+        words += ", x trainings; the figure is the mean over them." if several else "."
         if self.intervals:
-            kind = "bootstrap" if self.metric.mean else "Wilson"
-            lines.append(f"In brackets: 95 % {kind} interval. In parentheses: n.")
-        else:
-            lines.append("In parentheses: n, the images that count.")
+            bootstrap = self.metric.mean or self.metric.weighted is not None or several
+            kind = "bootstrap" if bootstrap else "Wilson"
+            drawn = " over images and trainings" if several else ""
+            words = f"In brackets: 95 % {kind} interval{drawn}. {words}"
+        lines.append(words)
         lines += [f"[{number}] {note}" for number, note in enumerate(notes, 1)]
         return [*lines, *self.remarks]
 
@@ -211,7 +219,7 @@ def build(
         _refuse_condition(matrix, where)
     row_keys: dict[tuple[JSON, ...], int] = {}
     column_keys: dict[tuple[JSON, ...], int] = {}
-    places: dict[tuple[int, int], Place] = {}
+    found: dict[tuple[int, int], list[Entry]] = {}
     for entry in chosen:
         row = tuple(entry.value(name) for name in rows)
         column = tuple(entry.value(name) for name in columns)
@@ -219,9 +227,11 @@ def build(
             row_keys.setdefault(row, len(row_keys)),
             column_keys.setdefault(column, len(column_keys)),
         )
-        if place in places:
-            _refuse_pooling(matrix, entry, places[place].entry, [*rows, *columns])
-        places[place] = _place(matrix, entry, measure)
+        others = found.setdefault(place, [])
+        if others and not _is_replica(entry, others[0]):
+            _refuse_pooling(matrix, entry, others[0], [*rows, *columns])
+        others.append(entry)
+    places = {place: _place(matrix, tuple(found[place]), measure) for place in found}
     return Table(
         title=title,
         metric=measure,
@@ -272,25 +282,37 @@ def _same(value: JSON, wanted: JSON) -> bool:
     return str(value) == str(wanted)
 
 
-def _place(matrix: Matrix, entry: Entry, metric: Metric) -> Place:
-    if entry.state != "done":
-        reason = f": {entry.reason}" if entry.reason else ""
-        return Place(None, f"{entry.state}{reason}", entry)
-    found = matrix.estimate(entry, metric)
+def _is_replica(entry: Entry, other: Entry) -> bool:
+    """Say whether two cells are of trainings of one recipe, and differ in nothing else."""
+    if replace(entry.coordinates, replica=None) != replace(other.coordinates, replica=None):
+        return False
+    own = {"training_seed", "training_images", "weights"}
+    return {k: v for k, v in entry.facts.items() if k not in own} == {
+        k: v for k, v in other.facts.items() if k not in own
+    }
+
+
+def _place(matrix: Matrix, entries: tuple[Entry, ...], metric: Metric) -> Place:
+    missing = [entry for entry in entries if entry.state != "done"]
+    if missing:
+        reason = f": {missing[0].reason}" if missing[0].reason else ""
+        among = f"{len(missing)} of {len(entries)} replicas " if len(entries) > 1 else ""
+        return Place(None, f"{among}{missing[0].state}{reason}", entries)
+    found = matrix.estimate(entries, metric)
     if isinstance(found, Withheld):
-        return Place(None, found.reason, entry)
-    return Place(found, entry=entry)
+        return Place(None, found.reason, entries)
+    return Place(found, entries=entries)
 
 
-def _refuse_pooling(matrix: Matrix, entry: Entry, other: Entry | None, used: Sequence[str]) -> None:
+def _refuse_pooling(matrix: Matrix, entry: Entry, other: Entry, used: Sequence[str]) -> None:
     apart = [
         name
         for name in matrix.dimensions
-        if name not in used and other is not None and entry.value(name) != other.value(name)
+        if name not in used and entry.value(name) != other.value(name)
     ]
     raise UsageError.of(
         "table",
-        f"{entry.label} and {other.label if other else ''} fall into one place",
+        f"{entry.label} and {other.label} fall into one place",
         "one cell in each place: a rate belongs to one attack and budget",
         "lay it out by, or pick with --where, one of: " + ", ".join(apart),
     )
@@ -304,6 +326,8 @@ def _remarks(matrix: Matrix, entries: Sequence[Entry]) -> Iterable[str]:
             counts[entry.state] = counts.get(entry.state, 0) + 1
         told = ", ".join(f"{count} {state}" for state, count in counts.items())
         yield f"Missing: {len(missing)} of {len(entries)} cells ({told})."
+    if any(entry.coordinates.is_fold for entry in entries):
+        yield "Cross-validated: each image is judged by a training that did not see it."
     if not entries:
         yield "No cell of this run has this metric."
     yield from matrix.run["notes"]
@@ -315,19 +339,35 @@ def _text(value: JSON) -> str:
     return DASH if value is None else str(value)
 
 
-def _figure(estimate: Estimate, metric: Metric, *, intervals: bool) -> str:
+def figure(estimate: Estimate, metric: Metric, *, intervals: bool) -> str:
+    """Write an estimate with its unit, its interval if wanted, and its n."""
     if estimate.value is None:
         return f"{DASH} (0)"
 
-    def number(value: float) -> str:
-        if metric.unit == "share":
-            return f"{100 * value:.1f}"
-        return f"{value:.4f}" if metric.unit == "pixels" else f"{value:.3g}"
-
-    text = number(estimate.value) + (" %" if metric.unit == "share" else "")
+    text = number(estimate.value, metric.unit) + (" %" if metric.unit == "share" else "")
     if intervals and estimate.low is not None and estimate.high is not None:
-        text += f" [{number(estimate.low)}, {number(estimate.high)}]"
-    return f"{text} ({estimate.n})"
+        low, high = number(estimate.low, metric.unit), number(estimate.high, metric.unit)
+        text += f" [{low}, {high}]"
+    if not estimate.n:
+        return text
+    times = f" x {estimate.trainings}" if estimate.trainings > 1 else ""
+    return f"{text} ({estimate.n}{times})"
+
+
+def number(value: float, unit: Unit) -> str:
+    """Write a figure in its unit, with the digits that such figures deserve."""
+    if unit == "share":
+        return f"{100 * value:.1f}"
+    if unit == "pixels":
+        return f"{value:.4f}"
+    if unit == "score":
+        return f"{value:.3f}"
+    if unit == "bytes" or (unit == "count" and value == round(value)):
+        return f"{value:,.0f}"
+    return f"{value:.3g}" if abs(value) < _LARGE else f"{value:,.0f}"
+
+
+_LARGE = 1000
 
 
 def class_distribution(run: Mapping[str, Any]) -> str:

@@ -16,6 +16,7 @@ Images: TypeAlias = Annotated["Tensor", "image channel height width", "float32 i
 Perturbation: TypeAlias = Annotated["Tensor", "image channel height width", "float"]
 Labels: TypeAlias = Annotated["Tensor", "image", "int64"]
 Logits: TypeAlias = Annotated["Tensor", "image class", "float32"]
+Heatmaps: TypeAlias = Annotated["Tensor", "image height width", "float32"]
 PerImage: TypeAlias = Annotated["Tensor", "image", "float"]
 
 PixelArray: TypeAlias = Annotated["NDArray[np.uint8]", "height width channel", "0 to 255"]

@@ -1,47 +1,87 @@
 """The trainer: carries out a recipe on whole batches of tensors.
 
-The same network, images, recipe, seed, device and thread count give the same weights, bit for bit.
-Nothing held out is looked at. The trainer does not know what the weights are for.
+The same network, images, recipe, seed, device and thread count give the same weights, bit for bit,
+also where training went on from the state after any epoch. The trainer does not know what the
+weights are for, nor where states are kept.
 """
 
 from __future__ import annotations
 
+import contextlib
+import io
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import Any
 
 import torch
 from torch import nn
 from torch.nn import functional
 
 from bench import seeds
-from bench.recipes import Augmentation, Recipe
+from bench.augmentation import augment
+from bench.recipes import Recipe
 from bench.records import JSON
 from bench.tensors import Images, Labels
 
-_ANGLE = math.radians(15)
-_SCALE = 0.1
-_SHIFT = 0.1
-_COLOUR = 0.2
 _DIVERGED = "the loss is not finite"
 
 
 @dataclass(frozen=True, slots=True)
 class Epoch:
-    """One pass over the training images: mean loss and share right, on the augmented batches."""
+    """One pass over the training images.
 
-    number: int
+    ``loss`` and ``accuracy`` are means over the augmented batches, ``valid_loss`` and
+    ``valid_accuracy`` those on the held-out images after it, None where nothing is held out.
+    """
+
+    epoch: int
     loss: float
     accuracy: float
     lr: float
+    seconds: float
+    valid_loss: float | None = None
+    valid_accuracy: float | None = None
 
     def plain(self) -> dict[str, JSON]:
         """Return plain values, for a summary."""
-        return {"epoch": self.number, "loss": self.loss, "accuracy": self.accuracy, "lr": self.lr}
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What the trainer tells after each epoch.
+
+    ``state`` writes all that going on from here needs, as bytes; called only where it is wanted.
+    """
+
+    epoch: Epoch
+    state: Callable[[], bytes]
 
 
 class DivergedError(ArithmeticError):
     """Training ran into a loss that is not finite."""
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Labelled images, float32 in [0, 1], and the normalisation of each channel."""
+
+    images: Images
+    labels: Labels
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    def to(self, device: torch.device) -> Examples:
+        """Return them on a device."""
+        return Examples(self.images.to(device), self.labels.to(device), self.mean, self.std)
+
+    def normalised(self, images: Images) -> torch.Tensor:
+        """Subtract the mean and divide by the spread of each channel."""
+        centre = torch.tensor(self.mean, device=images.device).view(1, -1, 1, 1)
+        spread = torch.tensor(self.std, device=images.device).view(1, -1, 1, 1)
+        return (images - centre) / spread
 
 
 def train(
@@ -53,7 +93,9 @@ def train(
     mean: tuple[float, ...],
     std: tuple[float, ...],
     seed: int,
-    progress: Callable[[Epoch], None] = lambda _: None,
+    held_out: tuple[Images, Labels] | None = None,
+    state: bytes | None = None,
+    progress: Callable[[Progress], None] = lambda _: None,
 ) -> list[Epoch]:
     """Train a network in place.
 
@@ -61,9 +103,11 @@ def train(
         network: from normalised images to logits; left in eval mode.
         images: float32 in [0, 1], on the CPU.
         labels: their classes.
-        mean, std: of each channel, subtracted and divided after augmentation.
         recipe: what to do.
+        mean, std: of each channel, subtracted and divided after augmentation.
         seed: of the order of images, of augmentation and of dropout.
+        held_out: what a recipe with ``patience`` stops and selects on; asked for by such only.
+        state: what a :class:`Progress` of the same training wrote; goes on from there.
         progress: called after each epoch.
 
     Raises:
@@ -71,45 +115,171 @@ def train(
 
     """
     device = next(network.parameters()).device
-    images, labels = images.to(device), labels.to(device)
-    centre = torch.tensor(mean, device=device).view(1, -1, 1, 1)
-    spread = torch.tensor(std, device=device).view(1, -1, 1, 1)
-    batches = math.ceil(len(images) / recipe.batch_size)
-    optimizer = _optimizer(network, recipe)
-    scheduler = _scheduler(optimizer, recipe, recipe.epochs * batches)
-    generator = torch.Generator().manual_seed(seed)
-    history: list[Epoch] = []
-    network.train()
+    examples = Examples(images, labels, mean, std).to(device)
+    watched = None if held_out is None else Examples(*held_out, mean, std).to(device)
     with seeds.forked(seed):
-        for number in range(1, recipe.epochs + 1):
-            order = torch.randperm(len(images), generator=generator).to(device)
-            total_loss = torch.zeros((), device=device)
-            right = torch.zeros((), device=device)
-            seen = 0
-            for batch in order.split(recipe.batch_size):  # type: ignore[no-untyped-call]
-                if len(batch) == 1:  # batch normalisation needs two
-                    scheduler.step()
-                    continue
-                pixels = augment(images[batch], recipe.augment, generator)
-                logits = network((pixels - centre) / spread)
-                loss = functional.cross_entropy(
-                    logits, labels[batch], label_smoothing=recipe.label_smoothing
-                )
-                optimizer.zero_grad(set_to_none=True)
-                loss.backward()  # type: ignore[no-untyped-call]
-                optimizer.step()
-                scheduler.step()
-                total_loss += loss.detach() * len(batch)
-                right += (logits.argmax(1) == labels[batch]).sum()
-                seen += len(batch)
-            if not math.isfinite(total_loss.item()):
-                raise DivergedError(f"{_DIVERGED} in epoch {number}: lower lr in the recipe")
-            lr = float(scheduler.get_last_lr()[0])
-            epoch = Epoch(number, total_loss.item() / seen, right.item() / seen, lr)
-            history.append(epoch)
-            progress(epoch)
+        course = _Course(network, recipe, len(images), seed)
+        if state is not None:
+            course.resume(state)
+        while course.goes_on:
+            epoch = course.advance(examples, watched)
+            progress(Progress(epoch, course.state))
+    course.conclude()
+    return course.history
+
+
+class _Course:
+    """A training as it goes: all that changes from epoch to epoch."""
+
+    def __init__(self, network: nn.Module, recipe: Recipe, count: int, seed: int) -> None:
+        self.network = network
+        self.recipe = recipe
+        self.optimizer = _optimizer(network, recipe)
+        steps = recipe.epochs * math.ceil(count / recipe.batch_size)
+        self.scheduler = _scheduler(self.optimizer, recipe, steps)
+        self.generator = torch.Generator().manual_seed(seed)
+        self.history: list[Epoch] = []
+        self.best: dict[str, torch.Tensor] | None = None
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether there is another epoch."""
+        done = len(self.history)
+        patience = self.recipe.patience
+        if patience is not None and done - kept(self.history, self.recipe) >= patience:
+            return False
+        return done < self.recipe.epochs
+
+    def advance(self, examples: Examples, watched: Examples | None) -> Epoch:
+        """Train one epoch, and look at the held-out images if there are any."""
+        started = time.perf_counter()
+        loss, accuracy = self._pass(examples)
+        number = len(self.history) + 1
+        if not math.isfinite(loss):
+            raise DivergedError(f"{_DIVERGED} in epoch {number}: lower lr in the recipe")
+        held = (None, None) if watched is None else _judge(self.network, watched, self.recipe)
+        lr = float(self.scheduler.get_last_lr()[0])
+        epoch = Epoch(number, loss, accuracy, lr, time.perf_counter() - started, *held)
+        self.history.append(epoch)
+        if self.recipe.patience is not None and kept(self.history, self.recipe) == number:
+            self.best = {k: v.detach().clone() for k, v in self.network.state_dict().items()}
+        return epoch
+
+    def _pass(self, examples: Examples) -> tuple[float, float]:
+        """Take the optimizer's steps over all images; return mean loss and share right."""
+        recipe, device = self.recipe, examples.labels.device
+        classes = _classes(self.network, examples)
+        order = torch.randperm(len(examples.images), generator=self.generator).to(device)
+        total = torch.zeros((), device=device)
+        right = torch.zeros((), device=device)
+        seen = 0
+        self.network.train()
+        for batch in order.split(recipe.batch_size):  # type: ignore[no-untyped-call]
+            if len(batch) == 1:  # batch normalisation needs two
+                self.scheduler.step()
+                continue
+            labels = examples.labels[batch]
+            pixels, targets = augment(
+                examples.images[batch], labels, recipe.augment, classes, self.generator
+            )
+            with _precision(recipe, device):
+                logits = self.network(examples.normalised(pixels))
+            logits = logits.float()
+            loss = functional.cross_entropy(logits, targets, label_smoothing=recipe.label_smoothing)
+            self.optimizer.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+            self.optimizer.step()
+            self.scheduler.step()
+            total += loss.detach() * len(batch)
+            right += (logits.argmax(1) == labels).sum()
+            seen += len(batch)
+        self.network.eval()
+        return total.item() / seen, right.item() / seen
+
+    def conclude(self) -> None:
+        """Put the best epoch's weights back, where the recipe selects."""
+        if self.best is not None:
+            self.network.load_state_dict(self.best)
+        self.network.eval()
+
+    def state(self) -> bytes:
+        """Write everything that the next epoch depends on."""
+        sink = io.BytesIO()
+        torch.save(
+            {
+                "network": self.network.state_dict(),
+                "optimizer": self.optimizer.state_dict(),
+                "scheduler": self.scheduler.state_dict(),
+                "generator": self.generator.get_state(),
+                "random": torch.get_rng_state(),
+                "cuda": _cuda_states(self.network),
+                "history": [epoch.plain() for epoch in self.history],
+                "best": self.best,
+            },
+            sink,
+        )
+        return sink.getvalue()
+
+    def resume(self, state: bytes) -> None:
+        """Go on from what :meth:`state` wrote; nothing is unpickled but plain values."""
+        known: dict[str, Any] = torch.load(io.BytesIO(state), weights_only=True)
+        self.network.load_state_dict(known["network"])
+        self.optimizer.load_state_dict(known["optimizer"])
+        self.scheduler.load_state_dict(known["scheduler"])
+        self.generator.set_state(known["generator"])
+        torch.set_rng_state(known["random"])
+        if known["cuda"]:
+            torch.cuda.set_rng_state_all(known["cuda"])
+        names = [field.name for field in fields(Epoch)]
+        self.history = [Epoch(**{name: told[name] for name in names}) for told in known["history"]]
+        self.best = known["best"]
+
+
+def _cuda_states(network: nn.Module) -> list[torch.Tensor]:
+    """Return the states of the GPUs' generators, where the network lies on one."""
+    on_gpu = next(network.parameters()).device.type == "cuda"
+    return torch.cuda.get_rng_state_all() if on_gpu else []
+
+
+def kept(history: Sequence[Epoch], recipe: Recipe) -> int:
+    """Return the number of the epoch whose weights are kept: the best, or the last; 0 of none."""
+    if recipe.patience is None or not history:
+        return len(history)
+    return max(history, key=_merit).epoch
+
+
+def _merit(epoch: Epoch) -> tuple[float, float]:
+    """Order epochs by accuracy on the held-out images, then by loss there."""
+    accuracy, loss = epoch.valid_accuracy, epoch.valid_loss
+    return (-1.0 if accuracy is None else accuracy, -math.inf if loss is None else -loss)
+
+
+def _classes(network: nn.Module, examples: Examples) -> int:
+    """Count the logits."""
+    with torch.no_grad():
+        network.eval()
+        logits: torch.Tensor = network(examples.normalised(examples.images[:1]))
+    return logits.shape[1]
+
+
+def _precision(recipe: Recipe, device: torch.device) -> contextlib.AbstractContextManager[Any]:
+    if recipe.precision == "fp32":
+        return contextlib.nullcontext()
+    return torch.autocast(device.type, dtype=torch.bfloat16)
+
+
+@torch.no_grad()
+def _judge(network: nn.Module, watched: Examples, recipe: Recipe) -> tuple[float, float]:
+    """Return the loss and the accuracy on held-out images."""
     network.eval()
-    return history
+    logits = torch.cat(
+        [
+            network(watched.normalised(batch)).float()
+            for batch in watched.images.split(recipe.batch_size)  # type: ignore[no-untyped-call]
+        ]
+    )
+    loss = functional.cross_entropy(logits, watched.labels)
+    return loss.item(), (logits.argmax(1) == watched.labels).float().mean().item()
 
 
 def _optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
@@ -141,64 +311,3 @@ def _scheduler(
             return torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=steps)
         case "constant":
             return torch.optim.lr_scheduler.LambdaLR(optimizer, lambda _: 1.0)
-
-
-def augment(images: Images, names: tuple[Augmentation, ...], generator: torch.Generator) -> Images:
-    """Augment a batch, each image in its own way.
-
-    Args:
-        images: float32 in [0, 1].
-        names: what to do, in this order.
-        generator: on the CPU.
-
-    Returns:
-        New images, within [0, 1].
-
-    """
-    for name in names:
-        images = _AUGMENTATIONS[name](images, generator)
-    return images
-
-
-def _uniform(images: Images, generator: torch.Generator, columns: int = 1) -> torch.Tensor:
-    """Draw from [-1, 1): ``columns`` numbers an image, on the images' device."""
-    draws = torch.rand(len(images), columns, generator=generator) * 2 - 1
-    return draws.to(images.device)
-
-
-def _flip(images: Images, generator: torch.Generator) -> Images:
-    mirrored = _uniform(images, generator).view(-1, 1, 1, 1) < 0
-    return torch.where(mirrored, images.flip(3), images)
-
-
-def _affine(images: Images, generator: torch.Generator) -> Images:
-    draws = _uniform(images, generator, 4)
-    angle = draws[:, 0] * _ANGLE
-    scale = 1 + draws[:, 1] * _SCALE
-    shift = draws[:, 2:] * _SHIFT * 2  # the grid spans 2
-    cosine, sine = angle.cos() * scale, angle.sin() * scale
-    rows = [
-        torch.stack([cosine, -sine, shift[:, 0]], 1),
-        torch.stack([sine, cosine, shift[:, 1]], 1),
-    ]
-    grid = functional.affine_grid(torch.stack(rows, 1), list(images.shape), align_corners=False)
-    return functional.grid_sample(
-        images, grid, mode="bilinear", padding_mode="border", align_corners=False
-    ).clamp(0, 1)
-
-
-def _colour_jitter(images: Images, generator: torch.Generator) -> Images:
-    draws = 1 + _uniform(images, generator, 3) * _COLOUR
-    brightness, contrast, saturation = (draws[:, i].view(-1, 1, 1, 1) for i in range(3))
-    images = (images * brightness).clamp(0, 1)
-    average = images.mean((1, 2, 3), keepdim=True)
-    images = ((images - average) * contrast + average).clamp(0, 1)
-    grey = images.mean(1, keepdim=True)
-    return ((images - grey) * saturation + grey).clamp(0, 1)
-
-
-_AUGMENTATIONS: dict[Augmentation, Callable[[Images, torch.Generator], Images]] = {
-    "flip": _flip,
-    "affine": _affine,
-    "colour_jitter": _colour_jitter,
-}

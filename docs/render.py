@@ -103,12 +103,12 @@ def between(text: str, name: str, content: str) -> str:
 
 def results() -> None:
     """Run problem_b and put its table and its picture into the README."""
-    from bench import figures
+    from bench.figures import curves
 
     store = Store(ROOT / ".bench")
     outcome = bench.run(str(ROOT / "suites" / "problem_b.yaml"), store=store.url, reports=None)
     matrix = outcome.matrix
-    figures.curves(matrix, "success_rate", ["fgsm", "fgsm-targeted"], DOCS / "success_rate.svg")
+    curves.success(matrix, "success_rate", ["fgsm", "fgsm-targeted"], DOCS / "success_rate.svg")
     readme = ROOT / "README.md"
     text = between(
         readme.read_text(encoding="utf-8"), "results", f"\n{outcome.table('success_rate')}\n"

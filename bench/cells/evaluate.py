@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 from bench.cells.cell import Cell, Parent, package_of
 from bench.cells.workbench import Architecture, Compute, Workbench
 from bench.data import ImageSet
-from bench.records import JSON, Kind, Result
+from bench.records import JSON, EvaluateRecord, Kind, Result
 from bench.store import Stored
+
+CONFUSIONS = 8
+"""How many of the most frequent confusions are shown."""
+
+EXAMPLES = 4
+"""How many images of each."""
 
 
 @dataclass(frozen=True)
@@ -18,11 +24,12 @@ class EvaluateCell(Cell):
     """A model to judge on all images of some splits."""
 
     kind: ClassVar[Kind] = "evaluate"
+    revision: ClassVar[int] = 2  # holds the most frequent confusions' images
 
     architecture: Architecture
     weights: Cell
     images: ImageSet
-    splits: tuple[str, ...]
+    split: str
     compute: Compute
 
     @property
@@ -37,8 +44,8 @@ class EvaluateCell(Cell):
 
     @property
     def facts(self) -> dict[str, JSON]:
-        """The splits."""
-        return {"split": "+".join(self.splits)}
+        """What the images are part of."""
+        return {"split": self.split}
 
     @property
     def modules(self) -> tuple[str, ...]:
@@ -59,4 +66,26 @@ class EvaluateCell(Cell):
         _, labels = self.images.tensors()
         verdict = workbench.verdict(classifier, self.images)
         records = referee.evaluate(verdict, labels, self.images.names)
-        return Result(records=records, summary={"images": len(records)})
+        examples = _examples(records)
+        return Result(
+            records=records,
+            arrays={"examples": self.images.pixels[examples]} if examples else {},
+            summary={
+                "images": len(records),
+                "examples": [self.images.names[position] for position in examples],
+            },
+        )
+
+
+def _examples(records: Sequence[EvaluateRecord]) -> list[int]:
+    """Return which images show the most frequent confusions: of each, the most confident."""
+    wrong: dict[tuple[int, int], list[int]] = {}
+    for position, record in enumerate(records):
+        if record.prediction != record.label:
+            wrong.setdefault((record.label, record.prediction), []).append(position)
+    frequent = sorted(wrong.items(), key=lambda pair: (-len(pair[1]), pair[0]))[:CONFUSIONS]
+    return [
+        position
+        for _, positions in frequent
+        for position in sorted(positions, key=lambda p: -records[p].confidence)[:EXAMPLES]
+    ]

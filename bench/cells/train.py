@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 
+from bench import machine
 from bench.cells.cell import Cell, package_of
 from bench.cells.workbench import Architecture, Compute, Workbench
 from bench.data import ImageSet
@@ -20,13 +20,17 @@ from bench.store import Stored
 
 @dataclass(frozen=True)
 class TrainCell(Cell):
-    """A model to train. ``seed`` decides fresh weights, order, augmentation and dropout."""
+    """A model to train. ``seed`` decides fresh weights, order, augmentation and dropout.
+
+    ``held_out`` is what a recipe with patience stops and selects on; None for any other.
+    """
 
     kind: ClassVar[Kind] = "train"
 
     architecture: Architecture
     recipe: Recipe
     images: ImageSet
+    held_out: ImageSet | None
     seed: int
     compute: Compute
 
@@ -34,24 +38,33 @@ class TrainCell(Cell):
     def inputs(self) -> dict[str, JSON]:
         """Architecture, recipe, data and seed; thread count and device decide the last digits."""
         given = self.architecture.entry.plugin.normalization()
-        return {
+        told: dict[str, JSON] = {
             "architecture": self.architecture.identity,
-            "recipe": self.recipe.model_dump(mode="json", exclude={"seed"}),
+            "recipe": self.recipe.identity(),
             "data": self.images.digest,
             "seed": self.seed,
             "normalisation": [list(part) for part in given] if given is not None else None,
             **self.compute.identity(threads=True),
         }
+        if self.held_out is not None:
+            told["held_out"] = self.held_out.digest
+        return told
 
     @property
     def facts(self) -> dict[str, JSON]:
-        """The recipe, flat."""
-        return {"weights": "trained", "training_images": len(self.images)}
+        """The recipe's name, the seed, and how many images."""
+        return {
+            "weights": "trained",
+            "recipe": self.recipe.preset or "own",
+            "training_seed": self.seed,
+            "training_images": len(self.images),
+        }
 
     @property
     def modules(self) -> tuple[str, ...]:
         """The cell, the trainer, and the package of the model's plugin."""
-        return (*super().modules, "bench.training", package_of(self.architecture.entry.plugin))
+        package = package_of(self.architecture.entry.plugin)
+        return (*super().modules, "bench.training", "bench.augmentation", package)
 
     @property
     def work(self) -> tuple[str, float]:
@@ -59,43 +72,51 @@ class TrainCell(Cell):
         return f"model {self.coordinates.model}", 3.0 * self.recipe.epochs * len(self.images)
 
     def run(self, workbench: Workbench, parents: Mapping[str, Stored]) -> Result:
-        """Train from fresh weights to the end of the schedule."""
+        """Train from fresh weights, or from the last epoch that an interrupted run finished."""
         from bench import training
         from bench.classifier import output_digests, state_arrays
 
-        started = time.perf_counter()
         mean, std = self.architecture.entry.plugin.normalization() or channel_statistics(
             self.images
         )
         self.architecture.check_channels(mean, self.architecture.culprit)
         network = workbench.place(self.architecture.build(self.seed))
-        images, labels = self.images.tensors()
+        key = self.key(parents)
 
-        def progress(epoch: training.Epoch) -> None:
+        def progress(told: training.Progress) -> None:
+            epoch = told.epoch
+            workbench.store.put_partial(key, told.state())
+            workbench.measure(epoch.plain())
             workbench.notify(
-                epoch.number / self.recipe.epochs,
-                f"epoch {epoch.number} of {self.recipe.epochs}: loss {epoch.loss:.3f}, "
+                epoch.epoch / self.recipe.epochs,
+                f"epoch {epoch.epoch} of {self.recipe.epochs}: loss {epoch.loss:.3f}, "
                 f"accuracy {epoch.accuracy:.1%}",
             )
 
-        history = training.train(
-            network,
-            images,
-            labels,
-            self.recipe,
-            mean=mean,
-            std=std,
-            seed=self.seed,
-            progress=progress,
-        )
+        known = workbench.store.partial(key)
+        with machine.peak_memory(self.compute.device) as memory:
+            history = training.train(
+                network,
+                *self.images.tensors(),
+                self.recipe,
+                mean=mean,
+                std=std,
+                seed=self.seed,
+                held_out=None if self.held_out is None else self.held_out.tensors(),
+                state=known,
+                progress=progress,
+            )
         arrays = state_arrays(network)
         return Result(
             arrays=arrays,
             header={"mean": json.dumps(mean), "std": json.dumps(std)},
             outputs=output_digests(self.architecture.identity, arrays, mean, std),
             summary={
-                "seconds": time.perf_counter() - started,
+                "training_seconds": sum(epoch.seconds for epoch in history),
+                "peak_memory_bytes": memory.bytes,
+                "resumed": known is not None,
                 "epochs": [epoch.plain() for epoch in history],
+                "kept_epoch": training.kept(history, self.recipe),
             },
         )
 

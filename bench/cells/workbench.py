@@ -153,12 +153,14 @@ class Compute:
 class Workbench:
     """Where cells run: a store, one device, and the classifiers that were built last.
 
-    ``notify`` is told the share of the current cell that is done, and a few words.
+    ``notify`` is told the share of the current cell that is done, and a few words; ``measure`` the
+    figures of each of its steps, such as an epoch's.
     """
 
     store: Store
     compute: Compute
     notify: Callable[[float, str], None] = lambda _share, _words: None
+    measure: Callable[[Mapping[str, JSON]], None] = lambda _figures: None
     _classifiers: dict[str, Classifier] = field(default_factory=dict)
     _verdicts: WeakKeyDictionary[Classifier, dict[str, Verdict]] = field(
         default_factory=WeakKeyDictionary
@@ -200,6 +202,15 @@ class Workbench:
         own = copy.deepcopy(self.classifier(architecture, weights))
         own.reset()
         return own
+
+    def randomised(self, architecture: Architecture, weights: Stored, seed: int) -> Classifier:
+        """Return the same network with fresh weights, behind the same normalisation."""
+        from bench.classifier import Classifier, normalisation_arrays
+
+        mean, std = normalisation_arrays(self.classifier(architecture, weights))
+        fresh = Classifier(architecture.build(seed), tuple(mean.tolist()), tuple(std.tolist()))
+        self.place(fresh)
+        return fresh
 
     def verdict(self, classifier: Classifier, images: ImageSet) -> Verdict:
         """Return a classifier's verdict on images before any attack; one that was given is kept."""

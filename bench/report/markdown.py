@@ -14,6 +14,8 @@ from tabulate import tabulate
 from bench import tables
 from bench.errors import UsageError
 from bench.matrix import Matrix
+from bench.report import choosing, evaluation, explanations, training
+from bench.report.pictures import FOLDER
 from bench.tables import Table
 
 
@@ -68,19 +70,24 @@ def _usual(matrix: Matrix) -> dict[str, dict[str, Any]]:
 
 
 def write(matrix: Matrix, folder: Path) -> Path:
-    """Write ``README.md`` and a CSV file for each table; returns the page's path."""
+    """Write ``README.md``, a CSV file for each table, and figures; returns the page's path."""
     folder.mkdir(parents=True, exist_ok=True)
+    for stale in (folder / FOLDER).glob("*.*g"):
+        stale.unlink()
     built, refused = suite_tables(matrix)
     for stale in folder.glob("*.csv"):  # of an earlier run: it would pass for one of this
         stale.unlink()
     for name, table in built.items():
         (folder / f"{name}.csv").write_text(table.render("csv") + "\n", encoding="utf-8")
     page = folder / "README.md"
-    page.write_text("\n".join(_page(matrix, built, refused)) + "\n", encoding="utf-8")
+    lines = list(_page(matrix, built, refused, folder / FOLDER))
+    page.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return page
 
 
-def _page(matrix: Matrix, built: dict[str, Table], refused: list[str]) -> Iterator[str]:
+def _page(
+    matrix: Matrix, built: dict[str, Table], refused: list[str], figures: Path
+) -> Iterator[str]:
     run = matrix.run
     yield f"# {run['suite']}"
     yield ""
@@ -103,6 +110,8 @@ def _page(matrix: Matrix, built: dict[str, Table], refused: list[str]) -> Iterat
     for words in refused:
         yield words
         yield ""
+    for section in (choosing, evaluation, training, explanations):
+        yield from section.section(matrix, figures)
     yield from _missing(matrix)
     yield from _entries(matrix)
     yield "## Data"
@@ -115,6 +124,17 @@ def _page(matrix: Matrix, built: dict[str, Table], refused: list[str]) -> Iterat
     yield ""
     yield tables.class_distribution(run)
     yield ""
+    leaks = run["dataset"].get("leaks", [])
+    if not leaks:
+        yield "No image stands in two splits, pixel for pixel."
+        yield ""
+    for leak in leaks:
+        pairs = ", ".join(f"{first} is {second}" for first, second in leak["images"][:10])
+        yield (
+            f"**{len(leak['images'])} images stand in {' and in '.join(leak['splits'])}**, pixel "
+            f"for pixel: {pairs}"
+        )
+        yield ""
     yield "## Settings"
     yield ""
     for name, value in {**run["settings"], **run["versions"]}.items():

@@ -145,7 +145,7 @@ def test_a_plugin_may_be_named_with_its_kind(plugins: Path, store: Store, name: 
 
 def test_a_kind_that_there_is_not_is_told(plugins: Path, store: Store) -> None:
     with pytest.raises(UsageError, match="expected one of datasets, models, attacks"):
-        listing.describe("explainers/identity", None, store)
+        listing.describe("defenders/identity", None, store)
 
 
 def test_a_broken_plugin_is_told_with_its_fault(plugins: Path, store: Store) -> None:

@@ -16,12 +16,25 @@ from pandas import DataFrame
 
 from bench import metrics, statistics
 from bench.metrics import METRICS, Withheld
-from bench.records import AttackRecord, Coordinates, EvaluateRecord, Record, Result, TransferRecord
+from bench.records import (
+    AttackRecord,
+    Coordinates,
+    EvaluateRecord,
+    ExplainRecord,
+    Record,
+    Result,
+    TransferRecord,
+)
 from bench.statistics import NOTHING, Estimate
 from bench.store import Store
 
 CLASSES = 4
 COUNT = 60
+
+EXPLAINED = (
+    *("faithfulness", "faithfulness_of_chance", "faithfulness_gain", "deletion_auc"),
+    *("insertion_auc", "randomisation_similarity", "empty_heatmap"),
+)
 
 # Replicas
 
@@ -82,11 +95,17 @@ REPLICAS: dict[str, Callable[[Sequence[Any]], list[bool] | list[float]]] = {
     "source_success": lambda rs: [r.source_success for r in rs if r.source_success is not None],
     "target_success": lambda rs: [won(r) for r in rs if counts(r)],
     "transfer_rate": lambda rs: [won(r) for r in rs if r.source_success and counts(r)],
+    **{name: lambda rs, name=name: known(rs, name) for name in EXPLAINED},
 }
-WHOLE = {"forwards", "backwards", "seconds"}
+WEIGHTED = {"macro_precision", "macro_recall", "macro_f1", "calibration_error"}
+"""Figures that are no mean over images: test_scores.py holds their replicas."""
+
+WHOLE = {name for name in METRICS if METRICS[name].kinds[0] in ("train", "profile", "latency")}
+WHOLE |= {"forwards", "backwards", "seconds"}
 """Figures that the cell's summary holds; nothing of them is per image."""
 
 MEANS = {name for name in REPLICAS if name.startswith(("l", "confidence", "target_c", "steps"))}
+MEANS |= set(EXPLAINED)
 
 
 def oracle(name: str, records: Sequence[Any]) -> Estimate:
@@ -144,7 +163,25 @@ def evaluated(generator: random.Random, position: int, _: int | None) -> Evaluat
     )
 
 
-MAKERS = {"attack": attacked, "transfer": transferred, "evaluate": evaluated}
+def explained(generator: random.Random, position: int, _: int | None) -> ExplainRecord:
+    measured = position % 5 > 0
+    figures = {name: generator.random() if measured else None for name in EXPLAINED}
+    if measured:
+        figures["empty_heatmap"] = generator.random() < 0.3
+        figures["randomisation_similarity"] = generator.choice([None, generator.random()])
+    return ExplainRecord(
+        image=f"test/{position}",
+        label=generator.randrange(CLASSES),
+        prediction=generator.randrange(CLASSES),
+        confidence=generator.random(),
+        measured=measured,
+        **figures,
+    )
+
+
+MAKERS = {
+    "attack": attacked, "transfer": transferred, "evaluate": evaluated, "explain": explained,
+}  # fmt: skip
 
 
 def make(kind: str, *, seed: int, target: int | None = None, count: int = COUNT) -> list[Any]:
@@ -177,8 +214,9 @@ PLACES = [(name, kind) for name, metric in METRICS.items() for kind in metric.ki
 
 
 def test_every_metric_has_a_replica_and_no_replica_lacks_its_metric() -> None:
-    assert set(REPLICAS) | WHOLE == set(METRICS)
-    assert {name for name, metric in METRICS.items() if metric.values is None} == WHOLE
+    assert set(REPLICAS) | WHOLE | WEIGHTED == set(METRICS)
+    assert {name for name, metric in METRICS.items() if metric.values is None} == WHOLE | WEIGHTED
+    assert {name for name, metric in METRICS.items() if metric.weighted is not None} == WEIGHTED
 
 
 @pytest.mark.parametrize("target", [None, 1], ids=["untargeted", "targeted"])
@@ -187,7 +225,7 @@ def test_every_metric_agrees_with_its_replica(frame, kind: str, target: int | No
     for seed in range(3):
         records = make(kind, seed=seed, target=target)
         stored = frame(records)
-        for name in (n for n, k in PLACES if k == kind and n not in WHOLE):
+        for name in (n for n, k in PLACES if k == kind and n not in WHOLE | WEIGHTED):
             found = metrics.estimate(METRICS[name], stored, BUDGETED)
             assert found == oracle(name, records), name
 
@@ -306,7 +344,7 @@ def test_one_image_without_a_verdict_withholds_all_but_the_clean_accuracy(frame,
     records[5:7] = broken
     stored = frame(records)
     reason = Withheld(f"2 of {COUNT} images: over budget: linf 0.2 > eps 0.1")
-    for name in (n for n, k in PLACES if k == kind and n not in WHOLE):
+    for name in (n for n, k in PLACES if k == kind and n not in WHOLE | WEIGHTED):
         found = metrics.estimate(METRICS[name], stored, BUDGETED)
         if name == "clean_accuracy":
             assert found == oracle(name, records)

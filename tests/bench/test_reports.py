@@ -11,8 +11,9 @@ from xml.etree import ElementTree as ET
 import pytest
 
 import bench
-from bench import console, figures
+from bench import console
 from bench.errors import UsageError
+from bench.figures import curves
 from bench.report import markdown
 
 
@@ -62,16 +63,16 @@ def test_the_csv_holds_plain_numbers(outcome: bench.Outcome, tmp_path: Path) -> 
 
 
 def test_a_figure_draws_each_model_s_curve(outcome: bench.Outcome, tmp_path: Path) -> None:
-    path = figures.curves(outcome.matrix, "success_rate", ["fgsm"], tmp_path / "figure.svg")
+    path = curves.success(outcome.matrix, "success_rate", ["fgsm"], tmp_path / "figure.svg")
     assert ET.parse(path).getroot().tag.endswith("svg")
-    again = figures.curves(outcome.matrix, "success_rate", ["fgsm"], tmp_path / "again.svg")
+    again = curves.success(outcome.matrix, "success_rate", ["fgsm"], tmp_path / "again.svg")
     assert again.read_bytes() == path.read_bytes()
-    lines = figures._lines(outcome.matrix, "success_rate", ["fgsm"])
+    lines = curves._lines(outcome.matrix, "success_rate", ["fgsm"])
     assert set(lines) == {("linear", "fgsm"), ("gaudy", "fgsm")}
     told = outcome.table("success_rate", where={"group": "fgsm", "model": "linear"}).frame()
     assert [point.value for _, point in lines["linear", "fgsm"]] == list(told["value"])
     with pytest.raises(UsageError, match="no cell of nobody"):
-        figures.curves(outcome.matrix, "success_rate", ["nobody"], path)
+        curves.success(outcome.matrix, "success_rate", ["nobody"], path)
 
 
 @pytest.mark.parametrize(
@@ -97,7 +98,7 @@ def test_tables_of_an_earlier_run_do_not_stay(outcome: bench.Outcome, tmp_path: 
     folder = tmp_path / "reports" / "tiny"
     (folder / "old.csv").write_text("of another run")
     markdown.write(outcome.matrix, folder)
-    assert sorted(path.name for path in folder.iterdir()) == ["README.md", "one.csv"]
+    assert sorted(path.name for path in folder.iterdir()) == ["README.md", "figures", "one.csv"]
     page = (folder / "README.md").read_text()
     assert "eps=0.2, alpha=0.05, steps=5, random_start=True" in page  # what pgd was
     assert "| gaudy   | trained   |" in page

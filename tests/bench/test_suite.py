@@ -93,7 +93,7 @@ TOLD = [
     (25, "tables.first.metric", "'sucess_rate' is no metric; did you mean 'success_rate'"),
     (26, "tables.second.metric", "is missing"),
     (27, "tables.third.column", "unknown key; did you mean 'columns'?"),
-    (28, "extra", "unknown key; there is attacks, dataset, description, images, models, run,"),
+    (28, "extra", "unknown key; there is attacks, dataset, description, explainers, gallery,"),
 ]
 
 
@@ -167,7 +167,7 @@ def test_one_mistake_is_one_problem(tiny, path: str, value: Any) -> None:
         (("models",), None),
         (("models", "linear"), ["train"]),
         (("models", "linear", "plugin"), ["linear"]),
-        (("models", "linear", "train"), "strong"),
+        (("models", "linear", "train"), "mighty"),
         (("attacks",), 3),
         (("attacks", "pgd"), 3),
         (("attacks", "pgd", "plugin"), {"a": 1}),
@@ -293,7 +293,7 @@ def test_every_shipped_suite_is_valid_and_bears_its_files_name(name: str) -> Non
     read = suite.read(name)
     assert read.name == name
     assert read.selected
-    assert read.attacks
+    assert read.tables
     assert suite.read(suite.locate(name)).attacks == read.attacks
 
 

@@ -16,15 +16,20 @@ FIRST_PARTY = [o for o in registry.offers() if o.module.startswith("bench_plugin
 
 
 def test_first_party_plugins_are_offered() -> None:
-    assert {offer.kind for offer in FIRST_PARTY} == {"datasets", "models", "attacks"}
+    assert {offer.kind for offer in FIRST_PARTY} == {
+        "datasets",
+        "models",
+        "attacks",
+        "explainers",
+    }
 
 
 def test_naming_a_plugin_imports_no_heavy_library() -> None:
+    heavy = "torch torchvision timm torchattacks sklearn PIL pytorch_grad_cam captum cv2"
     code = (
         "import sys, importlib\n"
         f"for m in {[offer.module for offer in FIRST_PARTY]!r}: importlib.import_module(m)\n"
-        "heavy = {'torch', 'torchvision', 'timm', 'torchattacks', 'sklearn', 'PIL'}\n"
-        "print(sorted(heavy & set(sys.modules)))"
+        f"print(sorted({set(heavy.split())!r} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
@@ -57,8 +62,21 @@ def test_a_plugin_imports_the_porch_and_its_own_kind_only(file: Path) -> None:
             assert parts[1] == kind, name
 
 
-@pytest.mark.parametrize("name", ["fgsm", "pgd", "noise"])
-def test_an_attack_tells_its_source_and_its_deviations(name: str) -> None:
-    text = registry.load("attacks", name).__doc__ or ""
+@pytest.mark.parametrize("library", ["torchattacks", "pytorch_grad_cam"])
+def test_a_library_of_methods_is_imported_in_one_room(library: str) -> None:
+    importers = {
+        file.name
+        for file in ROOT.rglob("*.py")
+        if any(name.split(".")[0] == library for name in _imported(file))
+    }
+    assert len(importers) == 1, importers
+
+
+METHODS = [offer for offer in FIRST_PARTY if offer.kind in {"attacks", "explainers"}]
+
+
+@pytest.mark.parametrize("offer", METHODS, ids=lambda offer: offer.name)
+def test_a_method_tells_its_source_and_its_deviations(offer: registry.Offer) -> None:
+    text = registry.load(offer.kind, offer.name).__doc__ or ""
     assert "Source:" in text
     assert "Deviations:" in text.partition("Source:")[2]

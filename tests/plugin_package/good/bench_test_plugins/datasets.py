@@ -42,6 +42,26 @@ class Blobs(Dataset):
         return Split(images, labels, [f"{name}/{i}" for i in range(count)])
 
 
+class Twins(Blobs):
+    """The blobs, with a split to select on, and four images that stand twice, pixel for pixel.
+
+    Each has a twin of its own class: labels go round 0, 1, 2.
+    """
+
+    valid: int = Field(18, ge=9)
+
+    def read(self) -> Content:
+        """Draw the images, then plant the twins."""
+        content = super().read()
+        train, test = content.splits["train"], content.splits["test"]
+        valid = self._split("valid", self.valid, 3)
+        train.images[7] = train.images[4]
+        test.images[0] = train.images[0]
+        test.images[3] = train.images[0]
+        valid.images[8] = test.images[5]
+        return Content(content.classes, {"train": train, "valid": valid, "test": test})
+
+
 class Ragged(Dataset):
     """Images of two shapes, which no dataset may have."""
 

@@ -1,0 +1,217 @@
+"""The explain cell: an explainer makes heatmaps, and the core measures what they are worth."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from bench import registry, seeds
+from bench.cells.cell import Cell, Parent, package_of
+from bench.cells.workbench import Architecture, Compute, Workbench
+from bench.data import ImageSet
+from bench.layout import Gallery
+from bench.records import JSON, ExplainRecord, Kind, Result
+from bench.store import Stored
+from bench.suite import ExplainerEntry
+from bench.tensors import Heatmaps, Images, Labels
+
+if TYPE_CHECKING:
+    from bench.classifier import Classifier
+    from bench.referee import Verdict
+
+
+_UNMEASURED: dict[str, None] = dict.fromkeys(
+    (
+        *("empty_heatmap", "deletion_auc", "insertion_auc", "faithfulness"),
+        *("faithfulness_of_chance", "faithfulness_gain", "randomisation_similarity"),
+    )
+)
+
+
+@dataclass(frozen=True)
+class ExplainCell(Cell):
+    """A model to explain: its predictions on a sample of images, measured, and some to look at.
+
+    ``images`` is the sample. The gallery is picked from all ``evaluated`` images, some of each
+    class that the model has right and some that it has wrong; what is not in the sample too is
+    shown and not measured.
+    """
+
+    kind: ClassVar[Kind] = "explain"
+
+    architecture: Architecture
+    weights: Cell
+    entry: ExplainerEntry
+    images: ImageSet
+    evaluated: ImageSet
+    gallery: Gallery
+    suite_seed: int
+    compute: Compute
+
+    @property
+    def seed(self) -> int:
+        """The same for every model, so that all face the same random draws."""
+        plugin = registry.identity("explainers", self.entry.plugin_name, self.entry.plugin)
+        parameters = self.entry.plugin.parameters()
+        digest = self.images.digest
+        return seeds.derive(self.suite_seed, "explain", plugin["plugin"], parameters, digest)
+
+    @property
+    def parents(self) -> Mapping[str, Parent]:
+        """The weights."""
+        return {"classifier": Parent(self.weights, "classifier")}
+
+    @property
+    def inputs(self) -> dict[str, JSON]:
+        """The explainer, its parameters and seed, the images, how numbers are computed."""
+        plugin = self.entry.plugin
+        return {
+            **registry.identity("explainers", self.entry.plugin_name, plugin),
+            "parameters": plugin.parameters(),
+            "seed": self.seed,
+            "images": self.images.named_digest,
+            "evaluated": self.evaluated.named_digest,
+            "gallery": self.gallery.model_dump(mode="json"),
+            **self.compute.identity(batch_size=not plugin.batch_invariant),
+        }
+
+    @property
+    def facts(self) -> dict[str, JSON]:
+        """The explainer's plugin and parameters."""
+        return {**self.entry.plugin.parameters(), "plugin": self.entry.plugin_name}
+
+    @property
+    def modules(self) -> tuple[str, ...]:
+        """The cell, its judges, and the packages of the explainer's and the model's plugins."""
+        return (
+            *super().modules,
+            "bench.faithfulness",
+            "bench.referee",
+            "bench.classifier",
+            package_of(self.entry.plugin),
+            package_of(self.architecture.entry.plugin),
+        )
+
+    @property
+    def work(self) -> tuple[str, float]:
+        """Two maps an image, and the passes that measure them."""
+        return f"model {self.coordinates.model}", 100.0 * len(self.images)
+
+    @property
+    def culprit(self) -> str:
+        """How errors name the explainer."""
+        return f"explainer '{self.entry.name}' (plugin {self.entry.plugin_name})"
+
+    def run(self, workbench: Workbench, parents: Mapping[str, Stored]) -> Result:
+        """Explain the predicted classes, then measure the heatmaps on a classifier of its own."""
+        from bench import referee
+
+        stored = parents["classifier"]
+        classifier = workbench.classifier(self.architecture, stored)
+        looked_at = self._chosen(workbench.verdict(classifier, self.evaluated))
+        images, labels = looked_at.tensors()
+        verdict = referee.classify(classifier, images)
+        started = time.perf_counter()
+        explained = workbench.sacrifice(self.architecture, stored)
+        heatmaps = self._explain(workbench, explained, images, verdict.predictions)
+        seconds = time.perf_counter() - started
+        figures = self._measured(
+            workbench, stored, images, heatmaps, verdict.predictions, len(self.images)
+        )
+        confidence = verdict.confidence()
+        records = [
+            ExplainRecord(
+                image=name,
+                label=int(labels[i]),
+                prediction=int(verdict.predictions[i]),
+                confidence=float(confidence[i]),
+                measured=i < len(self.images),
+                **(figures[i] if i < len(self.images) else _UNMEASURED),
+            )
+            for i, name in enumerate(looked_at.names)
+        ]
+        return Result(
+            records=records,
+            arrays={"heatmaps": heatmaps.numpy(), "images": looked_at.pixels},
+            summary={"images": len(self.images), "seconds": seconds},
+        )
+
+    def _measured(
+        self,
+        workbench: Workbench,
+        stored: Stored,
+        images: Images,
+        heatmaps: Heatmaps,
+        targets: Labels,
+        count: int,
+    ) -> list[dict[str, Any]]:
+        """Measure the first ``count`` heatmaps; returns the figures of each image."""
+        import torch
+
+        from bench import faithfulness
+
+        images, heatmaps, targets = images[:count], heatmaps[:count], targets[:count]
+        classifier = workbench.classifier(self.architecture, stored)
+        generator = torch.Generator().manual_seed(self.seed)
+        made = faithfulness.deletion_insertion(
+            classifier, images, heatmaps, targets, generator=generator
+        )
+        chance = faithfulness.random_order(classifier, images, targets, generator=generator)
+        fresh = workbench.randomised(self.architecture, stored, self.seed)
+        random = self._explain(workbench, fresh, images, targets)
+        alike = faithfulness.similarity(heatmaps, random).rank_correlation
+        empty = faithfulness.is_empty(heatmaps)
+        of_map, of_chance = (f.insertion_auc - f.deletion_auc for f in (made, chance))
+        return [
+            {
+                "empty_heatmap": bool(empty[i]),
+                "deletion_auc": float(made.deletion_auc[i]),
+                "insertion_auc": float(made.insertion_auc[i]),
+                "faithfulness": float(of_map[i]),
+                "faithfulness_of_chance": float(of_chance[i]),
+                "faithfulness_gain": float(of_map[i] - of_chance[i]),
+                "randomisation_similarity": float(alike[i]) if alike[i].isfinite() else None,
+            }
+            for i in range(count)
+        ]
+
+    def _chosen(self, verdict: Verdict) -> ImageSet:
+        """Return the sample, followed by the gallery's images that are not in it."""
+        order = self.evaluated.order(self.suite_seed)
+        labels = self.evaluated.labels[order]
+        right = verdict.predictions.numpy()[order] == labels
+        picked: list[int] = []
+        for wanted, count in ((right, self.gallery.right), (~right, self.gallery.wrong)):
+            for label in np.unique(labels):
+                picked += order[(labels == label) & wanted][:count].tolist()
+        shown = self.evaluated.positions[picked]
+        more = shown[~np.isin(shown, self.images.positions)]
+        return ImageSet(self.images.data, np.concatenate([self.images.positions, more]))
+
+    def _explain(
+        self, workbench: Workbench, classifier: Classifier, images: Images, targets: Labels
+    ) -> Heatmaps:
+        """Explain batch by batch; check what comes back."""
+        import torch
+
+        from bench import faithfulness
+
+        device, size = self.compute.device, self.compute.batch_size
+        generator = torch.Generator().manual_seed(self.seed)
+        heatmaps: list[torch.Tensor] = []
+        with seeds.forked(self.seed), classifier.guarded(self.culprit):
+            for start in range(0, len(images), size):
+                batch = images[start : start + size]
+                made = self.entry.plugin.explain(
+                    classifier,
+                    batch.to(device, copy=True),
+                    targets[start : start + size].to(device, copy=True),
+                    generator=generator,
+                )
+                heatmaps.append(faithfulness.check_form(made, batch, self.culprit))
+                workbench.notify(min(1.0, (start + size) / len(images)), "")
+        return torch.cat(heatmaps)

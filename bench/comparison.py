@@ -1,0 +1,304 @@
+"""Models side by side: which is best where a test says so, what each costs, which to choose.
+
+Two models are called different only after a paired test on the same images, corrected over the
+family by Holm. What has no images is exact (parameters) or was timed. No torch.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+
+from bench import constraints, metrics, statistics
+from bench.errors import UsageError, nearest
+from bench.layout import Choice
+from bench.matrix import Entry, Matrix
+from bench.metrics import METRICS, Metric, Withheld
+from bench.records import Kind
+from bench.statistics import NOTHING, Difference, Estimate
+
+ALPHA = 0.05
+"""Two models are called different below this p-value, after Holm's correction."""
+
+_COMPARED: tuple[tuple[Kind, tuple[str, ...], str | None], ...] = (
+    (
+        "evaluate",
+        ("clean_accuracy", "macro_precision", "macro_recall", "macro_f1", "calibration_error"),
+        None,
+    ),
+    ("profile", ("parameters", "size_bytes", "macs"), None),
+    ("latency", ("latency_ms",), "batch"),
+    ("train", ("training_seconds", "peak_memory_bytes"), None),
+    ("explain", ("faithfulness", "randomisation_similarity"), "explainer"),
+)
+"""What is compared: kinds of cell, their metrics, and what parts several cells of a model."""
+
+
+@dataclass(frozen=True)
+class Test:
+    """A paired test between two models; ``p_value`` is corrected over the family."""
+
+    first: str
+    second: str
+    difference: Difference
+    p_value: float
+    name: str
+
+
+@dataclass(frozen=True)
+class Row:
+    """One figure of every model; ``best`` names the one that is better than every other."""
+
+    metric: Metric
+    part: str
+    estimates: Mapping[str, Estimate | Withheld]
+    best: str | None
+    tests: tuple[Test, ...]
+
+
+@dataclass(frozen=True)
+class _Family:
+    """A figure before the correction: its tests still have their own p-values."""
+
+    metric: Metric
+    part: str
+    entries: Mapping[str, tuple[Entry, ...]]
+    estimates: Mapping[str, Estimate | Withheld]
+    tests: tuple[Test, ...]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The models of a run, compared."""
+
+    matrix: Matrix
+
+    @cached_property
+    def models(self) -> list[str]:
+        """The models, in the plan's order."""
+        return list(dict.fromkeys(entry.coordinates.model for entry in self.matrix.entries))
+
+    def entries(self, kind: str, model: str, part: tuple[str, str] | None = None) -> list[Entry]:
+        """Return a model's done cells of one kind: one, or one for each replica."""
+        return [
+            entry
+            for entry in self.matrix.entries
+            if entry.kind == kind
+            and entry.state == "done"
+            and entry.coordinates.model == model
+            and (part is None or str(entry.value(part[0])) == part[1])
+        ]
+
+    @cached_property
+    def rows(self) -> list[Row]:
+        """Every figure that at least one model has."""
+        families = [family for family in self._families() if family.estimates]
+        tests = [test for family in families for test in family.tests]
+        corrected = iter(statistics.holm([test.p_value for test in tests]))
+        rows = []
+        for family in families:
+            known = tuple(replace(test, p_value=next(corrected)) for test in family.tests)
+            best = self._best(family, known)
+            rows.append(Row(family.metric, family.part, family.estimates, best, known))
+        return rows
+
+    def _families(self) -> Iterator[_Family]:
+        for kind, names, dimension in _COMPARED:
+            for part in self._parts(kind, dimension):
+                picked = None if dimension is None or part is None else (dimension, part)
+                entries = {m: tuple(self.entries(kind, m, picked)) for m in self.models}
+                entries = {model: found for model, found in entries.items() if found}
+                for name in names:
+                    yield self._family(METRICS[name], "=".join(picked or ()), entries)
+
+    def _parts(self, kind: str, dimension: str | None) -> list[str | None]:
+        if dimension is None:
+            return [None]
+        values = [e.value(dimension) for e in self.matrix.entries if e.kind == kind]
+        return [str(value) for value in dict.fromkeys(values)]
+
+    def _family(
+        self, metric: Metric, part: str, entries: Mapping[str, tuple[Entry, ...]]
+    ) -> _Family:
+        estimates = {model: self.matrix.estimate(found, metric) for model, found in entries.items()}
+        told = {m: e for m, e in estimates.items() if e != NOTHING}
+        tests = []
+        if metric.better is not None:
+            for first, second in itertools.combinations(told, 2):
+                tested = self.test(metric, entries[first], entries[second])
+                if tested is not None:
+                    tests.append(Test(first, second, *tested))
+        return _Family(metric, part, entries, told, tuple(tests))
+
+    def test(
+        self, metric: Metric, first: Sequence[Entry], second: Sequence[Entry]
+    ) -> tuple[Difference, float, str] | None:
+        """Test whether two models differ on a figure that images have.
+
+        Returns:
+            The difference, the p-value and the test's name; None where the figure has no images,
+            or the models were not judged on the same ones.
+
+        """
+        if metric.values is None and metric.weighted is None:
+            return None
+        one, two = (
+            metrics.by_training(self.matrix.readings(entries)) for entries in (first, second)
+        )
+        if not one or not two:
+            return None
+        images = metrics.common_images([*one, *two])
+        if any(len(images) < len(records) for records in (*one, *two)) or not images:
+            return None
+        figures, others = (
+            [metrics.statistic(metric, records, images) for records in part] for part in (one, two)
+        )
+        found = statistics.paired(figures, others, len(images))
+        if metric.values is not None and not metric.mean and len(one) == len(two) == 1:
+            hits, misses = (
+                metric.values(records.set_index("image").loc[images]) for records in (*one, *two)
+            )
+            if len(hits) == len(misses) == len(images):
+                exact = statistics.mcnemar(hits.to_numpy(bool), misses.to_numpy(bool))
+                return found, exact.p_value, "McNemar's exact test"
+        return found, found.p_value, "paired bootstrap"
+
+    def _best(self, family: _Family, tests: Sequence[Test]) -> str | None:
+        """Return the model that is better than every other, if one can be told."""
+        if family.metric.better is None:
+            return None
+        values = {
+            model: found.value
+            for model, found in family.estimates.items()
+            if isinstance(found, Estimate) and found.value is not None
+        }
+        if len(values) < 2:  # noqa: PLR2004 (one model is best of none)
+            return None
+        choose = max if family.metric.better == "higher" else min
+        best = choose(values, key=lambda model: values[model])
+        others = [model for model in values if model != best]
+        return best if all(self._apart(family, tests, best, other) for other in others) else None
+
+    def _apart(self, family: _Family, tests: Sequence[Test], best: str, other: str) -> bool:
+        for test in tests:
+            if {test.first, test.second} == {best, other}:
+                return test.p_value < ALPHA
+        if "latency" in family.metric.kinds:
+            return self._timed_apart(family.entries[best], family.entries[other])
+        if family.metric.kinds == ("profile",):  # counted, not estimated
+            return family.estimates[best] != family.estimates[other]
+        return False
+
+    def _timed_apart(self, best: Sequence[Entry], other: Sequence[Entry]) -> bool:
+        """Say whether nearly all runs of one were quicker than nearly all runs of the other.
+
+        Runs that follow one another are not independent, so no test is made of them.
+        """
+        quick, slow = (
+            np.concatenate(
+                [self.matrix.store.arrays(self.matrix.stored(e))["milliseconds"] for e in entries]
+            )
+            for entries in (best, other)
+        )
+        return bool(np.quantile(quick, 0.95) < np.quantile(slow, 0.05))
+
+    # Cost against use
+
+    def figure(self, model: str, name: str, where: tuple[str, str] | None = None) -> float | None:
+        """Return a model's figure; of several cells, the first unless ``where`` picks another."""
+        metric = METRICS[name]
+        for kind in metric.kinds:
+            found = self.entries(kind, model, where)
+            if where is None and found:
+                place = found[0]
+                found = [e for e in found if e.facts.get("batch") == place.facts.get("batch")]
+                found = [e for e in found if e.coordinates.attack == place.coordinates.attack]
+                found = [e for e in found if e.coordinates.explainer == place.coordinates.explainer]
+            if found:
+                estimate = self.matrix.estimate(found, metric)
+                return None if isinstance(estimate, Withheld) else estimate.value
+        return None
+
+    def on_front(self, costs: Sequence[str], gain: str) -> dict[str, bool]:
+        """Say of each model that has all figures whether no other is better in one and no worse.
+
+        Args:
+            costs: metrics of which less is better.
+            gain: the metric of which more is better.
+
+        """
+        known: dict[str, list[float]] = {}
+        for model in self.models:
+            figures = [self.figure(model, cost) for cost in costs]
+            value = self.figure(model, gain)
+            if value is not None and None not in figures:
+                known[model] = [*(f for f in figures if f is not None), -value]
+        return {
+            model: not any(
+                all(a <= b for a, b in zip(other, mine, strict=True)) and other != mine
+                for name, other in known.items()
+                if name != model
+            )
+            for model, mine in known.items()
+        }
+
+    def recommend(self, choice: Choice) -> Recommendation:
+        """Choose the best model among those that keep the constraints.
+
+        Raises:
+            UsageError: for an unknown metric.
+
+        """
+        if choice.best not in METRICS:
+            raise UsageError.of(
+                "recommend", f"'{choice.best}' is no metric", "", nearest(choice.best, METRICS)
+            )
+        refused: dict[str, str] = {}
+        for text in choice.where:
+            constraint = constraints.parse(text)
+            for model in self.models:
+                value = self.figure(model, constraint.metric, constraint.where)
+                if value is None:
+                    refused.setdefault(model, f"has no {constraint.metric}")
+                elif not constraint.holds(value):
+                    refused.setdefault(model, f"{constraint.metric} is {value:.4g}")
+        metric = METRICS[choice.best]
+        values = {
+            model: value
+            for model in self.models
+            if model not in refused and (value := self.figure(model, choice.best)) is not None
+        }
+        if not values:
+            return Recommendation(None, {}, refused)
+        choose = min if metric.better == "lower" else max
+        best = choose(values, key=lambda model: values[model])
+        p_values = {other: self._p_value(metric, best, other) for other in values if other != best}
+        known = [p for p in p_values.values() if p is not None]
+        corrected = iter(statistics.holm(known))
+        tested = {m: None if p is None else next(corrected) for m, p in p_values.items()}
+        return Recommendation(best, tested, refused)
+
+    def _p_value(self, metric: Metric, best: str, other: str) -> float | None:
+        for kind in metric.kinds:
+            pair = [self.entries(kind, model) for model in (best, other)]
+            if all(pair):
+                tested = self.test(metric, *pair) if kind == "evaluate" else None
+                return None if tested is None else tested[1]
+        return None
+
+
+@dataclass(frozen=True)
+class Recommendation:
+    """The model to choose, the p-value of its lead over each other, and why others are out.
+
+    ``best`` is None where no model keeps the constraints. A p-value is corrected over the family;
+    None where the figure has no images to test on.
+    """
+
+    best: str | None
+    others: Mapping[str, float | None]
+    refused: Mapping[str, str]

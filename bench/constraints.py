@@ -1,0 +1,58 @@
+"""Constraints on measured figures, as suites write them: ``latency_ms@batch=16 <= 20``.
+
+Reads text and compares numbers; where figures come from is not known here.
+"""
+
+from __future__ import annotations
+
+import operator
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+_PATTERN = re.compile(
+    r"\s*(?P<metric>\w+)(?:@(?P<name>\w+)=(?P<value>[^\s<>=]+))?\s*(?P<sign><=|>=|<|>)"
+    r"\s*(?P<bound>[-+]?\d*\.?\d+(?:[eE][-+]?\d+)?)\s*(?P<percent>%)?\s*"
+)
+_SIGNS: Mapping[str, Callable[[float, float], bool]] = {
+    "<=": operator.le,
+    ">=": operator.ge,
+    "<": operator.lt,
+    ">": operator.gt,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Constraint:
+    """A bound on a metric; ``where`` picks one of several cells, as by their batch."""
+
+    text: str
+    metric: str
+    where: tuple[str, str] | None
+    sign: str
+    bound: float
+
+    def holds(self, value: float) -> bool:
+        """Say whether a value keeps the constraint."""
+        return _SIGNS[self.sign](value, self.bound)
+
+
+def parse(text: str) -> Constraint:
+    """Read a constraint.
+
+    Args:
+        text: ``metric <= number``; ``metric@dimension=value`` picks among cells; ``80 %`` is 0.8.
+
+    Raises:
+        ValueError: where the text is none.
+
+    """
+    found = _PATTERN.fullmatch(text)
+    if found is None:
+        raise ValueError(
+            f"got '{text}', expected a metric, one of <= >= < >, and a number, "
+            "as in 'latency_ms@batch=16 <= 20'"
+        )
+    where = (found["name"], found["value"]) if found["name"] else None
+    bound = float(found["bound"]) / (100 if found["percent"] else 1)
+    return Constraint(text.strip(), found["metric"], where, found["sign"], bound)

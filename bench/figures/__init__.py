@@ -1,0 +1,1 @@
+"""Figures for papers and pages, drawn from the matrix: SVG and PNG, colour-blind safe, no torch."""

@@ -1,0 +1,138 @@
+"""Lines over eps, and over the epochs of a training."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench.errors import UsageError
+from bench.figures.style import DASHES, colour, plain, save
+from bench.matrix import Entry, Matrix
+from bench.metrics import METRICS
+from bench.statistics import Estimate
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+def success(matrix: Matrix, metric: str, groups: list[str], path: Path) -> Path:
+    """Draw a rate over eps: one line for each model and group of attacks, with its 95 % band.
+
+    Args:
+        matrix: of one run.
+        metric: the name of a rate.
+        groups: attacks whose grids go over eps, as the suite names them.
+        path: of the SVG file; a PNG lies beside it.
+
+    Raises:
+        UsageError: where nothing can be drawn.
+
+    """
+    from matplotlib.figure import Figure
+
+    lines = _lines(matrix, metric, groups)
+    if not lines:
+        raise UsageError.of("figure", f"no cell of {', '.join(groups)} has an eps and a {metric}")
+    figure = Figure(figsize=(6.4, 3.4), layout="constrained")
+    axes = figure.subplots()
+    models = list(dict.fromkeys(model for model, _ in lines))
+    for (model, group), points in lines.items():
+        _draw(
+            axes,
+            points,
+            colour(models.index(model)),
+            DASHES[groups.index(group) % len(DASHES)],
+            f"{model}, {group}",
+        )
+    axes.set_xlabel("eps, in pixels of [0, 1]")
+    axes.set_ylabel(f"{metric.replace('_', ' ')}, %")
+    axes.set_ylim(-3, 103)
+    plain(axes)
+    axes.legend(frameon=False, fontsize="small", loc="center left", bbox_to_anchor=(1.0, 0.5))
+    return save(figure, path)
+
+
+def _lines(
+    matrix: Matrix, metric: str, groups: list[str]
+) -> dict[tuple[str, str], list[tuple[float, Estimate]]]:
+    lines: dict[tuple[str, str], list[tuple[float, Estimate]]] = {}
+    for entry in matrix.entries:
+        eps = entry.value("eps")
+        group = str(entry.value("group"))
+        if entry.kind != "attack" or entry.state != "done" or group not in groups:
+            continue
+        found = matrix.estimate([entry], METRICS[metric])
+        if isinstance(eps, int | float) and isinstance(found, Estimate) and found.n:
+            lines.setdefault((_model(entry), group), []).append((float(eps), found))
+    return {name: sorted(points, key=lambda point: point[0]) for name, points in lines.items()}
+
+
+def _model(entry: Entry) -> str:
+    return entry.coordinates.model
+
+
+def _draw(
+    axes: Axes, points: list[tuple[float, Estimate]], shade: str, dash: str, label: str
+) -> None:
+    eps = [point for point, _ in points]
+    found = [estimate for _, estimate in points]
+    axes.plot(
+        eps,
+        [100 * (e.value or 0.0) for e in found],
+        dash,
+        color=shade,
+        marker="o",
+        markersize=3.5,
+        linewidth=1.6,
+        label=label,
+    )
+    axes.fill_between(
+        eps,
+        [100 * (e.low or 0.0) for e in found],
+        [100 * (e.high or 0.0) for e in found],
+        color=shade,
+        alpha=0.12,
+        linewidth=0,
+    )
+
+
+def training(matrix: Matrix, path: Path) -> Path | None:
+    """Draw loss and accuracy over the epochs, a line for each training; None without trainings.
+
+    Solid: on the augmented training batches. Dashed: on held-out images, where a recipe looks at
+    them; the kept epoch is marked there.
+    """
+    from matplotlib.figure import Figure
+
+    entries = [e for e in matrix.entries if e.kind == "train" and e.state == "done"]
+    if not entries:
+        return None
+    models = list(dict.fromkeys(_model(entry) for entry in entries))
+    figure = Figure(figsize=(7.4, 3.0), layout="constrained")
+    panels = figure.subplots(1, 2)
+    named: set[str] = set()
+    for entry in entries:
+        summary: Any = matrix.stored(entry).summary
+        shade = colour(models.index(_model(entry)))
+        label = _model(entry) if _model(entry) not in named else None
+        named.add(_model(entry))
+        for axes, name, factor in zip(panels, ("loss", "accuracy"), (1, 100), strict=True):
+            _trace(axes, summary, name, factor, shade, label)
+    panels[0].set_ylabel("loss")
+    panels[1].set_ylabel("accuracy, %")
+    for axes in panels:
+        axes.set_xlabel("epoch")
+        plain(axes)
+    panels[1].legend(frameon=False, fontsize="small", loc="lower right")
+    return save(figure, path)
+
+
+def _trace(axes: Axes, summary: Any, name: str, factor: int, shade: str, label: str | None) -> None:
+    epochs = summary["epochs"]
+    numbers = [epoch["epoch"] for epoch in epochs]
+    axes.plot(numbers, [factor * e[name] for e in epochs], color=shade, linewidth=1.2, label=label)
+    held = [epoch[f"valid_{name}"] for epoch in epochs]
+    if None not in held:
+        axes.plot(numbers, [factor * value for value in held], "--", color=shade, linewidth=0.9)
+        kept = summary["kept_epoch"]
+        axes.plot([kept], [factor * held[kept - 1]], "o", color=shade, markersize=4)

@@ -1,0 +1,152 @@
+"""The pages' part on choosing a model: side by side, cost against accuracy, recommendations."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from tabulate import tabulate
+
+from bench import tables
+from bench.comparison import ALPHA, Comparison, Row, Test
+from bench.figures import front as drawings
+from bench.layout import Choice
+from bench.matrix import Matrix
+from bench.metrics import METRICS, Withheld
+from bench.report.pictures import embedded
+from bench.statistics import Estimate
+
+_COSTS = ("latency_ms", "size_bytes")
+_GAIN = "clean_accuracy"
+
+
+def section(matrix: Matrix, folder: Path) -> Iterator[str]:
+    """Write how the models compare; figures go into ``folder``."""
+    comparison = Comparison(matrix)
+    if not comparison.rows:
+        return
+    yield from _side_by_side(comparison)
+    yield from _front(comparison, folder)
+    yield from _recommendations(comparison)
+
+
+def _side_by_side(comparison: Comparison) -> Iterator[str]:
+    yield "## Models side by side"
+    yield ""
+    body = [
+        [row.metric.name + (f" ({row.part})" if row.part else ""), *_figures(row, comparison)]
+        for row in comparison.rows
+    ]
+    align = ["left", *["right"] * len(comparison.models)]
+    headers = ["", *comparison.models]
+    yield tabulate(body, headers, tablefmt="github", disable_numparse=True, colalign=align)
+    yield ""
+    if len(comparison.models) < 2:  # noqa: PLR2004 (one model is beside nothing)
+        return
+    yield (
+        f"Bold: better than every other model. Of figures that rest on images, where a paired test "
+        f"says so (p < {ALPHA}, Holm over the {sum(len(r.tests) for r in comparison.rows)} tests "
+        "of this table); of counted ones, where they differ; of timed ones, where 95 % of the runs "
+        "are quicker than 95 % of the other's."
+    )
+    yield ""
+    tested = [(row, test) for row in comparison.rows for test in row.tests]
+    if tested:
+        yield "<details><summary>The tests</summary>"
+        yield ""
+        yield tests_table(tested)
+        yield ""
+        yield "</details>"
+        yield ""
+
+
+def tests_table(tested: Sequence[tuple[Row, Test]]) -> str:
+    """Write tests: which models, on what, how far apart, and the corrected p-value."""
+    rows = []
+    for row, test in tested:
+        unit, apart = row.metric.unit, test.difference
+        low, high = (tables.number(value, unit) for value in (apart.low, apart.high))
+        points = " points" if unit == "share" else ""
+        words = f"{tables.number(apart.value, unit)}{points} [{low}, {high}]"
+        name = row.metric.name + (f" ({row.part})" if row.part else "")
+        rows.append([name, test.first, test.second, words, _p(test.p_value), test.name])
+    headers = ["figure", "model", "less", "difference", "p, corrected", "test"]
+    return tabulate(rows, headers, tablefmt="github", disable_numparse=True)
+
+
+def _figures(row: Row, comparison: Comparison) -> Iterator[str]:
+    for model in comparison.models:
+        found = row.estimates.get(model)
+        if found is None:
+            yield ""
+        elif isinstance(found, Withheld):
+            yield f"withheld: {found.reason}"
+        else:
+            words = tables.figure(found, row.metric, intervals=True)
+            yield f"**{words}**" if model == row.best else words
+
+
+def _p(value: float) -> str:
+    return f"{value:.1e}" if value < 0.001 else f"{value:.3f}"  # noqa: PLR2004 (digits)
+
+
+def _front(comparison: Comparison, folder: Path) -> Iterator[str]:
+    fronts = comparison.on_front(_COSTS, _GAIN)
+    if len(fronts) < 2:  # noqa: PLR2004 (one model is no front)
+        return
+    points = []
+    for model, is_on_front in fronts.items():
+        accuracy = comparison.matrix.estimate(comparison.entries("evaluate", model), METRICS[_GAIN])
+        latency, size = (comparison.figure(model, cost) for cost in _COSTS)
+        if isinstance(accuracy, Estimate) and latency is not None and size is not None:
+            points.append(drawings.Point(model, accuracy, latency, size, is_on_front))
+    batch = next(e.facts["batch"] for e in comparison.matrix.entries if e.kind == "latency")
+    yield "## Accuracy against cost"
+    yield ""
+    path = drawings.front(points, int(str(batch)), folder / "front")
+    yield from embedded(
+        path,
+        f"Accuracy over latency of batch {batch}; areas are sizes; a model is on the line where no "
+        "other is at least as accurate, quick and small",
+        width=560,
+    )
+
+
+def _recommendations(comparison: Comparison) -> Iterator[str]:
+    choices = comparison.matrix.run.get("recommend") or {}
+    if not choices:
+        return
+    yield "## Recommendations"
+    yield ""
+    for name, raw in choices.items():
+        yield f"- {recommendation(comparison, name, Choice.model_validate(raw))}"
+    yield ""
+    yield "Each compares measured figures with the constraint; nothing here is typed."
+    yield ""
+
+
+def recommendation(comparison: Comparison, name: str, choice: Choice) -> str:
+    """Say in a sentence or three which model to choose, and what the data cannot tell."""
+    metric = METRICS[choice.best]
+    found = comparison.recommend(choice)
+    bounds = " and ".join(f"`{text}`" for text in choice.where)
+    words = f"**{name}** (best `{choice.best}`" + (f" with {bounds}" if bounds else "") + "): "
+    if found.best is None:
+        words += "no model keeps the constraints."
+    else:
+        value = comparison.figure(found.best, choice.best)
+        told = "" if value is None else tables.number(value, metric.unit)
+        words += f"**{found.best}**, {told}{' %' if metric.unit == 'share' else ''}."
+    close = [m for m, p in found.others.items() if p is not None and p >= ALPHA]
+    apart = {m: p for m, p in found.others.items() if p is not None and p < ALPHA}
+    if close:
+        words += f" The data cannot tell it from {' or '.join(close)}"
+        words += f" (p = {', '.join(_p(found.others[m] or 0) for m in close)})."
+    if apart:
+        words += " Better than " + ", ".join(f"{m} (p = {_p(p)})" for m, p in apart.items()) + "."
+    untested = [model for model, p in found.others.items() if p is None]
+    if untested:
+        words += f" Not tested against {', '.join(untested)}."
+    if found.refused:
+        words += " Left out: " + ", ".join(f"{m} ({why})" for m, why in found.refused.items()) + "."
+    return words

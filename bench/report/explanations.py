@@ -1,0 +1,81 @@
+"""The pages' part on explanations: galleries, and what the heatmaps are worth."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench import tables
+from bench.comparison import Comparison
+from bench.figures import explanations as drawings
+from bench.matrix import Entry, Matrix
+from bench.report.pictures import embedded
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from pandas import DataFrame
+
+_MEASURES = ("faithfulness", "faithfulness_gain", "randomisation_similarity", "empty_heatmap")
+
+
+def section(matrix: Matrix, folder: Path) -> Iterator[str]:
+    """Write what explainers show; figures go into ``folder``."""
+    comparison = Comparison(matrix)
+    entries = {model: comparison.entries("explain", model) for model in comparison.models}
+    if not any(entries.values()):
+        return
+    yield "## Explanations"
+    yield ""
+    for measure in _MEASURES:
+        table = tables.build(matrix, measure, rows=["explainer"], columns=["model"], intervals=True)
+        grid, _, under = table.render("github").partition("\n\n")
+        yield grid
+        yield ""
+        yield under.replace("\n", "\n\n")
+        yield ""
+    for model, found in entries.items():
+        first = [e for e in found if e.coordinates.replica == found[0].coordinates.replica]
+        for is_right, words in ((True, "right"), (False, "wrong")):
+            path = _gallery(matrix, model, first, folder, is_right=is_right)
+            if path is not None:
+                yield f"### {model}: images predicted {words}"
+                yield ""
+                yield from embedded(
+                    path,
+                    f"{model}, predicted {words}: image, heatmap of the predicted class, both",
+                )
+
+
+def _gallery(
+    matrix: Matrix, model: str, entries: list[Entry], folder: Path, *, is_right: bool
+) -> Path | None:
+    """Draw the gallery of one model; None where it has no such image."""
+    if not entries:
+        return None
+    known = [_read(matrix, entry) for entry in entries]
+    records = known[0][0]
+    count = matrix.run["gallery"]["right" if is_right else "wrong"]
+    fits = records[(records["label"] == records["prediction"]) == is_right]
+    rows = [int(position) for _, group in fits.groupby("label") for position in group.index[:count]]
+    if not rows:
+        return None
+    classes: list[str] = matrix.run["dataset"]["classes"]
+    shown = []
+    for row in rows:
+        record: Any = records.loc[row]
+        words = classes[int(record["label"])]
+        if not is_right:
+            words += f"\ntaken for\n{classes[int(record['prediction'])]}"
+        words += f"\n{100 * record['confidence']:.0f} %"
+        heatmaps = [arrays["heatmaps"][row] for _, arrays in known]
+        shown.append(drawings.Explained(known[0][1]["images"][row], words, heatmaps))
+    names = [str(entry.coordinates.explainer) for entry in entries]
+    name = f"explanations-{model}-{'right' if is_right else 'wrong'}"
+    return drawings.gallery(shown, names, folder / name)
+
+
+def _read(matrix: Matrix, entry: Entry) -> tuple[DataFrame, dict[str, NDArray[np.generic]]]:
+    stored = matrix.stored(entry)
+    return matrix.store.records(stored), matrix.store.arrays(stored)

@@ -1,0 +1,48 @@
+"""The pages' part on training: recipes, what they took, and the curves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from tabulate import tabulate
+
+from bench.figures import curves
+from bench.matrix import Matrix
+from bench.report.pictures import embedded
+
+
+def section(matrix: Matrix, folder: Path) -> Iterator[str]:
+    """Write how the models were trained; figures go into ``folder``."""
+    path = curves.training(matrix, folder / "training")
+    if path is None:
+        return
+    yield "## Training"
+    yield ""
+    yield from embedded(
+        path,
+        "Solid: on augmented training batches. Dashed: on held-out images, with the kept epoch, "
+        "where the recipe looks at them",
+    )
+    rows = []
+    for entry in matrix.entries:
+        if entry.kind == "train" and entry.state == "done":
+            summary: Any = matrix.stored(entry).summary
+            epochs = summary["epochs"]
+            memory = summary["peak_memory_bytes"]
+            rows.append(
+                [
+                    str(entry.coordinates),
+                    entry.facts["recipe"],
+                    entry.facts["training_seed"],
+                    entry.facts["training_images"],
+                    f"{summary['kept_epoch']} of {len(epochs)}",
+                    f"{summary['training_seconds']:.1f}",
+                    f"{1000 * summary['training_seconds'] / len(epochs):.0f}",
+                    "" if memory is None else f"{memory / 1e6:.0f}",
+                ]
+            )
+    headers = ["training", "recipe", "seed", "images", "kept epoch", "s", "ms an epoch", "peak MB"]
+    yield tabulate(rows, headers, tablefmt="github", disable_numparse=True)
+    yield ""

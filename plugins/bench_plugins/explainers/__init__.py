@@ -1,0 +1,1 @@
+"""Plugins that say which pixels a prediction rests on."""

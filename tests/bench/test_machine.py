@@ -1,0 +1,319 @@
+"""What the machine says of itself, measured against loads that the tests bring about."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+
+from bench import machine
+from bench.errors import UsageError
+
+linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc, which Linux has")
+locks = pytest.mark.skipif(sys.platform == "win32", reason="no fcntl: nothing is locked")
+
+
+@contextmanager
+def program(code: str) -> Iterator[subprocess.Popen[str]]:
+    """Run Python code in a process of its own; enter when it has printed its first line."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", code],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with process:
+        try:
+            assert process.stdout.readline() == "ready\n"
+            yield process
+        finally:
+            process.kill()
+
+
+# What it is
+
+
+@pytest.fixture
+def proc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder in place of /proc."""
+    monkeypatch.setattr(machine, "_PROC", tmp_path)
+    machine.identity.cache_clear()
+    yield tmp_path
+    machine.identity.cache_clear()
+
+
+CPUINFO = """\
+processor\t: 0
+model name\t: Example CPU @ 2.00GHz
+flags\t\t: fpu avx2 avx512f avx512_vnni amx_tiles
+
+processor\t: 1
+model name\t: Another CPU
+"""
+
+
+def test_it_is_described_from_cpuinfo(proc: Path) -> None:
+    (proc / "cpuinfo").write_text(CPUINFO)
+    told = machine.describe("cpu")
+    assert told["cpu"] == "Example CPU @ 2.00GHz"
+    assert told["instructions"] == ["avx2", "avx512f", "avx512_vnni"]  # amx_tiles is another name
+    assert told["gpu"] is None
+    assert 1 <= told["cores"] <= (os.cpu_count() or 1)
+    assert told["memory_bytes"] is None or told["memory_bytes"] > 2**27
+
+
+def test_it_has_a_name_where_nothing_is_told(proc: Path) -> None:
+    told = machine.describe("cpu")
+    assert told["cpu"]
+    assert told["instructions"] == []
+
+
+def test_another_processor_is_another_identity(proc: Path) -> None:
+    (proc / "cpuinfo").write_text(CPUINFO)
+    first = machine.identity("cpu")
+    (proc / "cpuinfo").write_text(CPUINFO.replace("2.00", "3.00"))
+    assert machine.identity("cpu") == first  # kept: nobody changes the processor of a running one
+    machine.identity.cache_clear()
+    assert machine.identity("cpu") != first
+
+
+@linux
+def test_cores_are_those_that_the_process_may_use() -> None:
+    code = (
+        "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})\n"
+        "from bench import machine\n"
+        "print(machine.cores(), machine.describe('cpu')['cores'])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["1", "1"]
+
+
+def test_a_gpu_that_is_not_there_has_no_name() -> None:
+    assert machine.describe("cuda:97")["gpu"] is None
+
+
+# Memory
+
+PLANTED = 200_000_000
+"""Bytes that the tests allocate, fill and let go of inside the block."""
+
+
+@linux
+def test_the_peak_sees_memory_that_was_given_back() -> None:
+    with machine.peak_memory("cpu") as planted:
+        assert planted.bytes is None  # not known before the end
+        memory = b"\x01" * PLANTED
+        del memory
+    with machine.peak_memory("cpu") as nothing:
+        pass
+    # a tenth of the planted bytes for what the kernel may take or give meanwhile
+    assert 0.9 * PLANTED < planted.rise_bytes < 1.5 * PLANTED
+    assert planted.bytes > planted.rise_bytes
+    assert nothing.rise_bytes < 0.1 * PLANTED
+    assert nothing.bytes < planted.bytes
+
+
+@linux
+def test_the_peak_is_told_also_where_the_block_fails() -> None:
+    with pytest.raises(ValueError, match="inside"), machine.peak_memory("cpu") as peak:
+        raise ValueError("inside")
+    assert peak.bytes > 0
+
+
+def test_the_peak_is_none_where_the_platform_cannot_tell(proc: Path) -> None:
+    with machine.peak_memory("cpu") as peak:
+        pass
+    assert (peak.bytes, peak.rise_bytes) == (None, None)
+
+
+# Load
+
+
+@linux
+def test_load_sees_a_burning_process() -> None:
+    burn = "print('ready', flush=True)\nwhile True: pass"
+    with program(burn), machine.busy_elsewhere() as load:
+        time.sleep(0.5)
+    # one core, or others compete for it and are just as busy; half, for ticks and short throttling
+    assert 0.5 / machine.cores() < load.share <= 1
+
+
+@linux
+def test_load_is_not_what_the_process_does_itself() -> None:
+    """Of one core, what is ours and what is theirs are no more than all, however noisy it is."""
+    code = """if True:
+    import os, time
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+    from bench import machine
+    with machine.busy_elsewhere() as load:
+        started, own = time.monotonic(), time.process_time()
+        while time.monotonic() < started + 0.5:
+            pass
+        own = (time.process_time() - own) / (time.monotonic() - started)
+    print(own + load.share)
+    """
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    # counted twice, ours would make it 1 + own; a fifth is what ticks of 10 ms can be off
+    assert float(done.stdout) < 1.2
+
+
+def stat(proc: Path, *lines: str) -> None:
+    (proc / "stat").write_text("\n".join(["cpu 9 9 9 9 9 9 9 9 9 9", *lines, "intr 5 0 0"]))
+
+
+@linux
+def test_load_counts_the_busy_columns_of_its_own_cores(
+    proc: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(machine.os, "sched_getaffinity", lambda thread: {1, 12})
+    stat(proc, *(f"cpu{n} 0 0 0 0 0 0 0 0 0 0" for n in (0, 1, 2, 12)))
+    clock = iter([100.0, 110.0])
+    monkeypatch.setattr(machine.time, "monotonic", lambda: next(clock))
+    own = iter([0.0, 1.0])
+    monkeypatch.setattr(machine.time, "process_time", lambda: next(own))
+    with machine.busy_elsewhere() as load:
+        # user nice system idle iowait irq softirq steal guest guest_nice; guest is part of user
+        stat(
+            proc,
+            "cpu0 1000 0 0 0 0 0 0 0 0 0",
+            f"cpu1 {_ticks(2)} {_ticks(1)} 0 777 888 0 0 0 999 999",
+            "cpu2 1000 0 0 0 0 0 0 0 0 0",
+            f"cpu12 0 0 {_ticks(0.5)} 777 888 {_ticks(0.5)} {_ticks(0.5)} {_ticks(0.5)} 0 0",
+        )
+    # 5 s busy on two cores within 10 s, of which 1 s was this process's own
+    assert load.share == pytest.approx((5 - 1) / 20)
+
+
+def _ticks(seconds: float) -> int:
+    return round(seconds * os.sysconf("SC_CLK_TCK"))
+
+
+def test_load_is_none_where_it_cannot_be_told(proc: Path) -> None:
+    with machine.busy_elsewhere() as load:
+        time.sleep(0.25)
+    assert load.share is None
+
+
+@linux
+def test_load_of_a_moment_is_none() -> None:
+    with machine.busy_elsewhere() as load:
+        pass
+    assert load.share is None
+
+
+# The lock
+
+HOLD = """if True:
+    from bench import machine
+    with machine.alone():
+        print("ready", flush=True)
+        input()
+    """
+WAIT = """if True:
+    import signal
+    from bench import machine
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    told = []
+    def waiting():
+        if not told:
+            print("ready", flush=True)
+        told.append(1)
+    with machine.alone(waiting):
+        print("inside")
+    """
+
+
+class ExcludedError(Exception):
+    pass
+
+
+def refuse() -> None:
+    raise ExcludedError
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of the test's own for the lock, here and in other processes."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    return tmp_path
+
+
+@locks
+def test_a_second_process_is_kept_out_until_the_first_is_through(folder: Path) -> None:
+    with program(HOLD) as other:
+        with pytest.raises(ExcludedError), machine.alone(refuse):
+            pytest.fail("two processes were alone")
+        other.communicate("\n", timeout=30)
+        assert other.returncode == 0
+    with machine.alone(refuse):
+        pass
+
+
+@locks
+def test_who_is_killed_lets_go(folder: Path) -> None:
+    with program(HOLD) as other:
+        other.kill()
+        other.wait(timeout=30)
+        with machine.alone(refuse):
+            pass
+
+
+@locks
+def test_who_waits_gets_in(folder: Path) -> None:
+    with ExitStack() as after:
+        with machine.alone():
+            other = after.enter_context(program(WAIT))
+            assert other.poll() is None
+        output, _ = other.communicate(timeout=30)
+    assert output == "inside\n"
+
+
+@locks
+def test_ctrl_c_ends_the_wait(folder: Path) -> None:
+    with machine.alone(), program(WAIT) as other:
+        other.send_signal(signal.SIGINT)
+        output, errors = other.communicate(timeout=30)
+    assert output == ""
+    assert errors.strip().endswith("KeyboardInterrupt")
+
+
+@locks
+def test_an_error_inside_lets_go(folder: Path) -> None:
+    with pytest.raises(ExcludedError), machine.alone():
+        raise ExcludedError
+    with machine.alone(refuse):
+        pass
+
+
+@locks
+def test_a_lock_that_cannot_be_opened_is_told(folder: Path) -> None:
+    (folder / f"bench-{os.getuid()}.lock").mkdir()
+    with pytest.raises(UsageError, match=r"bench-.*\.lock: cannot be locked: .*TMPDIR"):
+        machine.alone().__enter__()
+
+
+@locks
+def test_a_link_in_the_lock_s_place_is_not_followed(folder: Path) -> None:
+    (folder / f"bench-{os.getuid()}.lock").symlink_to(folder / "elsewhere")
+    with pytest.raises(UsageError, match="cannot be locked"):
+        machine.alone().__enter__()
+    assert not (folder / "elsewhere").exists()
+
+
+def test_the_room_is_torch_free() -> None:
+    code = (
+        "import sys\nfrom bench import machine\nmachine.identity('cpu')\n"
+        "with machine.peak_memory('cpu'), machine.busy_elsewhere(): pass\n"
+        "assert 'torch' not in sys.modules and 'numpy' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

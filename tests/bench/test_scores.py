@@ -1,0 +1,220 @@
+"""Scores against scikit-learn, against replicas that take their time, and against simulation."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
+
+from bench import metrics, scores, statistics
+from bench.metrics import METRICS, Reading
+
+cheap = settings(derandomize=True, database=None, deadline=None, max_examples=60)
+
+MACRO = ["precision", "recall", "f1"]
+
+
+def records(labels, predictions, confidence=None) -> pd.DataFrame:
+    """Records as the store gives them back: integers are nullable."""
+    count = len(labels)
+    return pd.DataFrame(
+        {
+            "image": [f"test/{i}" for i in range(count)],
+            "label": pd.array(labels, dtype="Int64"),
+            "prediction": pd.array(predictions, dtype="Int64"),
+            "confidence": np.full(count, 0.5) if confidence is None else confidence,
+        }
+    )
+
+
+def predicted(seed: int, *, classes: int, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Labels and predictions that are right half of the time; some classes may never occur."""
+    generator = np.random.default_rng(seed)
+    known = generator.choice(classes, size=generator.integers(1, classes + 1), replace=False)
+    labels = generator.choice(known, size=count)
+    wild = generator.integers(0, classes, size=count)
+    return labels, np.where(generator.random(count) < 0.5, labels, wild)
+
+
+SAMPLES = [(seed, classes, count) for seed in range(8) for classes, count in ((2, 5), (7, 60))]
+
+
+# Against scikit-learn
+
+
+@pytest.mark.parametrize(("seed", "classes", "count"), SAMPLES)
+def test_the_confusion_matrix_is_scikit_learn_s(seed: int, classes: int, count: int) -> None:
+    labels, predictions = predicted(seed, classes=classes, count=count)
+    found = scores.confusion(labels, predictions, classes)
+    assert found.shape == (classes, classes)
+    assert (found == confusion_matrix(labels, predictions, labels=range(classes))).all()
+    weights = np.random.default_rng(seed).integers(0, 4, size=count).astype(float)
+    weighted = confusion_matrix(labels, predictions, labels=range(classes), sample_weight=weights)
+    assert (scores.confusion(labels, predictions, classes, weights) == weighted).all()
+
+
+@pytest.mark.parametrize(("seed", "classes", "count"), SAMPLES)
+def test_scores_of_each_class_are_scikit_learn_s(seed: int, classes: int, count: int) -> None:
+    labels, predictions = predicted(seed, classes=classes, count=count)
+    found = scores.per_class(scores.confusion(labels, predictions, classes))
+    oracle = precision_recall_fscore_support(
+        labels, predictions, labels=range(classes), zero_division=0
+    )
+    for name, expected in zip((*MACRO, "support"), oracle, strict=True):
+        assert found[name] == pytest.approx(expected, abs=1e-12), name
+
+
+@pytest.mark.parametrize("name", MACRO)
+@pytest.mark.parametrize(("seed", "classes", "count"), SAMPLES)
+def test_macro_means_are_scikit_learn_s(name: str, seed: int, classes: int, count: int) -> None:
+    """Over the classes that occur, and with counts as weights: resampling changes which do."""
+    labels, predictions = predicted(seed, classes=classes, count=count)
+    score = scores.macro(name)(records(labels, predictions))
+    place = MACRO.index(name)
+
+    def oracle(rows: np.ndarray) -> float:
+        return precision_recall_fscore_support(
+            labels[rows], predictions[rows], average="macro", zero_division=0
+        )[place]
+
+    assert score(np.ones(count)) == pytest.approx(oracle(np.arange(count)), abs=1e-12)
+    generator = np.random.default_rng(seed)
+    for _ in range(10):
+        rows = generator.integers(0, count, size=count)
+        weights = np.bincount(rows, minlength=count).astype(float)
+        assert score(weights) == pytest.approx(oracle(rows), abs=1e-12)
+
+
+def test_the_samples_lack_classes() -> None:
+    """Or else the tests above would leave out what is undefined."""
+    lacking = [
+        (set(range(classes)) - set(labels), set(labels) - set(predictions))
+        for seed, classes, count in SAMPLES
+        for labels, predictions in [predicted(seed, classes=classes, count=count)]
+    ]
+    assert sum(bool(unlabelled) for unlabelled, _ in lacking) >= 3
+    assert sum(bool(never_predicted) for _, never_predicted in lacking) >= 3
+
+
+def test_scores_by_hand() -> None:
+    # class 0: 2 of 3 found, 1 wrong among 3 said; class 1: never said; class 2: only said
+    counts = scores.confusion(np.array([0, 0, 0, 1]), np.array([0, 0, 2, 0]), 4)
+    found = scores.per_class(counts)
+    assert found["precision"].tolist() == [2 / 3, 0, 0, 0]
+    assert found["recall"].tolist() == [2 / 3, 0, 0, 0]
+    assert found["f1"].tolist() == [4 / 6, 0, 0, 0]
+    assert found["support"].tolist() == [3, 1, 0, 0]
+    score = scores.macro("f1")(records([0, 0, 0, 1], [0, 0, 2, 0]))
+    assert score(np.ones(4)) == pytest.approx(2 / 9)  # over three classes: the fourth never occurs
+    assert math.isnan(score(np.zeros(4)))
+    assert score(np.array([0, 0, 1.0, 0])) == 0  # classes 0 and 2 occur, neither is right
+
+
+# Calibration
+
+
+def slow_calibration_error(labels, predictions, confidence) -> float:
+    """Guo et al. 2017, equation 3: sum over bins of |B| / n * |acc(B) - conf(B)|, 15 bins.
+
+    Bin m holds what lies in ((m - 1) / 15, m / 15].
+    """
+    n = len(labels)
+    error = 0.0
+    for m in range(1, 16):
+        bin_ = [i for i in range(n) if (m - 1) / 15 < confidence[i] <= m / 15]
+        if bin_:
+            accuracy = sum(labels[i] == predictions[i] for i in bin_) / len(bin_)
+            mean = math.fsum(confidence[i] for i in bin_) / len(bin_)
+            error += len(bin_) / n * abs(accuracy - mean)
+    return error
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 3), st.integers(0, 3), st.floats(0.001, 1.0)),
+        min_size=1,
+        max_size=60,
+    )
+)
+@cheap
+def test_calibration_error_is_that_of_a_slow_replica(images) -> None:
+    labels, predictions, confidence = (list(column) for column in zip(*images, strict=True))
+    score = scores.calibration_error(records(labels, predictions, confidence))
+    expected = slow_calibration_error(labels, predictions, confidence)
+    assert score(np.ones(len(images))) == pytest.approx(expected, abs=1e-9)
+
+
+def test_weights_of_the_calibration_error_are_counts() -> None:
+    generator = np.random.default_rng(4)
+    labels, predictions = predicted(4, classes=5, count=80)
+    confidence = generator.random(80)
+    score = scores.calibration_error(records(labels, predictions, confidence))
+    for _ in range(10):
+        rows = generator.integers(0, 80, size=80)
+        weights = np.bincount(rows, minlength=80).astype(float)
+        expected = slow_calibration_error(labels[rows], predictions[rows], confidence[rows])
+        assert score(weights) == pytest.approx(expected, abs=1e-12)
+    assert math.isnan(score(np.zeros(80)))
+
+
+def test_calibration_by_hand() -> None:
+    # one bin (0.9 and 0.92 lie above 13 / 15 = 0.867 and below 14 / 15 = 0.933): half are right
+    score = scores.calibration_error(records([0, 0], [0, 1], [0.9, 0.92]))
+    assert score(np.ones(2)) == pytest.approx(0.91 - 0.5)
+    # certain and right, certain and wrong: 1 is in the last bin
+    assert scores.calibration_error(records([0], [0], [1.0]))(np.ones(1)) == 0
+    assert scores.calibration_error(records([0], [1], [1.0]))(np.ones(1)) == 1
+
+
+# As metrics
+
+
+def test_metrics_are_these_scores_with_an_interval_around_them() -> None:
+    labels, predictions = predicted(2, classes=4, count=90)
+    confidence = np.random.default_rng(2).random(90)
+    told = records(labels, predictions, confidence)
+    for name in ("macro_precision", "macro_recall", "macro_f1", "calibration_error"):
+        found = metrics.estimate(METRICS[name], told, {})
+        if name == "calibration_error":
+            expected = slow_calibration_error(labels, predictions, confidence)
+        else:
+            scored = precision_recall_fscore_support(
+                labels, predictions, average="macro", zero_division=0
+            )
+            expected = scored[MACRO.index(name.removeprefix("macro_"))]
+        assert found.value == pytest.approx(expected, abs=1e-12)
+        assert found.low < found.high
+        assert found.n == 90
+        if name != "calibration_error":  # which chance alone pushes up in every sample
+            assert found.low < found.value < found.high
+        shuffled = told.sample(frac=1, random_state=1)
+        assert metrics.estimate(METRICS[name], shuffled, {}) == found
+
+
+def test_the_interval_of_macro_f1_covers_the_truth_about_as_often_as_it_says() -> None:
+    """Three classes of unequal size, and a model whose confusions are known."""
+    joint = np.array([[0.42, 0.05, 0.03], [0.06, 0.20, 0.04], [0.05, 0.03, 0.12]])
+    truth = scores.per_class(joint)["f1"].mean()
+    generator = np.random.default_rng(5)
+    trials, covered = 150, 0
+    for _ in range(trials):
+        cells = generator.choice(9, size=150, p=joint.ravel())
+        told = records(cells // 3, cells % 3)
+        statistic = metrics.statistic(METRICS["macro_f1"], told, sorted(told["image"]))
+        found = statistics.resampled([statistic], 150, resamples=200)
+        covered += found.low <= truth <= found.high
+    # a percentile bootstrap of 150 covers about 0.94: standard error sqrt(.94 * .06 / 150) = 0.019
+    assert 0.87 <= covered / trials <= 0.995
+
+
+def test_one_training_is_read_without_knowing_of_others() -> None:
+    labels, predictions = predicted(6, classes=3, count=40)
+    told = records(labels, predictions)
+    alone = metrics.estimate(METRICS["macro_f1"], told, {})
+    halves = [Reading(told.iloc[:15], {}, "a"), Reading(told.iloc[15:], {}, "a")]
+    assert metrics.replicated(METRICS["macro_f1"], halves) == alone  # folds of one seed
