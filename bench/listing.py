@@ -9,7 +9,7 @@ from typing import Any
 from tabulate import tabulate
 
 from bench import data, registry
-from bench.api import KINDS, Attack, Dataset, Plugin
+from bench.api import KINDS, Attack, Dataset, Explainer, Plugin
 from bench.errors import UsageError, nearest
 from bench.metrics import METRICS
 from bench.registry import Offer
@@ -68,6 +68,8 @@ def describe(name: str, data_root: str | None, store: Store) -> str:
         facts["norm"] = plugin.norm or "none"
         for flag in ("targetable", "traceable", "batch_invariant"):
             facts[flag] = "yes" if getattr(plugin, flag) else "no"
+    if issubclass(plugin, Explainer):
+        facts["batch_invariant"] = "yes" if plugin.batch_invariant else "no"
     lines += [f"{key}: {value}" for key, value in facts.items()]
     lines += ["", parameters(plugin)]
     if issubclass(plugin, Dataset):

@@ -28,8 +28,14 @@ from bench.suite import DatasetEntry
 SIZE = 32
 
 
-def plain_epoch(network: nn.Module, root: Path, mean: tuple[float, ...], std: tuple[float, ...],
-                recipe: Recipe, workers: int) -> float:  # fmt: skip
+def plain_epoch(
+    network: nn.Module,
+    root: Path,
+    mean: tuple[float, ...],
+    std: tuple[float, ...],
+    recipe: Recipe,
+    workers: int,
+) -> float:
     """Train one epoch as a course would; returns seconds."""
     steps = transforms.Compose(
         [
@@ -57,8 +63,14 @@ def plain_epoch(network: nn.Module, root: Path, mean: tuple[float, ...], std: tu
     return time.perf_counter() - started
 
 
-def our_epoch(network: nn.Module, images: torch.Tensor, labels: torch.Tensor,
-              mean: tuple[float, ...], std: tuple[float, ...], recipe: Recipe) -> float:  # fmt: skip
+def our_epoch(
+    network: nn.Module,
+    images: torch.Tensor,
+    labels: torch.Tensor,
+    mean: tuple[float, ...],
+    std: tuple[float, ...],
+    recipe: Recipe,
+) -> float:
     """Train one epoch with bench's trainer; returns seconds."""
     network.to(memory_format=torch.channels_last)
     started = time.perf_counter()

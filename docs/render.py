@@ -17,8 +17,12 @@ from pathlib import Path
 from typer.testing import CliRunner
 
 import bench
-from bench import cli, listing, registry
+from bench import cli, listing, registry, tables
+from bench.comparison import Comparison
+from bench.figures import curves
+from bench.matrix import Matrix
 from bench.metrics import METRICS
+from bench.report import choosing
 from bench.store import Store
 
 ROOT = Path(__file__).parent.parent
@@ -32,9 +36,9 @@ def metrics_page() -> str:
         NOTE + "# Metrics",
         "",
         "Per image first, always: every figure is an aggregate of stored per-image records. Each",
-        "rate comes with n and a 95 % Wilson interval, each mean with a 95 % bootstrap interval. A",
-        "rate is withheld where an image of its cell has no verdict. An empty denominator prints a",
-        "dash, never 0 %.",
+        "rate comes with n and a 95 % Wilson interval, each mean with a 95 % bootstrap interval;",
+        "over several trainings, all come with one over images and trainings. A rate is withheld",
+        "where an image of its cell has no verdict. An empty denominator prints a dash, never 0 %.",
         "",
         "| metric | unit | of cells | definition |",
         "| --- | --- | --- | --- |",
@@ -103,12 +107,11 @@ def between(text: str, name: str, content: str) -> str:
 
 def results() -> None:
     """Run problem_b and put its table and its picture into the README."""
-    from bench.figures import curves
-
     store = Store(ROOT / ".bench")
     outcome = bench.run(str(ROOT / "suites" / "problem_b.yaml"), store=store.url, reports=None)
     matrix = outcome.matrix
     curves.success(matrix, "success_rate", ["fgsm", "fgsm-targeted"], DOCS / "success_rate.svg")
+    (DOCS / "success_rate.png").unlink()  # the README shows the SVG
     readme = ROOT / "README.md"
     text = between(
         readme.read_text(encoding="utf-8"), "results", f"\n{outcome.table('success_rate')}\n"
@@ -116,12 +119,76 @@ def results() -> None:
     readme.write_text(text, encoding="utf-8")
 
 
+def cross_validation(store: str) -> int:
+    """Write the page on the recipes from finished runs of two suites."""
+    matrices = {
+        suite: Matrix.last(Store(store), suite) for suite in ("cross_validation", "held_out")
+    }
+    missing = [e.label for matrix in matrices.values() for e in matrix.entries if e.state != "done"]
+    if missing:
+        print(f"{store} lacks {', '.join(missing)}: run both suites first", file=sys.stderr)
+        return 1
+    folded, held_out = matrices.values()
+    tests = [
+        (row, test)
+        for row in Comparison(folded).rows
+        for test in row.tests
+        if test.first.partition("-")[0] == test.second.partition("-")[0]
+    ]
+    lines = [
+        NOTE + "# Does `strong` beat `reference`?",
+        "",
+        f"{folded.run['description'].strip()}",
+        "",
+        "    bench run suites/cross_validation.yaml --data-root path/to/sports10",
+        "    bench run suites/held_out.yaml --data-root path/to/sports10",
+        "    python docs/render.py --cross-validation .bench",
+        "",
+        "## Cross-validation",
+        "",
+        _apart(tables.build(folded, "clean_accuracy", rows=["model"], columns=[], intervals=True)),
+        "The recipes on the same architecture, image by image (Holm over all tests of the suite,",
+        "those between architectures included):",
+        "",
+        choosing.tests_table(tests),
+        "",
+        _apart(tables.build(folded, "clean_accuracy", rows=["model", "replica"], columns=[])),
+        "![Training curves of all folds](cross_validation.svg)",
+        "",
+        "Solid: on augmented batches. Dashed: on `valid`, which `reference` stops and selects on.",
+        "",
+        "## Held-out photographs",
+        "",
+        held_out.run["description"].strip(),
+        "",
+        _apart(
+            tables.build(held_out, "clean_accuracy", rows=["model"], columns=[], intervals=True)
+        ),
+        _apart(tables.build(held_out, "clean_accuracy", rows=["model", "replica"], columns=[])),
+        "Made with " + ", ".join(f"{k} {v}" for k, v in folded.run["versions"].items() if v) + ".",
+    ]
+    (DOCS / "cross_validation.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    curves.training(folded, DOCS / "cross_validation.svg")
+    (DOCS / "cross_validation.png").unlink()
+    return 0
+
+
+def _apart(table: tables.Table) -> str:
+    """Write a table with a blank line after it and between the lines under it."""
+    grid, _, under = table.render("github").partition("\n\n")
+    return "\n\n".join([grid, *under.splitlines(), ""])
+
+
 def main() -> int:
     """Render, or check."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true")
-    if parser.parse_args().check:
+    parser.add_argument("--cross-validation", metavar="STORE", help="with runs of both suites")
+    given = parser.parse_args()
+    if given.check:
         return check()
+    if given.cross_validation:
+        return cross_validation(given.cross_validation)
     for name, render in PAGES.items():
         (DOCS / name).write_text(render(), encoding="utf-8")
     results()

@@ -33,12 +33,21 @@ def records(labels, predictions, confidence=None) -> pd.DataFrame:
 
 
 def predicted(seed: int, *, classes: int, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Labels and predictions that are right half of the time; some classes may never occur."""
+    """Labels and predictions, mostly of other classes; some classes may never occur."""
     generator = np.random.default_rng(seed)
-    known = generator.choice(classes, size=generator.integers(1, classes + 1), replace=False)
-    labels = generator.choice(known, size=count)
-    wild = generator.integers(0, classes, size=count)
-    return labels, np.where(generator.random(count) < 0.5, labels, wild)
+    labels, predictions = (
+        generator.choice(
+            generator.choice(classes, size=generator.integers(1, classes + 1), replace=False),
+            size=count,
+        )
+        for _ in range(2)
+    )
+    return labels, predictions
+
+
+def counts_of(draws) -> np.ndarray:
+    """How often each image is in each draw: (draw, image)."""
+    return np.stack([np.bincount(rows, minlength=len(rows)).astype(float) for rows in draws])
 
 
 SAMPLES = [(seed, classes, count) for seed in range(8) for classes, count in ((2, 5), (7, 60))]
@@ -53,20 +62,22 @@ def test_the_confusion_matrix_is_scikit_learn_s(seed: int, classes: int, count: 
     found = scores.confusion(labels, predictions, classes)
     assert found.shape == (classes, classes)
     assert (found == confusion_matrix(labels, predictions, labels=range(classes))).all()
-    weights = np.random.default_rng(seed).integers(0, 4, size=count).astype(float)
-    weighted = confusion_matrix(labels, predictions, labels=range(classes), sample_weight=weights)
-    assert (scores.confusion(labels, predictions, classes, weights) == weighted).all()
 
 
 @pytest.mark.parametrize(("seed", "classes", "count"), SAMPLES)
 def test_scores_of_each_class_are_scikit_learn_s(seed: int, classes: int, count: int) -> None:
     labels, predictions = predicted(seed, classes=classes, count=count)
-    found = scores.per_class(scores.confusion(labels, predictions, classes))
+    counts = scores.confusion(labels, predictions, classes)
+    found = scores.per_class(counts)
     oracle = precision_recall_fscore_support(
         labels, predictions, labels=range(classes), zero_division=0
     )
     for name, expected in zip((*MACRO, "support"), oracle, strict=True):
         assert found[name] == pytest.approx(expected, abs=1e-12), name
+    both = np.stack([counts, counts.T])  # of two models at once
+    turned = scores.per_class(counts.T)
+    for name, expected in scores.per_class(both).items():
+        assert expected.tolist() == [found[name].tolist(), turned[name].tolist()]
 
 
 @pytest.mark.parametrize("name", MACRO)
@@ -82,12 +93,9 @@ def test_macro_means_are_scikit_learn_s(name: str, seed: int, classes: int, coun
             labels[rows], predictions[rows], average="macro", zero_division=0
         )[place]
 
-    assert score(np.ones(count)) == pytest.approx(oracle(np.arange(count)), abs=1e-12)
-    generator = np.random.default_rng(seed)
-    for _ in range(10):
-        rows = generator.integers(0, count, size=count)
-        weights = np.bincount(rows, minlength=count).astype(float)
-        assert score(weights) == pytest.approx(oracle(rows), abs=1e-12)
+    draws = [np.arange(count), *np.random.default_rng(seed).integers(0, count, size=(8, count))]
+    expected = [oracle(rows) for rows in draws]
+    assert score(counts_of(draws)) == pytest.approx(expected, abs=1e-12)
 
 
 def test_the_samples_lack_classes() -> None:
@@ -110,9 +118,10 @@ def test_scores_by_hand() -> None:
     assert found["f1"].tolist() == [4 / 6, 0, 0, 0]
     assert found["support"].tolist() == [3, 1, 0, 0]
     score = scores.macro("f1")(records([0, 0, 0, 1], [0, 0, 2, 0]))
-    assert score(np.ones(4)) == pytest.approx(2 / 9)  # over three classes: the fourth never occurs
-    assert math.isnan(score(np.zeros(4)))
-    assert score(np.array([0, 0, 1.0, 0])) == 0  # classes 0 and 2 occur, neither is right
+    whole, third, nothing = score(np.array([[1.0, 1, 1, 1], [0, 0, 1, 0], [0, 0, 0, 0]]))
+    assert whole == pytest.approx(2 / 9)  # over three classes: the fourth never occurs
+    assert third == 0  # classes 0 and 2 occur, neither is right
+    assert math.isnan(nothing)
 
 
 # Calibration
@@ -146,7 +155,7 @@ def test_calibration_error_is_that_of_a_slow_replica(images) -> None:
     labels, predictions, confidence = (list(column) for column in zip(*images, strict=True))
     score = scores.calibration_error(records(labels, predictions, confidence))
     expected = slow_calibration_error(labels, predictions, confidence)
-    assert score(np.ones(len(images))) == pytest.approx(expected, abs=1e-9)
+    assert score(np.ones((1, len(images)))) == pytest.approx([expected], abs=1e-9)
 
 
 def test_weights_of_the_calibration_error_are_counts() -> None:
@@ -154,29 +163,34 @@ def test_weights_of_the_calibration_error_are_counts() -> None:
     labels, predictions = predicted(4, classes=5, count=80)
     confidence = generator.random(80)
     score = scores.calibration_error(records(labels, predictions, confidence))
-    for _ in range(10):
-        rows = generator.integers(0, 80, size=80)
-        weights = np.bincount(rows, minlength=80).astype(float)
-        expected = slow_calibration_error(labels[rows], predictions[rows], confidence[rows])
-        assert score(weights) == pytest.approx(expected, abs=1e-12)
-    assert math.isnan(score(np.zeros(80)))
+    draws = generator.integers(0, 80, size=(10, 80))
+    expected = [
+        slow_calibration_error(labels[rows], predictions[rows], confidence[rows]) for rows in draws
+    ]
+    assert score(counts_of(draws)) == pytest.approx(expected, abs=1e-12)
+    assert np.isnan(score(np.zeros((1, 80)))).all()
 
 
 def test_calibration_by_hand() -> None:
     # one bin (0.9 and 0.92 lie above 13 / 15 = 0.867 and below 14 / 15 = 0.933): half are right
-    score = scores.calibration_error(records([0, 0], [0, 1], [0.9, 0.92]))
-    assert score(np.ones(2)) == pytest.approx(0.91 - 0.5)
-    # certain and right, certain and wrong: 1 is in the last bin
-    assert scores.calibration_error(records([0], [0], [1.0]))(np.ones(1)) == 0
-    assert scores.calibration_error(records([0], [1], [1.0]))(np.ones(1)) == 1
+    for labels, predictions, confidence, expected in (
+        ([0, 0], [0, 1], [0.9, 0.92], 0.91 - 0.5),
+        ([0], [0], [1.0], 0.0),  # certain and right: 1 is in the last bin
+        ([0], [1], [1.0], 1.0),  # certain and wrong
+        ([0, 0], [0, 1], [0.9, 0.1], 0.5 * 0.1 + 0.5 * 0.1),  # two bins do not make up for another
+    ):
+        score = scores.calibration_error(records(labels, predictions, confidence))
+        assert score(np.ones((1, len(labels)))) == pytest.approx([expected])
 
 
 # As metrics
 
 
 def test_metrics_are_these_scores_with_an_interval_around_them() -> None:
-    labels, predictions = predicted(2, classes=4, count=90)
-    confidence = np.random.default_rng(2).random(90)
+    generator = np.random.default_rng(2)
+    labels, wild = generator.integers(0, 4, size=(2, 90))
+    predictions = np.where(generator.random(90) < 0.5, labels, wild)
+    confidence = generator.random(90)
     told = records(labels, predictions, confidence)
     for name in ("macro_precision", "macro_recall", "macro_f1", "calibration_error"):
         found = metrics.estimate(METRICS[name], told, {})
