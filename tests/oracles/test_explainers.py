@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -337,6 +338,62 @@ def test_the_replicas_differ_from_each_other(plain: Classifier) -> None:
     for i, first in enumerate(names):
         for second in names[i + 1 :]:
             assert (found[first] - found[second]).abs().max() > 0.01, (first, second)
+
+
+# tokens
+
+
+def vision_transformer() -> Classifier:
+    from bench_plugins.models.timm import Timm
+
+    torch.manual_seed(7)
+    kwargs = {"img_size": [HEIGHT, WIDTH], "patch_size": 4, "depth": 2, "reg_tokens": 2}
+    plugin = Timm(architecture="vit_tiny_patch16_224", kwargs=kwargs)
+    network = plugin.build(classes=CLASSES, image_shape=(3, HEIGHT, WIDTH))
+    nn.init.normal_(network.head.weight, generator=generator(8))  # logits that are worth explaining
+    return Classifier(network, MEAN, STD)
+
+
+@pytest.mark.parametrize("name", ["grad_cam", "hires_cam", "ablation_cam"])
+def test_a_transformers_tokens_are_its_map(name: str) -> None:
+    classifier, (explainer, replica) = vision_transformer(), REPLICAS[name]
+    found = explained(explainer, classifier)
+    double = copy.deepcopy(classifier).double()
+    block = double.network.blocks[1]
+    rows, columns, prefix = HEIGHT // 4, WIDTH // 4, 3  # a class token and two registers
+
+    for i, target in enumerate(TARGETS.tolist()):
+        image = images()[i : i + 1].double()
+        kept: list[Tensor] = []
+        handle = block.norm1.register_forward_hook(lambda *given, kept=kept: kept.append(given[2]))
+        with torch.no_grad():
+            double(image)
+        handle.remove()
+        tokens = kept[0]
+
+        def logit(tokens: Tensor, image: Tensor = image, target: int = target) -> Tensor:
+            handle = block.norm1.register_forward_hook(lambda *_: tokens)
+            logits = double(image)
+            handle.remove()
+            return logits[0, target]
+
+        def as_map(tokens: Tensor) -> Tensor:
+            return tokens[0, prefix:].T.reshape(-1, rows, columns)
+
+        leaf = tokens.clone().requires_grad_()
+        case = SimpleNamespace(maps=as_map(tokens), grad=None, logit=None)
+        case.grad = as_map(torch.autograd.grad(logit(leaf), leaf)[0])
+        if name == "ablation_cam":  # a channel is silenced in every token
+            falls = []
+            for k in range(tokens.shape[2]):
+                without = tokens.clone()
+                without[:, :, k] = 0
+                falls.append((logit(tokens) - logit(without)).detach())
+            expected = stretched(weighted(case, falls.__getitem__))
+        else:
+            expected = stretched(replica(case))
+        assert torch.allclose(found[i].double(), expected, atol=1e-3), i
+    assert found.max() == pytest.approx(1, abs=1e-4)
 
 
 # a network whose answer is known

@@ -369,9 +369,11 @@ def test_a_method_that_the_version_lacks_is_named() -> None:
         cam.explain("Nonsense", classifier(), *batch(), layer=None, generator=generator())
 
 
+@pytest.mark.parametrize("side", [16, 64])  # scikit-learn takes another way above 200 positions
 @pytest.mark.parametrize("name", CAMS)
-def test_a_dead_layer_gives_empty_maps_and_no_error(name: str) -> None:
-    model, (images, targets) = classifier(), batch()
+def test_a_dead_layer_gives_empty_maps_and_no_error(name: str, side: int) -> None:
+    model, targets = classifier(), torch.tensor([0])
+    images = torch.rand(1, 3, side, side, generator=generator(1))
     with torch.no_grad():
         for parameter in model.network.features[9].parameters():
             parameter.zero_()
@@ -624,6 +626,15 @@ def test_shapley_is_not_grad_cam_under_another_name() -> None:
     assert corrections.score("GradCAM", 1)(logits) == 2
     utility = 2 + torch.log_softmax(logits, 0)[1]
     assert corrections.score("ShapleyCAM", 1)(logits) == pytest.approx(float(utility))
+
+
+def test_integrated_gradients_bound_their_memory() -> None:
+    asked: list[int] = []
+    model, (images, targets) = classifier(), batch()
+    model.register_forward_pre_hook(lambda _, inputs: asked.append(len(inputs[0])))
+    IntegratedGradients(n_steps=40).explain(model, images, targets, generator=generator())
+    assert max(asked) == 16
+    assert sum(asked) == 40 * COUNT
 
 
 @pytest.mark.parametrize(

@@ -167,7 +167,7 @@ class KPCACAM(ClassActivation):
     Source: Karmani et al., "KPCA-CAM: Visual Explainability of Deep Computer Vision Models using
         Kernel PCA", 2024. Computed by pytorch-grad-cam, the component by scikit-learn.
     Deviations: the larger extreme of the component is made positive, in every version of
-        scikit-learn; a layer that is the same everywhere gives an empty map, not an error.
+        scikit-learn.
     """
 
     method: ClassVar[str] = "KPCA_CAM"

@@ -193,15 +193,13 @@ def _projected(
     A component has no sign of its own, so that LAPACK may turn every map inside out, and the
     library then cuts off what is negative. With gradients, high must mean what raises the logit:
     the map goes with the sum of gradient times activation. Without, the larger extreme is positive
-    (Chung and Ying, "Seg-Eigen-CAM", 2025, equation 13). What is the same everywhere has no
-    component: the map is zero. What is not a number, the library takes for zero; here it stays.
+    (Chung and Ying, "Seg-Eigen-CAM", 2025, equation 13). What is not a number, the library takes
+    for zero; here it stays.
     """
     with_gradients = method == "EigenGradCAM" and grads is not None
     weighed = grads * activations if with_gradients else activations
     if not np.isfinite(weighed).all():
         return np.full_like(weighed[:, 0], np.nan)
-    if np.ptp(weighed, axis=(2, 3)).max() == 0:
-        return np.zeros_like(weighed[:, 0])
     if method == "KPCA_CAM":
         projection = project(images, layer, targets, activations, grads, smooth)
     else:
