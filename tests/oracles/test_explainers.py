@@ -347,7 +347,8 @@ def vision_transformer() -> Classifier:
     from bench_plugins.models.timm import Timm
 
     torch.manual_seed(7)
-    kwargs = {"img_size": [HEIGHT, WIDTH], "patch_size": 4, "depth": 2, "reg_tokens": 2}
+    kwargs = {"img_size": [HEIGHT, WIDTH], "patch_size": 4, "reg_tokens": 2}
+    kwargs |= {"depth": 2, "embed_dim": 24, "num_heads": 2}
     plugin = Timm(architecture="vit_tiny_patch16_224", kwargs=kwargs)
     network = plugin.build(classes=CLASSES, image_shape=(3, HEIGHT, WIDTH))
     nn.init.normal_(network.head.weight, generator=generator(8))  # logits that are worth explaining

@@ -120,8 +120,17 @@ def test_every_explainer_that_is_offered_has_a_row() -> None:
 # maps
 
 
-@pytest.mark.parametrize("model", MODELS)
-@pytest.mark.parametrize("name", TABLE)
+def on(*models: str) -> list[Any]:
+    """Every explainer on these models; slow where a small network must run for each channel."""
+    rows = []
+    for name in TABLE:
+        for model in models:
+            costly = name in {"score_cam", "ablation_cam"} and model not in {"simple_cnn", "vit"}
+            rows.append(pytest.param(name, model, marks=[pytest.mark.slow] if costly else []))
+    return rows
+
+
+@pytest.mark.parametrize(("name", "model"), on(*MODELS))
 def test_a_map_for_each_image(name: str, model: str) -> None:
     images, targets = batch(model)
     kept = images.clone()
@@ -166,13 +175,7 @@ def test_the_target_has_a_say(name: str) -> None:
     assert torch.equal(first, other) == (name in blind)
 
 
-# a pass for each of 256 channels: too long for every test, and simple_cnn shows the same
-QUICK = [(name, "resnet_small") for name in TABLE if name not in {"score_cam", "ablation_cam"}]
-
-
-@pytest.mark.parametrize(
-    ("name", "model"), [*((name, m) for name in TABLE for m in ("simple_cnn", "vit")), *QUICK]
-)
+@pytest.mark.parametrize(("name", "model"), on("simple_cnn", "resnet_small", "vit"))
 def test_batch_invariance_is_as_declared(name: str, model: str) -> None:
     explainer = TABLE[name]
     assert explainer.batch_invariant
@@ -187,7 +190,7 @@ def test_batch_invariance_is_as_declared(name: str, model: str) -> None:
         assert torch.equal(torch.cat(parts), whole), size
 
 
-@pytest.mark.parametrize(("name", "model"), [*((name, "simple_cnn") for name in TABLE), *QUICK])
+@pytest.mark.parametrize(("name", "model"), on("simple_cnn", "resnet_small"))
 def test_channels_last_changes_rounding_only(name: str, model: str) -> None:
     images, targets = batch(model)
     turned = classifier(model).to(memory_format=torch.channels_last)
