@@ -42,8 +42,9 @@ def augment(
     Args:
         images: float32 in [0, 1].
         labels: their classes.
-        names: what to do: first what moves pixels, then what colours them, then what hides or
-            mixes them; within each in this order.
+        names: what to do: what moves pixels first, then what colours them, then what hides them,
+            then what mixes images; within each in this order (of moves, whose matrices lead
+            from the result back to the image, the last named is done to the image first).
         classes: how many there are.
         generator: on the CPU.
 
@@ -57,9 +58,10 @@ def augment(
     moves = [_MOVES[name] for name in names if name in _MOVES]
     if moves:
         images = _moved(images, moves, generator)
-    for name in names:
-        if name in _COLOURS:
-            images = _COLOURS[name](images, generator)
+    for table in (_COLOURS, _HIDES):
+        for name in names:
+            if name in table:
+                images = table[name](images, generator)
     targets: torch.Tensor = labels
     for name in names:
         if name in _MIXES:
@@ -86,11 +88,12 @@ def _flip(images: Images, generator: torch.Generator) -> Images:
 
 
 def _moved(
-    images: Images, moves: list[Callable[[Draws], torch.Tensor]], generator: torch.Generator
+    images: Images, moves: list[Callable[[Draws, float], torch.Tensor]], generator: torch.Generator
 ) -> Images:
     whole = torch.eye(3, device=images.device).expand(len(images), 3, 3)
+    aspect = images.shape[3] / images.shape[2]
     for move in moves:
-        whole = move(_draw(images, generator, 4)) @ whole
+        whole = move(_draw(images, generator, 4), aspect) @ whole
     grid = functional.affine_grid(whole[:, :2], list(images.shape), align_corners=False)
     return functional.grid_sample(
         images, grid, mode="bilinear", padding_mode="border", align_corners=False
@@ -104,25 +107,30 @@ def _matrix(rows: list[list[torch.Tensor]]) -> torch.Tensor:
 
 
 def _turn(
-    angle: torch.Tensor, scale: torch.Tensor, right: torch.Tensor, down: torch.Tensor
+    angle: torch.Tensor,
+    scale: torch.Tensor,
+    right: torch.Tensor,
+    down: torch.Tensor,
+    aspect: float,
 ) -> torch.Tensor:
+    """Turn in pixels: coordinates span the same range along both sides, however long they are."""
     cosine, sine = angle.cos() * scale, angle.sin() * scale
-    return _matrix([[cosine, -sine, right], [sine, cosine, down]])
+    return _matrix([[cosine, -sine / aspect, right], [sine * aspect, cosine, down]])
 
 
-def _rotation(draws: Draws) -> torch.Tensor:
+def _rotation(draws: Draws, aspect: float) -> torch.Tensor:
     angle = draws[:, 0] * math.radians(_DEGREES)
     zero = torch.zeros_like(angle)
-    return _turn(angle, zero + 1, zero, zero)
+    return _turn(angle, zero + 1, zero, zero, aspect)
 
 
-def _affine(draws: Draws) -> torch.Tensor:
+def _affine(draws: Draws, aspect: float) -> torch.Tensor:
     angle = draws[:, 0] * math.radians(_DEGREES)
     shift = draws[:, 2:] * _SHIFT * 2  # coordinates span 2
-    return _turn(angle, 1 + draws[:, 1] * _SCALE, shift[:, 0], shift[:, 1])
+    return _turn(angle, 1 + draws[:, 1] * _SCALE, shift[:, 0], shift[:, 1], aspect)
 
 
-def _resized_crop(draws: Draws) -> torch.Tensor:
+def _resized_crop(draws: Draws, _aspect: float) -> torch.Tensor:
     """Crop a part of the area, stretched; its place is drawn among those inside the image."""
     area = 1 - (1 - _SMALLEST_CROP) * (draws[:, 0] + 1) / 2
     stretch = torch.exp(draws[:, 1] * math.log(_STRETCH) / 2)
@@ -217,7 +225,7 @@ def _cutmix(
     return torch.where(box, images[other], images), targets * (1 - share) + targets[other] * share
 
 
-_MOVES: dict[Augmentation, Callable[[Draws], torch.Tensor]] = {
+_MOVES: dict[Augmentation, Callable[[Draws, float], torch.Tensor]] = {
     "rotation": _rotation,
     "affine": _affine,
     "resized_crop": _resized_crop,
@@ -225,8 +233,8 @@ _MOVES: dict[Augmentation, Callable[[Draws], torch.Tensor]] = {
 _COLOURS: dict[Augmentation, Callable[[Images, torch.Generator], Images]] = {
     "colour_jitter": _colour_jitter,
     "grey": _grey,
-    "erasing": _erasing,
 }
+_HIDES: dict[Augmentation, Callable[[Images, torch.Generator], Images]] = {"erasing": _erasing}
 _MIXES: dict[
     Augmentation,
     Callable[[Images, torch.Tensor, torch.Generator], tuple[Images, torch.Tensor]],

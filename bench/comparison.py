@@ -83,12 +83,11 @@ class Comparison:
         return list(dict.fromkeys(entry.coordinates.model for entry in self.matrix.entries))
 
     def entries(self, kind: str, model: str, part: tuple[str, str] | None = None) -> list[Entry]:
-        """Return a model's done cells of one kind: one, or one for each replica."""
+        """Return a model's cells of one kind: one, or one for each replica, done or not."""
         return [
             entry
             for entry in self.matrix.entries
             if entry.kind == kind
-            and entry.state == "done"
             and entry.coordinates.model == model
             and (part is None or str(entry.value(part[0])) == part[1])
         ]
@@ -124,7 +123,7 @@ class Comparison:
     def _family(
         self, metric: Metric, part: str, entries: Mapping[str, tuple[Entry, ...]]
     ) -> _Family:
-        estimates = {model: self.matrix.estimate(found, metric) for model, found in entries.items()}
+        estimates = {model: self.estimate(found, metric) for model, found in entries.items()}
         told = {m: e for m, e in estimates.items() if e != NOTHING}
         tests = []
         if metric.better is not None:
@@ -133,6 +132,14 @@ class Comparison:
                 if tested is not None:
                     tests.append(Test(first, second, *tested))
         return _Family(metric, part, entries, told, tuple(tests))
+
+    def estimate(self, entries: Sequence[Entry], metric: Metric) -> Estimate | Withheld:
+        """Compute a metric of a model; withheld where a replica of it is missing."""
+        missing = [entry for entry in entries if entry.state != "done"]
+        if missing:
+            among = f"{len(missing)} of {len(entries)} replicas " if len(entries) > 1 else ""
+            return Withheld(f"{among}{missing[0].state}")
+        return self.matrix.estimate(entries, metric)
 
     def test(
         self, metric: Metric, first: Sequence[Entry], second: Sequence[Entry]
@@ -145,6 +152,8 @@ class Comparison:
 
         """
         if metric.values is None and metric.weighted is None:
+            return None
+        if any(entry.state != "done" for entry in (*first, *second)):
             return None
         one, two = (
             metrics.by_training(self.matrix.readings(entries)) for entries in (first, second)
@@ -219,7 +228,7 @@ class Comparison:
                 found = [e for e in found if e.coordinates.attack == place.coordinates.attack]
                 found = [e for e in found if e.coordinates.explainer == place.coordinates.explainer]
             if found:
-                estimate = self.matrix.estimate(found, metric)
+                estimate = self.estimate(found, metric)
                 return None if isinstance(estimate, Withheld) else estimate.value
         return None
 
@@ -267,11 +276,13 @@ class Comparison:
                 elif not constraint.holds(value):
                     refused.setdefault(model, f"{constraint.metric} is {value:.4g}")
         metric = METRICS[choice.best]
-        values = {
-            model: value
-            for model in self.models
-            if model not in refused and (value := self.figure(model, choice.best)) is not None
-        }
+        values: dict[str, float] = {}
+        for model in self.models:
+            value = self.figure(model, choice.best)
+            if value is None:
+                refused.setdefault(model, f"has no {choice.best}")
+            elif model not in refused:
+                values[model] = value
         if not values:
             return Recommendation(None, {}, refused)
         choose = min if metric.better == "lower" else max

@@ -85,7 +85,7 @@ class Replication(_Section):
     """How often a model is trained: once for each seed and each fold held out."""
 
     seeds: tuple[Annotated[int, Field(ge=0, lt=2**63)], ...] | None = Field(
-        None, min_length=1, description="one training each; unset: the recipe's or the suite's seed"
+        None, description="one training each; unset: the recipe's or the suite's seed"
     )
     folds: int | None = Field(
         None,
@@ -100,6 +100,8 @@ class Replication(_Section):
     def _each_once(cls, seeds: tuple[int, ...] | None) -> tuple[int, ...] | None:
         if seeds is not None and len(set(seeds)) < len(seeds):
             raise ValueError("names a seed twice: two equal trainings are one")
+        if seeds is not None and not seeds:
+            raise ValueError("names no seed: give one or more, or leave it out")
         return seeds
 
 

@@ -420,6 +420,8 @@ def replicated(metric: Metric, readings: Sequence[Reading]) -> Estimate | Withhe
     if metric.values is not None and found.value is not None:
         counted = max(len(metric.values(records)) for records in trainings)
         found = replace(found, n=counted)
+    if metric.unit == "share" and found.low is not None and found.high is not None:
+        found = replace(found, low=max(0.0, found.low), high=min(1.0, found.high))
     return found
 
 
@@ -445,13 +447,19 @@ def _of_summaries(metric: Metric, readings: Sequence[Reading]) -> Estimate:
 
 
 def by_training(readings: Sequence[Reading]) -> list[DataFrame]:
-    """Put the records of the folds of each seed together, in the order of the seeds."""
+    """Put the records of the folds of each seed together, in the order of the seeds.
+
+    Images that are only shown, as in a gallery, are left out.
+    """
     import pandas as pd
 
     parts: dict[str, list[DataFrame]] = {}
     for reading in readings:
-        if reading.records is not None:
-            parts.setdefault(reading.seed, []).append(reading.records)
+        records = reading.records
+        if records is not None:
+            shown_only = "measured" in records and not records["measured"].all()
+            kept = records[records["measured"].astype(bool)] if shown_only else records
+            parts.setdefault(reading.seed, []).append(kept)
     return [
         records[0] if len(records) == 1 else pd.concat(records, ignore_index=True)
         for records in parts.values()

@@ -242,7 +242,16 @@ def _weights(
             )
         digest = fingerprint.of_file(file) if file is not None else None
         return LoadCell(place, architecture, file, digest)
-    watched = data.split("valid") if model.recipe.patience is not None else None
+    watched = None
+    if model.recipe.patience is not None:
+        if "valid" not in data.splits:
+            raise SuiteError.of(
+                suite.document.where(("models", model.name, "train", "patience")),
+                f"needs the split 'valid', which {data.name} does not have",
+                "one of its own: " + ", ".join(data.splits),
+                "train without patience, as the preset 'strong' does",
+            )
+        watched = data.split("valid")
     images = data.split("train") if training is None else training
     cell = TrainCell(place, architecture, model.recipe, images, watched, seed, compute)
     shipped = None if suite.run.from_scratch else checkpoints.find(cell)

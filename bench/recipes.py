@@ -39,14 +39,14 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "seed": 42,
     },
     "strong": {
-        "epochs": 40,
+        "epochs": 60,
         "batch_size": 64,
         "optimizer": "adamw",
         "lr": 3e-3,
         "weight_decay": 0.05,
         "scheduler": "one_cycle",
         "label_smoothing": 0.1,
-        "augment": ("flip", "affine", "colour_jitter", "cutmix"),
+        "augment": ("flip", "affine", "colour_jitter"),
     },
 }
 """Recipes by name. ``reference`` is what courses teach, early stopping on held-out images included;

@@ -98,11 +98,11 @@ _AT_ONCE = 4_000_000
 def resampled(
     statistics: Sequence[Statistic], images: int, *, seed: int = 0, resamples: int = 2000
 ) -> Estimate:
-    """Estimate the mean over trainings of a figure, with a bootstrap interval.
+    """Estimate the mean over trainings of a figure, with its interval.
 
-    Images are drawn again, the same for all trainings, and so are trainings: the interval covers
-    both which images were looked at and which seeds were trained, and with two or more trainings
-    it is somewhat too wide rather than too narrow.
+    Of one training: the percentile bootstrap over images. Of several: images and trainings are both
+    drawn from more that there might have been; their variances add, and Student's t with
+    Satterthwaite's degrees of freedom accounts for how few trainings there are.
 
     Args:
         statistics: for each training, the figure as a function of the images' weights.
@@ -110,22 +110,61 @@ def resampled(
         seed: of the resampling: equal figures give an equal interval.
         resamples: how many bootstrap samples.
 
-    Source: Owen 2007, "The pigeonhole bootstrap", section 2.
+    Source: Efron and Tibshirani 1993, section 13.3; Satterthwaite 1946, "An approximate
+    distribution of estimates of variance components".
 
     """
-    value = _whole(statistics, images)
-    if images == 0 or math.isnan(value):
+    figures = _figures(statistics, images)
+    if images == 0 or np.isnan(figures).any():
         return NOTHING
+    value, count = float(figures.mean()), len(figures)
     [draws] = _draws([statistics], images, seed, resamples)
-    low, high = _interval(draws)
-    return Estimate(value, low, high, images, len(statistics))
+    if count == 1:
+        return Estimate(value, *_interval(draws), images)
+    spread = _Spread.of(draws, images, figures)
+    reach = spread.quantile(0.5 + CONFIDENCE / 2) * spread.error
+    return Estimate(value, value - reach, value + reach, images, count)
+
+
+@dataclass(frozen=True, slots=True)
+class _Spread:
+    """The standard error of a mean figure, and how many degrees of freedom it rests on."""
+
+    error: float
+    freedom: float
+
+    @classmethod
+    def of(cls, draws: NDArray[np.float64], images: int, *groups: NDArray[np.float64]) -> _Spread:
+        """Add up the variances over images and, of each group of several, over trainings."""
+        parts = [(float(np.nanvar(draws)), max(1, images - 1))]
+        parts += [(float(f.var(ddof=1)) / len(f), len(f) - 1) for f in groups if len(f) > 1]
+        total = sum(variance for variance, _ in parts)
+        weight = sum(variance**2 / freedom for variance, freedom in parts)
+        return cls(math.sqrt(total), total**2 / weight if weight else math.inf)
+
+    def quantile(self, probability: float) -> float:
+        """Return Student's t for these degrees of freedom."""
+        from scipy.special import stdtrit
+
+        if math.isinf(self.freedom):
+            return NormalDist().inv_cdf(probability)
+        return float(stdtrit(self.freedom, probability))
+
+    def p_value(self, value: float) -> float:
+        """Return the two-sided p-value of a difference."""
+        from scipy.special import stdtr
+
+        if not self.error:
+            return 1.0 if not value else 0.0
+        return float(2 * stdtr(min(self.freedom, 1e9), -abs(value) / self.error))
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
     """The difference of two figures on the same images, with its 95 % interval.
 
-    ``p_value`` is two-sided, for no difference at all; never below 2 / (resamples + 1).
+    ``p_value`` is two-sided, for no difference at all. Between single trainings it speaks of those
+    two trainings, not of what trained them, and is never below 2 / (resamples + 1).
     """
 
     value: float
@@ -143,35 +182,40 @@ def paired(
     seed: int = 0,
     resamples: int = 2000,
 ) -> Difference:
-    """Compare a figure of two models on the same images, by a paired bootstrap.
+    """Compare a figure of two models on the same images.
+
+    Single trainings: a paired bootstrap over images. Several: as :func:`resampled`.
 
     Args:
         first, second: for each training of a model, the figure as a function of weights.
         images: how many there are.
         seed, resamples: of the resampling.
 
-    Source: Efron and Tibshirani 1993, section 16.4 (the interval turned into a test); trainings
-    are drawn again too, see :func:`resampled`.
+    Source: Efron and Tibshirani 1993, section 16.4 (the interval turned into a test).
 
     """
-    value = _whole(first, images) - _whole(second, images)
+    groups = _figures(first, images), _figures(second, images)
+    value = float(groups[0].mean() - groups[1].mean())
     one, two = _draws([first, second], images, seed, resamples)
     draws = (one - two)[~np.isnan(one - two)]
-    low, high = _interval(draws)
-    below, above = int((draws <= 0).sum()), int((draws >= 0).sum())
-    p_value = min(1.0, 2 * (min(below, above) + 1) / (len(draws) + 1))
-    return Difference(value, low, high, images, p_value)
+    if len(first) == len(second) == 1:
+        below, above = int((draws <= 0).sum()), int((draws >= 0).sum())
+        p_value = min(1.0, 2 * (min(below, above) + 1) / (len(draws) + 1))
+        return Difference(value, *_interval(draws), images, p_value)
+    spread = _Spread.of(draws, images, *groups)
+    reach = spread.quantile(0.5 + CONFIDENCE / 2) * spread.error
+    return Difference(value, value - reach, value + reach, images, spread.p_value(value))
 
 
-def _whole(statistics: Sequence[Statistic], images: int) -> float:
-    """Return the mean over trainings, each image counted once."""
-    return float(np.mean([statistic(np.ones((1, images)))[0] for statistic in statistics]))
+def _figures(statistics: Sequence[Statistic], images: int) -> NDArray[np.float64]:
+    """Return each training's figure, each image counted once."""
+    return np.array([statistic(np.ones((1, images)))[0] for statistic in statistics])
 
 
 def _draws(
     groups: Sequence[Sequence[Statistic]], images: int, seed: int, resamples: int
 ) -> list[NDArray[np.float64]]:
-    """Draw images, the same for all groups, and trainings within each; return the mean figures."""
+    """Draw images, the same for all; return the mean over each group's trainings, draw by draw."""
     generator = np.random.default_rng(seed)
     found = [np.empty(resamples) for _ in groups]
     step = max(1, _AT_ONCE // max(1, images))
@@ -181,9 +225,8 @@ def _draws(
             np.float64
         )
         for means, group in zip(found, groups, strict=True):
-            figures = np.stack([statistic(weights) for statistic in group], 1)
-            picks = generator.integers(0, len(group), size=figures.shape)
-            means[start : start + size] = np.take_along_axis(figures, picks, 1).mean(1)
+            figures = np.stack([statistic(weights) for statistic in group])
+            means[start : start + size] = figures.mean(0)
     return found
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bench import document, registry
+from bench import constraints, document, registry
 from bench.api import Attack, Dataset, Explainer, Model, Plugin
 from bench.document import Document
 from bench.errors import BenchError, Problem, SuiteError, nearest
@@ -343,12 +343,36 @@ class _Reader(Findings):
             names = part.get(key) if isinstance(part, dict) else None
             for name in names if isinstance(names, list) else ():
                 self.check_name((section, key), name, known, "is no model of this suite")
+        self.check_choices(raw.get("recommend"))
         tables = raw.get("tables")
         parameters = {name for attack in attacks for name in attack.plugin.parameters()}
         dimensions = {*DIMENSIONS, *parameters}
         for title, table in tables.items() if isinstance(tables, dict) else ():
             if isinstance(table, dict):
                 self.check_table(("tables", title), table, dimensions)
+
+    def check_choices(self, raw: Any) -> None:
+        """Check that recommendations name metrics and bounds that exist."""
+        for name, choice in raw.items() if isinstance(raw, dict) else ():
+            if not isinstance(choice, dict):
+                continue
+            path = ("recommend", name)
+            self.check_name((*path, "best"), choice.get("best"), METRICS, "is no metric")
+            texts = choice.get("where")
+            for place, text in enumerate(texts if isinstance(texts, list) else ()):
+                if not isinstance(text, str):
+                    continue
+                try:
+                    found = constraints.parse(text)
+                except ValueError as error:
+                    self.report((*path, "where", place), str(error))
+                    continue
+                self.check_name((*path, "where", place), found.metric, METRICS, "is no metric")
+                if found.where is not None:
+                    known = (*DIMENSIONS, "eps")
+                    self.check_name(
+                        (*path, "where", place), found.where[0], known, "is no dimension"
+                    )
 
     def check_table(
         self, path: document.Path, table: Mapping[str, Any], dimensions: Iterable[str]

@@ -155,9 +155,9 @@ class Table:
         words = "In parentheses: n, the images that count"
         words += ", x trainings; the figure is the mean over them." if several else "."
         if self.intervals:
-            bootstrap = self.metric.mean or self.metric.weighted is not None or several
+            bootstrap = self.metric.mean or self.metric.weighted is not None
             kind = "bootstrap" if bootstrap else "Wilson"
-            drawn = " over images and trainings" if several else ""
+            drawn = ", over images and trainings where there are several" if several else ""
             words = f"In brackets: 95 % {kind} interval{drawn}. {words}"
         lines.append(words)
         lines += [f"[{number}] {note}" for number, note in enumerate(notes, 1)]
@@ -348,10 +348,9 @@ def figure(estimate: Estimate, metric: Metric, *, intervals: bool) -> str:
     if intervals and estimate.low is not None and estimate.high is not None:
         low, high = number(estimate.low, metric.unit), number(estimate.high, metric.unit)
         text += f" [{low}, {high}]"
-    if not estimate.n:
-        return text
-    times = f" x {estimate.trainings}" if estimate.trainings > 1 else ""
-    return f"{text} ({estimate.n}{times})"
+    counted = [str(estimate.n)] if estimate.n else []
+    counted += [f"x {estimate.trainings}"] if estimate.trainings > 1 else []
+    return f"{text} ({' '.join(counted)})" if counted else text
 
 
 def number(value: float, unit: Unit) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from bench.errors import UsageError
+from bench.errors import BenchError, UsageError
 from bench.plan import Status, Step
 from bench.records import JSON
 from bench.runner import Run, Silent
@@ -38,7 +38,14 @@ class TensorBoard(Silent):
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._writers: dict[str, SummaryWriter] = {}
+        self._written: dict[str, int] = {}
         _writer_class()
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / ".writable").touch()
+            (folder / ".writable").unlink()
+        except OSError as error:
+            raise _unwritable(folder, error) from error
 
     def measure(self, run: Run, step: Step, figures: Mapping[str, JSON]) -> None:
         """Write an epoch's figures."""
@@ -46,25 +53,31 @@ class TensorBoard(Silent):
             self._write(run, step, figures)
 
     def finish(self, run: Run, status: Status) -> None:
-        """Close a training's log; write it first where nothing was trained now."""
+        """Close a training's log; write it whole where epochs are from the store."""
         label = status.step.cell.label
         epochs = status.stored.summary.get("epochs") if status.stored is not None else None
-        if label not in self._writers and isinstance(epochs, list):
+        if isinstance(epochs, list) and self._written.get(label, 0) < len(epochs):
+            self._close(label)
             for epoch in epochs:
                 self._write(run, status.step, cast("Mapping[str, JSON]", epoch))
-        if label in self._writers:
-            self._writers.pop(label).close()
+        self._close(label)
 
     def close(self) -> None:
         """Close what an interrupted run left open."""
-        while self._writers:
-            self._writers.popitem()[1].close()
+        for label in list(self._writers):
+            self._close(label)
+
+    def _close(self, label: str) -> None:
+        if label in self._writers:
+            self._writers.pop(label).close()
 
     def _write(self, run: Run, step: Step, figures: Mapping[str, JSON]) -> None:
         label = step.cell.label
         if label not in self._writers:
             name = str(step.cell.coordinates).replace(":", "-").replace("/", "-")
             self._writers[label] = self._open(self.folder / run.plan.suite.name / name)
+            self._written[label] = 0
+        self._written[label] += 1
         number = figures["epoch"]
         for name, value in figures.items():
             if isinstance(value, int | float) and name not in _TOLD:
@@ -77,9 +90,7 @@ class TensorBoard(Silent):
                 stale.unlink()
             return _writer_class()(str(folder))
         except OSError as error:
-            raise UsageError.of(
-                f"--tensorboard {self.folder}", f"cannot be written: {error}", "a folder for logs"
-            ) from error
+            raise _unwritable(folder, error) from error
 
 
 def _writer_class() -> type[SummaryWriter]:
@@ -95,3 +106,9 @@ def _writer_class() -> type[SummaryWriter]:
             "pip install tensorboard",
         ) from error
     return SummaryWriter
+
+
+def _unwritable(folder: Path, error: OSError) -> BenchError:
+    return UsageError.of(
+        f"--tensorboard {folder}", f"cannot be written: {error}", "a folder for logs"
+    )

@@ -64,6 +64,10 @@ class DivergedError(ArithmeticError):
     """Training ran into a loss that is not finite."""
 
 
+class StateError(ValueError):
+    """A kept state does not belong to the training that is to go on from it."""
+
+
 @dataclass(frozen=True)
 class Examples:
     """Labelled images, float32 in [0, 1], and the normalisation of each channel."""
@@ -112,8 +116,13 @@ def train(
 
     Raises:
         DivergedError: where the loss is not finite.
+        StateError: where ``state`` is not of this training; the network is spoiled then.
 
     """
+    if recipe.patience is not None and held_out is None:
+        raise ValueError("a recipe with patience needs held_out images to look at")
+    if len(images) < 2:  # noqa: PLR2004 (batch normalisation needs two)
+        raise ValueError(f"{len(images)} training images, expected two or more")
     device = next(network.parameters()).device
     examples = Examples(images, labels, mean, std).to(device)
     watched = None if held_out is None else Examples(*held_out, mean, std).to(device)
@@ -222,7 +231,12 @@ class _Course:
 
     def resume(self, state: bytes) -> None:
         """Go on from what :meth:`state` wrote; nothing is unpickled but plain values."""
-        known: dict[str, Any] = torch.load(io.BytesIO(state), weights_only=True)
+        try:
+            self._restore(torch.load(io.BytesIO(state), weights_only=True))
+        except Exception as error:  # a state of another version can break in many ways
+            raise StateError(str(error)) from error
+
+    def _restore(self, known: dict[str, Any]) -> None:
         self.network.load_state_dict(known["network"])
         self.optimizer.load_state_dict(known["optimizer"])
         self.scheduler.load_state_dict(known["scheduler"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
@@ -16,6 +16,9 @@ from bench.data import ImageSet
 from bench.recipes import Recipe
 from bench.records import JSON, Kind, Result
 from bench.store import Stored
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 @dataclass(frozen=True)
@@ -80,7 +83,6 @@ class TrainCell(Cell):
             self.images
         )
         self.architecture.check_channels(mean, self.architecture.culprit)
-        network = workbench.place(self.architecture.build(self.seed))
         key = self.key(parents)
 
         def progress(told: training.Progress) -> None:
@@ -93,8 +95,8 @@ class TrainCell(Cell):
                 f"accuracy {epoch.accuracy:.1%}",
             )
 
-        known = workbench.store.partial(key)
-        with machine.peak_memory(self.compute.device) as memory:
+        def trained(state: bytes | None) -> tuple[nn.Module, list[training.Epoch]]:
+            network = workbench.place(self.architecture.build(self.seed))
             history = training.train(
                 network,
                 *self.images.tensors(),
@@ -103,9 +105,19 @@ class TrainCell(Cell):
                 std=std,
                 seed=self.seed,
                 held_out=None if self.held_out is None else self.held_out.tensors(),
-                state=known,
+                state=state,
                 progress=progress,
             )
+            return network, history
+
+        known = workbench.store.partial(key)
+        with machine.peak_memory(self.compute.device) as memory:
+            try:
+                network, history = trained(known)
+            except training.StateError:
+                workbench.notify(0, "the kept state is of another version; from the start")
+                known = None
+                network, history = trained(None)
         arrays = state_arrays(network)
         return Result(
             arrays=arrays,

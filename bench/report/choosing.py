@@ -96,7 +96,7 @@ def _front(comparison: Comparison, folder: Path) -> Iterator[str]:
         return
     points = []
     for model, is_on_front in fronts.items():
-        accuracy = comparison.matrix.estimate(comparison.entries("evaluate", model), METRICS[_GAIN])
+        accuracy = comparison.estimate(comparison.entries("evaluate", model), METRICS[_GAIN])
         latency, size = (comparison.figure(model, cost) for cost in _COSTS)
         if isinstance(accuracy, Estimate) and latency is not None and size is not None:
             points.append(drawings.Point(model, accuracy, latency, size, is_on_front))
@@ -127,8 +127,8 @@ def _recommendations(comparison: Comparison) -> Iterator[str]:
 
 def recommendation(comparison: Comparison, name: str, choice: Choice) -> str:
     """Say in a sentence or three which model to choose, and what the data cannot tell."""
-    metric = METRICS[choice.best]
     found = comparison.recommend(choice)
+    metric = METRICS[choice.best]
     bounds = " and ".join(f"`{text}`" for text in choice.where)
     words = f"**{name}** (best `{choice.best}`" + (f" with {bounds}" if bounds else "") + "): "
     if found.best is None:

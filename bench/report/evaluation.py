@@ -24,7 +24,7 @@ def section(matrix: Matrix, folder: Path) -> Iterator[str]:
     comparison = Comparison(matrix)
     entries = {model: comparison.entries("evaluate", model) for model in comparison.models}
     for model, found in entries.items():
-        if not found:
+        if not found or any(entry.state != "done" for entry in found):
             continue
         counts, trainings = confusion(matrix, found)
         several = f", summed over {trainings} trainings" if trainings > 1 else ""

@@ -23,7 +23,10 @@ _MEASURES = ("faithfulness", "faithfulness_gain", "randomisation_similarity", "e
 def section(matrix: Matrix, folder: Path) -> Iterator[str]:
     """Write what explainers show; figures go into ``folder``."""
     comparison = Comparison(matrix)
-    entries = {model: comparison.entries("explain", model) for model in comparison.models}
+    entries = {
+        model: [e for e in comparison.entries("explain", model) if e.state == "done"]
+        for model in comparison.models
+    }
     if not any(entries.values()):
         return
     yield "## Explanations"

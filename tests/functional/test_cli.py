@@ -168,7 +168,7 @@ def test_wrong_words_are_explained(session: dict[str, Any], tmp_path: Path) -> N
         ("table", "--format", "html"): "one of github, csv, json, latex",
         ("table", "--suite", "smal"): "one of small",
         ("table", "--store", str(tmp_path)): "holds no run",
-        ("run", "problm_b"): "did you mean 'problem_b'?",
+        ("run", "quik"): "did you mean 'quick'?",
         ("run", "small.yaml", "--set", "run"): "path=value",
         ("run", "small.yaml", "--only", "attack nobody"): "no cell of this run",
         ("describe", "pdg"): "did you mean 'pgd'?",
