@@ -1,7 +1,8 @@
 """Models side by side: which is best where a test says so, what each costs, which to choose.
 
-Two models are called different only after a paired test on the same images, corrected over the
-family by Holm. What has no images is exact (parameters) or was timed. No torch.
+Two models are called different only after a paired test on the same images, corrected by Holm over
+the pairs of models that a figure compares. What has no images is exact (parameters) or was timed.
+No torch.
 """
 
 from __future__ import annotations
@@ -24,6 +25,9 @@ from bench.statistics import NOTHING, Difference, Estimate
 ALPHA = 0.05
 """Two models are called different below this p-value, after Holm's correction."""
 
+BUSY = 0.1
+"""Above this share of the machine's cores, what other processes used disturbs a timing."""
+
 _COMPARED: tuple[tuple[Kind, tuple[str, ...], str | None], ...] = (
     (
         "evaluate",
@@ -33,7 +37,7 @@ _COMPARED: tuple[tuple[Kind, tuple[str, ...], str | None], ...] = (
     ("profile", ("parameters", "size_bytes", "macs"), None),
     ("latency", ("latency_ms",), "batch"),
     ("train", ("training_seconds", "peak_memory_bytes"), None),
-    ("explain", ("faithfulness", "randomisation_similarity"), "explainer"),
+    ("explain", ("faithfulness_gain", "randomisation_similarity"), "explainer"),
 )
 """What is compared: kinds of cell, their metrics, and what parts several cells of a model."""
 
@@ -95,12 +99,14 @@ class Comparison:
     @cached_property
     def rows(self) -> list[Row]:
         """Every figure that at least one model has."""
-        families = [family for family in self._families() if family.estimates]
-        tests = [test for family in families for test in family.tests]
-        corrected = iter(statistics.holm([test.p_value for test in tests]))
         rows = []
-        for family in families:
-            known = tuple(replace(test, p_value=next(corrected)) for test in family.tests)
+        for family in self._families():
+            if not family.estimates:
+                continue
+            corrected = statistics.holm([test.p_value for test in family.tests])
+            known = tuple(
+                replace(test, p_value=p) for test, p in zip(family.tests, corrected, strict=True)
+            )
             best = self._best(family, known)
             rows.append(Row(family.metric, family.part, family.estimates, best, known))
         return rows
@@ -126,7 +132,7 @@ class Comparison:
         estimates = {model: self.estimate(found, metric) for model, found in entries.items()}
         told = {m: e for m, e in estimates.items() if e != NOTHING}
         tests = []
-        if metric.better is not None:
+        if metric.better is not None and not metric.biased and metric.kinds != ("explain",):
             for first, second in itertools.combinations(told, 2):
                 tested = self.test(metric, entries[first], entries[second])
                 if tested is not None:
@@ -167,6 +173,10 @@ class Comparison:
             [metrics.statistic(metric, records, images) for records in part] for part in (one, two)
         )
         found = statistics.paired(figures, others, len(images))
+        folds = self.fold_differences(metric, first, second)
+        if folds is not None:
+            p_value = statistics.over_folds(folds, 1 / (len(folds) - 1))
+            return found, max(p_value, found.p_value), "corrected t test over folds"
         if metric.values is not None and not metric.mean and len(one) == len(two) == 1:
             hits, misses = (
                 metric.values(records.set_index("image").loc[images]) for records in (*one, *two)
@@ -176,9 +186,29 @@ class Comparison:
                 return found, exact.p_value, "McNemar's exact test"
         return found, found.p_value, "paired bootstrap"
 
+    def fold_differences(
+        self, metric: Metric, first: Sequence[Entry], second: Sequence[Entry]
+    ) -> list[float] | None:
+        """Return the difference of two models on each fold; None where they share no folds."""
+        groups = [{e.coordinates.replica: e for e in part} for part in (first, second)]
+        if groups[0].keys() != groups[1].keys() or len(groups[0]) < 2:  # noqa: PLR2004 (a spread)
+            return None
+        if not all(e.coordinates.is_fold and not e.coordinates.training for e in first):
+            return None
+        found = []
+        for replica, entry in groups[0].items():
+            pair = [self.matrix.estimate([e], metric) for e in (entry, groups[1][replica])]
+            values = [e.value for e in pair if isinstance(e, Estimate) and e.value is not None]
+            if len(values) < len(pair):
+                return None
+            found.append(values[0] - values[1])
+        return found
+
     def _best(self, family: _Family, tests: Sequence[Test]) -> str | None:
         """Return the model that is better than every other, if one can be told."""
-        if family.metric.better is None:
+        if family.metric.better is None or any(
+            isinstance(found, Withheld) for found in family.estimates.values()
+        ):
             return None
         values = {
             model: found.value
@@ -197,10 +227,21 @@ class Comparison:
             if {test.first, test.second} == {best, other}:
                 return test.p_value < ALPHA
         if "latency" in family.metric.kinds:
-            return self._timed_apart(family.entries[best], family.entries[other])
+            return not self._is_disturbed(family) and self._timed_apart(
+                family.entries[best], family.entries[other]
+            )
         if family.metric.kinds == ("profile",):  # counted, not estimated
             return family.estimates[best] != family.estimates[other]
         return False
+
+    def _is_disturbed(self, family: _Family) -> bool:
+        """Say whether other processes took a tenth of the machine while any model was timed."""
+        loads = [
+            self.matrix.stored(entry).summary.get("busy_elsewhere")
+            for entries in family.entries.values()
+            for entry in entries
+        ]
+        return any(isinstance(load, int | float) and load > BUSY for load in loads)
 
     def _timed_apart(self, best: Sequence[Entry], other: Sequence[Entry]) -> bool:
         """Say whether nearly all runs of one were quicker than nearly all runs of the other.
@@ -287,18 +328,19 @@ class Comparison:
             return Recommendation(None, {}, refused)
         choose = min if metric.better == "lower" else max
         best = choose(values, key=lambda model: values[model])
-        p_values = {other: self._p_value(metric, best, other) for other in values if other != best}
-        known = [p for p in p_values.values() if p is not None]
-        corrected = iter(statistics.holm(known))
-        tested = {m: None if p is None else next(corrected) for m, p in p_values.items()}
+        tested = {other: self._told(choice.best, best, other) for other in values if other != best}
         return Recommendation(best, tested, refused)
 
-    def _p_value(self, metric: Metric, best: str, other: str) -> float | None:
-        for kind in metric.kinds:
-            pair = [self.entries(kind, model) for model in (best, other)]
-            if all(pair):
-                tested = self.test(metric, *pair) if kind == "evaluate" else None
-                return None if tested is None else tested[1]
+    def _told(self, name: str, best: str, other: str) -> float | None:
+        """Return the p-value that the table has for two models; 0 where figures are exact."""
+        for row in self.rows:
+            if row.metric.name != name:
+                continue
+            for test in row.tests:
+                if {test.first, test.second} == {best, other}:
+                    return test.p_value
+            if row.metric.kinds == ("profile",):
+                return 0.0 if row.estimates.get(best) != row.estimates.get(other) else None
         return None
 
 
@@ -306,8 +348,8 @@ class Comparison:
 class Recommendation:
     """The model to choose, the p-value of its lead over each other, and why others are out.
 
-    ``best`` is None where no model keeps the constraints. A p-value is corrected over the family;
-    None where the figure has no images to test on.
+    ``best`` is None where no model keeps the constraints. A p-value is the table's, corrected over
+    its pairs; 0 where figures are counted, None where nothing was tested.
     """
 
     best: str | None

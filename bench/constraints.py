@@ -31,6 +31,7 @@ class Constraint:
     where: tuple[str, str] | None
     sign: str
     bound: float
+    is_percent: bool = False
 
     def holds(self, value: float) -> bool:
         """Say whether a value keeps the constraint."""
@@ -55,4 +56,5 @@ def parse(text: str) -> Constraint:
         )
     where = (found["name"], found["value"]) if found["name"] else None
     bound = float(found["bound"]) / (100 if found["percent"] else 1)
-    return Constraint(text.strip(), found["metric"], where, found["sign"], bound)
+    is_percent = found["percent"] is not None
+    return Constraint(text.strip(), found["metric"], where, found["sign"], bound, is_percent)

@@ -65,7 +65,7 @@ def _write(trained: Status, evaluated: Stored, made: Plan, store: Store, folder:
         "accuracy_split": "+".join(made.suite.images.splits),
         "weights": stored.outputs["weights"],
         "versions": stored.provenance["versions"],
-        "seconds": stored.summary["seconds"],
+        "seconds": stored.summary["training_seconds"],
     }
     name = f"{cell.coordinates.model}-{made.suite.dataset.plugin_name}-seed{cell.seed}.safetensors"
     path = folder / name

@@ -39,6 +39,7 @@ class Metric:
             numbers for a mean. None for a figure that the cell's summary holds whole.
         weighted: in place of ``values``, for a figure that is no mean over images (macro F1): from
             a cell's records to a function of the images' weights.
+        biased: a small sample shifts it, so that no interval is told and no test is made.
         better: which way is better, where one is.
         needs_verdict: withheld where an image of the cell has no verdict.
         mean: a mean with a bootstrap interval; else a rate with a Wilson interval.
@@ -55,6 +56,7 @@ class Metric:
     needs_budget: bool = False
     mean: bool = False
     weighted: Weighted | None = None
+    biased: bool = False
     better: Literal["higher", "lower"] | None = None
 
 
@@ -159,14 +161,14 @@ _MEASURED: tuple[
         ("latency",),
         None,
     ),
-    ("training_seconds", "Time of all epochs.", "seconds", ("train",), None),
+    ("training_seconds", "Time of all epochs.", "seconds", ("train",), "lower"),
     ("kept_epoch", "The epoch whose weights were kept.", "count", ("train",), None),
     (
         "peak_memory_bytes",
-        "Most memory that the process held while training.",
+        "Most memory that training added to what the process held before.",
         "bytes",
         ("train",),
-        None,
+        "lower",
     ),
 )
 _EXPLAINED: tuple[tuple[str, str, Unit, Literal["higher", "lower"] | None], ...] = (
@@ -211,7 +213,7 @@ _EXPLAINED: tuple[tuple[str, str, Unit, Literal["higher", "lower"] | None], ...]
             "(Adebayo et al. 2018): near 1, the map tells nothing of what was learned."
         ),
         "score",
-        "lower",
+        None,
     ),
     ("empty_heatmap", "Share of heatmaps that are the same everywhere.", "share", None),
 )
@@ -227,6 +229,7 @@ METRICS: Mapping[str, Metric] = {
             _ATTACK,
             success,
             needs_budget=True,
+            better="lower",
         ),
         Metric(
             "clean_accuracy",
@@ -256,10 +259,12 @@ METRICS: Mapping[str, Metric] = {
         Metric(
             "calibration_error",
             "Expected calibration error: over 15 equal bins of confidence, the mean distance of "
-            "confidence and accuracy, weighted by how many images a bin holds (Guo et al. 2017).",
+            "confidence and accuracy, weighted by how many images a bin holds (Guo et al. 2017). "
+            "Few images raise it.",
             "share",
             _EVALUATE,
             weighted=scores.calibration_error,
+            biased=True,
             better="lower",
         ),
         Metric(
@@ -269,6 +274,7 @@ METRICS: Mapping[str, Metric] = {
             _JUDGED,
             lambda records: right_before(records) & right_after(records),
             needs_budget=True,
+            better="higher",
         ),
         Metric(
             "robust_error",
@@ -277,6 +283,7 @@ METRICS: Mapping[str, Metric] = {
             _JUDGED,
             lambda records: ~(right_before(records) & right_after(records)),
             needs_budget=True,
+            better="lower",
         ),
         Metric(
             "healed",
@@ -413,16 +420,29 @@ def replicated(metric: Metric, readings: Sequence[Reading]) -> Estimate | Withhe
         if metric.mean:
             return statistics.mean(values.to_numpy(dtype=float))
         return statistics.rate(int(values.sum()), len(values))
+    return _over_trainings(metric, trainings)
+
+
+def _over_trainings(metric: Metric, trainings: Sequence[DataFrame]) -> Estimate:
+    """Estimate the mean of a figure over trainings, or a figure that is no mean over images."""
     images = common_images(trainings)
+    least, counted = 0.0, len(images)
+    if metric.values is not None:
+        parts = [metric.values(records) for records in trainings]
+        counted = max(len(part) for part in parts)
+        if not metric.mean and counted:
+            hits = sum(float(part.mean()) * counted for part in parts) / len(parts)
+            least = statistics.wilson_variance(hits, counted)
     found = statistics.resampled(
-        [statistic(metric, records, images) for records in trainings], len(images)
+        [statistic(metric, records, images) for records in trainings], len(images), least=least
     )
-    if metric.values is not None and found.value is not None:
-        counted = max(len(metric.values(records)) for records in trainings)
-        found = replace(found, n=counted)
+    if found.value is None:
+        return found
+    if metric.biased:
+        return replace(found, n=counted, low=None, high=None)
     if metric.unit == "share" and found.low is not None and found.high is not None:
         found = replace(found, low=max(0.0, found.low), high=min(1.0, found.high))
-    return found
+    return replace(found, n=counted)
 
 
 def _withheld(metric: Metric, reading: Reading) -> str | None:

@@ -127,7 +127,6 @@ def build(suite: Suite, data: Prepared) -> Plan:
         batch_size=suite.run.batch_size,
         threads=suite.run.threads or available_cores(),
     )
-    images = data.select(suite.images.splits, suite.images.count, suite.seed)
     subjects = [
         subject for model in suite.selected for subject in _subjects(suite, model, data, compute)
     ]
@@ -142,7 +141,7 @@ def build(suite: Suite, data: Prepared) -> Plan:
     return Plan(
         suite,
         data,
-        images,
+        subjects[0].images,
         compute,
         tuple(Step(cell, skip) for cell, skip in cells),
         tuple(_notes(suite, data, subjects)),
@@ -300,7 +299,7 @@ def _attacks(
             )
             made[str(subject.place), entry.name] = cell
             yield cell, reasons[entry.name]
-    for source, target in _pairs(suite, subjects):
+    for source, target, reason in _pairs(suite, subjects):
         for entry in suite.attacks:
             place = Coordinates(
                 target.model.name,
@@ -317,7 +316,7 @@ def _attacks(
                 entry.target,
                 compute,
             )
-            yield transfer, reasons[entry.name]
+            yield transfer, reasons[entry.name] or reason
 
 
 def _unsuited(plugin: Attack | Explainer, data: Prepared) -> str | None:
@@ -328,8 +327,10 @@ def _unsuited(plugin: Attack | Explainer, data: Prepared) -> str | None:
         return f"its unsuited() raised {type(error).__name__}: {error}"
 
 
-def _pairs(suite: Suite, subjects: list[_Subject]) -> Iterator[tuple[_Subject, _Subject]]:
-    """Pair sources and targets of transfer: replicas with their like, on the same images."""
+def _pairs(
+    suite: Suite, subjects: list[_Subject]
+) -> Iterator[tuple[_Subject, _Subject, str | None]]:
+    """Pair sources and targets of transfer, replicas with their like; with reasons for skips."""
     if suite.transfer is None:
         return
     sources, targets = suite.transfer.source, suite.transfer.to
@@ -340,14 +341,26 @@ def _pairs(suite: Suite, subjects: list[_Subject]) -> Iterator[tuple[_Subject, _
                 and (sources == "all" or source.model.name in sources)
                 and (targets == "all" or target.model.name in targets)
                 and (source.replica == target.replica or None in (source.replica, target.replica))
-                and source.images.digest == target.images.digest
             ):
-                yield source, target
+                same = source.images.digest == target.images.digest
+                yield source, target, None if same else "the two are judged on other images"
 
 
 def _check_selection(suite: Suite) -> None:
-    """Refuse a verdict on images that a model was selected on."""
-    problems = [
+    """Refuse a verdict on images that a model was trained or selected on."""
+    learned = [
+        Problem(
+            suite.document.where(("images", "from")),
+            f"holds 'train', from which '{model.name}' learns",
+            "splits that it does not see",
+            "take train out, or cross-validate with folds:",
+        )
+        for model in suite.selected
+        if model.recipe is not None
+        and model.replication.folds is None
+        and "train" in suite.images.splits
+    ]
+    problems = learned + [
         Problem(
             suite.document.where(("images", "from")),
             f"holds 'valid', on which the training of '{model.name}' is stopped and selected",

@@ -108,6 +108,19 @@ class Recipe(BaseModel):
             raise ValueError(f"got the preset {name!r}, expected one of " + ", ".join(PRESETS))
         return {**PRESETS[name], **values}
 
+    @property
+    def label(self) -> str:
+        """The preset and what departs from it; ``own`` without a preset."""
+        if self.preset is None:
+            return "own"
+        usual = Recipe.model_validate(self.preset)
+        apart = [
+            f"{name}={getattr(self, name)}"
+            for name in Recipe.model_fields
+            if name != "seed" and getattr(self, name) != getattr(usual, name)
+        ]
+        return f"{self.preset} ({', '.join(apart)})" if apart else self.preset
+
     def identity(self) -> dict[str, JSON]:
         """Return what decides the weights, besides the seed: all that departs from the defaults.
 

@@ -135,7 +135,8 @@ class TransferRecord:
 class ExplainRecord:
     """One image whose predicted class was explained, and what the heatmap is worth.
 
-    Figures are None for images that are only shown (``measured`` is False);
+    ``measured`` images are the sample, ``shown`` ones the gallery. Figures are None for images
+    that are only shown;
     ``randomisation_similarity`` also where one of the two maps is the same everywhere.
     """
 
@@ -144,6 +145,7 @@ class ExplainRecord:
     prediction: int
     confidence: float
     measured: bool
+    shown: bool
     empty_heatmap: bool | None
     deletion_auc: float | None
     insertion_auc: float | None

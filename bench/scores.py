@@ -63,12 +63,12 @@ def macro(name: str) -> Callable[[DataFrame], Statistic]:
     def of(records: DataFrame) -> Statistic:
         labels = records["label"].to_numpy(dtype=np.int64)
         predictions = records["prediction"].to_numpy(dtype=np.int64)
-        classes = int(max(labels.max(initial=0), predictions.max(initial=0))) + 1
-        is_of, is_said = (np.eye(classes)[column] for column in (labels, predictions))
+        occurring = np.unique(np.concatenate([labels, predictions]))
+        is_of, is_said = (column[:, None] == occurring for column in (labels, predictions))
 
         def score(weights: NDArray[np.float64]) -> NDArray[np.float64]:
             support, predicted = weights @ is_of, weights @ is_said
-            found = _scored(weights @ (is_of * is_said), support, predicted)[name]
+            found = _scored(weights @ (is_of & is_said), support, predicted)[name]
             occurs = (support + predicted) > 0
             return share((found * occurs).sum(1), occurs.sum(1).astype(np.float64), float("nan"))
 

@@ -96,7 +96,12 @@ _AT_ONCE = 4_000_000
 
 
 def resampled(
-    statistics: Sequence[Statistic], images: int, *, seed: int = 0, resamples: int = 2000
+    statistics: Sequence[Statistic],
+    images: int,
+    *,
+    seed: int = 0,
+    resamples: int = 2000,
+    least: float = 0.0,
 ) -> Estimate:
     """Estimate the mean over trainings of a figure, with its interval.
 
@@ -109,6 +114,8 @@ def resampled(
         images: how many there are.
         seed: of the resampling: equal figures give an equal interval.
         resamples: how many bootstrap samples.
+        least: the variance over images is taken to be at least this: a sample without a single
+            error has none of its own.
 
     Source: Efron and Tibshirani 1993, section 13.3; Satterthwaite 1946, "An approximate
     distribution of estimates of variance components".
@@ -121,7 +128,7 @@ def resampled(
     [draws] = _draws([statistics], images, seed, resamples)
     if count == 1:
         return Estimate(value, *_interval(draws), images)
-    spread = _Spread.of(draws, images, figures)
+    spread = _Spread.of(max(least, float(np.nanvar(draws))), images, figures)
     reach = spread.quantile(0.5 + CONFIDENCE / 2) * spread.error
     return Estimate(value, value - reach, value + reach, images, count)
 
@@ -134,10 +141,17 @@ class _Spread:
     freedom: float
 
     @classmethod
-    def of(cls, draws: NDArray[np.float64], images: int, *groups: NDArray[np.float64]) -> _Spread:
-        """Add up the variances over images and, of each group of several, over trainings."""
-        parts = [(float(np.nanvar(draws)), max(1, images - 1))]
-        parts += [(float(f.var(ddof=1)) / len(f), len(f) - 1) for f in groups if len(f) > 1]
+    def of(cls, of_images: float, images: int, *groups: NDArray[np.float64]) -> _Spread:
+        """Add up the variance over images and, of each group of figures, over trainings.
+
+        A single training beside a group of several is taken to vary as they do.
+        """
+        parts = [(of_images, max(1, images - 1))]
+        largest = max(groups, key=len)
+        for figures in groups:
+            known = figures if len(figures) > 1 else largest
+            if len(known) > 1:
+                parts.append((float(known.var(ddof=1)) / len(figures), len(known) - 1))
         total = sum(variance for variance, _ in parts)
         weight = sum(variance**2 / freedom for variance, freedom in parts)
         return cls(math.sqrt(total), total**2 / weight if weight else math.inf)
@@ -202,9 +216,39 @@ def paired(
         below, above = int((draws <= 0).sum()), int((draws >= 0).sum())
         p_value = min(1.0, 2 * (min(below, above) + 1) / (len(draws) + 1))
         return Difference(value, *_interval(draws), images, p_value)
-    spread = _Spread.of(draws, images, *groups)
+    spread = _Spread.of(float(draws.var()), images, *groups)
     reach = spread.quantile(0.5 + CONFIDENCE / 2) * spread.error
-    return Difference(value, value - reach, value + reach, images, spread.p_value(value))
+    p_value = max(spread.p_value(value), 2 / (resamples + 1))
+    return Difference(value, value - reach, value + reach, images, p_value)
+
+
+def over_folds(differences: ArrayLike, held_out_share: float) -> float:
+    """Test whether the differences of two models, one a fold, are none: the two-sided p-value.
+
+    The trainings of a cross-validation share images, so a plain t test takes them for more
+    evidence than they are; the variance is corrected for that.
+
+    Args:
+        differences: one a fold, two or more.
+        held_out_share: images held out over images trained on, 1 / (folds - 1).
+
+    Source: Nadeau and Bengio 2003, "Inference for the generalization error", section 3.
+
+    """
+    from scipy.special import stdtr
+
+    found = np.asarray(differences, dtype=np.float64)
+    error = math.sqrt((1 / len(found) + held_out_share) * float(found.var(ddof=1)))
+    if not error:
+        return 1.0 if not found.any() else 0.0
+    return float(2 * stdtr(len(found) - 1, -abs(float(found.mean())) / error))
+
+
+def wilson_variance(hits: float, n: int) -> float:
+    """Return the variance that the Wilson interval of a rate amounts to; positive at 0 and n."""
+    z = NormalDist().inv_cdf(0.5 + CONFIDENCE / 2)
+    found = rate(round(hits), n)
+    return (((found.high or 0.0) - (found.low or 0.0)) / 2 / z) ** 2
 
 
 def _figures(statistics: Sequence[Statistic], images: int) -> NDArray[np.float64]:

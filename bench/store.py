@@ -190,19 +190,29 @@ class Store:
 
     # Work that is under way
 
-    def put_partial(self, key: str, blob: bytes) -> None:
-        """Keep what an unfinished cell needs to go on; :meth:`put` drops it."""
-        whole = hashlib.sha256(blob).digest() + blob
+    def put_partial(self, key: str, maker: str, blob: bytes) -> None:
+        """Keep what an unfinished cell needs to go on; :meth:`put` drops it.
+
+        Args:
+            key: the cell's.
+            maker: what must be the same for the cell to go on from it.
+            blob: what is kept, in place of what was.
+
+        """
+        body = maker.encode() + b"\n" + blob
+        whole = hashlib.sha256(body).digest() + body
         self._write(self._path("partial", key), whole, lasting=False)
 
-    def partial(self, key: str) -> bytes | None:
-        """Return what an unfinished cell kept; None where there is nothing, or nothing whole."""
+    def partial(self, key: str, maker: str) -> bytes | None:
+        """Return what an unfinished cell kept; None where it is not whole, or another's."""
         try:
             whole: bytes = self.fs.cat_file(self._path("partial", key))
         except FileNotFoundError:
             return None
-        digest, blob = whole[:32], whole[32:]
-        return blob if hashlib.sha256(blob).digest() == digest else None
+        digest, body = whole[:32], whole[32:]
+        made_by, _, blob = body.partition(b"\n")
+        is_whole = hashlib.sha256(body).digest() == digest
+        return blob if is_whole and made_by == maker.encode() else None
 
     # Runs
 

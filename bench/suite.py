@@ -357,7 +357,15 @@ class _Reader(Findings):
             if not isinstance(choice, dict):
                 continue
             path = ("recommend", name)
-            self.check_name((*path, "best"), choice.get("best"), METRICS, "is no metric")
+            best = choice.get("best")
+            self.check_name((*path, "best"), best, METRICS, "is no metric")
+            if isinstance(best, str) and best in METRICS and METRICS[best].better is None:
+                known = [name for name, metric in METRICS.items() if metric.better is not None]
+                self.report(
+                    (*path, "best"),
+                    f"of '{best}' neither more nor less is better",
+                    ", ".join(known),
+                )
             texts = choice.get("where")
             for place, text in enumerate(texts if isinstance(texts, list) else ()):
                 if not isinstance(text, str):
@@ -368,11 +376,22 @@ class _Reader(Findings):
                     self.report((*path, "where", place), str(error))
                     continue
                 self.check_name((*path, "where", place), found.metric, METRICS, "is no metric")
+                self.check_bound((*path, "where", place), found)
                 if found.where is not None:
-                    known = (*DIMENSIONS, "eps")
+                    dimensions = (*DIMENSIONS, "eps")
                     self.check_name(
-                        (*path, "where", place), found.where[0], known, "is no dimension"
+                        (*path, "where", place), found.where[0], dimensions, "is no dimension"
                     )
+
+    def check_bound(self, path: document.Path, found: constraints.Constraint) -> None:
+        """Check that a bound is in its metric's unit."""
+        metric = METRICS.get(found.metric)
+        if metric is None:
+            return
+        if metric.unit == "share" and not 0 <= found.bound <= 1:
+            self.report(path, f"got {found.text}", f"a share, 0 to 1: {found.bound:g} % perhaps")
+        if metric.unit != "share" and found.is_percent:
+            self.report(path, f"got {found.text}", f"a number without %: {metric.unit}")
 
     def check_table(
         self, path: document.Path, table: Mapping[str, Any], dimensions: Iterable[str]

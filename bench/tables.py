@@ -151,14 +151,15 @@ class Table:
     def _under(self, notes: Sequence[str]) -> list[str]:
         """Return the lines under a table: what it shows, footnotes, what is missing."""
         lines = [f"{self.metric.name}: {self.metric.definition}"]
+        counted = "the timed runs" if self.metric.kinds == ("latency",) else "the images that count"
         several = any(p.estimate and p.estimate.trainings > 1 for p in self.places.values())
-        words = "In parentheses: n, the images that count"
+        words = f"In parentheses: n, {counted}"
         words += ", x trainings; the figure is the mean over them." if several else "."
         if self.intervals:
             bootstrap = self.metric.mean or self.metric.weighted is not None
             kind = "bootstrap" if bootstrap else "Wilson"
-            drawn = ", over images and trainings where there are several" if several else ""
-            words = f"In brackets: 95 % {kind} interval{drawn}. {words}"
+            t = "; of several trainings, Student's t over images and trainings" if several else ""
+            words = f"In brackets: 95 % {kind} interval{t}. {words}"
         lines.append(words)
         lines += [f"[{number}] {note}" for number, note in enumerate(notes, 1)]
         return [*lines, *self.remarks]

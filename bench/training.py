@@ -300,9 +300,13 @@ def _optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     parameters = network.parameters()
     match recipe.optimizer:
         case "adamw":
-            return torch.optim.AdamW(parameters, lr=recipe.lr, weight_decay=recipe.weight_decay)
+            return torch.optim.AdamW(
+                parameters, lr=recipe.lr, weight_decay=recipe.weight_decay, fused=True
+            )
         case "adam":
-            return torch.optim.Adam(parameters, lr=recipe.lr, weight_decay=recipe.weight_decay)
+            return torch.optim.Adam(
+                parameters, lr=recipe.lr, weight_decay=recipe.weight_decay, fused=True
+            )
         case "sgd":
             return torch.optim.SGD(
                 parameters,

@@ -20,6 +20,8 @@ from bench.suite import ExplainerEntry
 from bench.tensors import Heatmaps, Images, Labels
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from bench.classifier import Classifier
     from bench.referee import Verdict
 
@@ -112,7 +114,9 @@ class ExplainCell(Cell):
 
         stored = parents["classifier"]
         classifier = workbench.classifier(self.architecture, stored)
-        looked_at = self._chosen(workbench.verdict(classifier, self.evaluated))
+        shown = self._gallery(workbench.verdict(classifier, self.evaluated))
+        more = shown[~np.isin(shown, self.images.positions)]
+        looked_at = ImageSet(self.images.data, np.concatenate([self.images.positions, more]))
         images, labels = looked_at.tensors()
         verdict = referee.classify(classifier, images)
         started = time.perf_counter()
@@ -130,6 +134,7 @@ class ExplainCell(Cell):
                 prediction=int(verdict.predictions[i]),
                 confidence=float(confidence[i]),
                 measured=i < len(self.images),
+                shown=bool(looked_at.positions[i] in shown),
                 **(figures[i] if i < len(self.images) else _UNMEASURED),
             )
             for i, name in enumerate(looked_at.names)
@@ -179,8 +184,8 @@ class ExplainCell(Cell):
             for i in range(count)
         ]
 
-    def _chosen(self, verdict: Verdict) -> ImageSet:
-        """Return the sample, followed by the gallery's images that are not in it."""
+    def _gallery(self, verdict: Verdict) -> NDArray[np.int64]:
+        """Return the positions of the gallery's images, drawn by the suite's seed."""
         order = self.evaluated.order(self.suite_seed)
         labels = self.evaluated.labels[order]
         right = verdict.predictions.numpy()[order] == labels
@@ -188,9 +193,7 @@ class ExplainCell(Cell):
         for wanted, count in ((right, self.gallery.right), (~right, self.gallery.wrong)):
             for label in np.unique(labels):
                 picked += order[(labels == label) & wanted][:count].tolist()
-        shown = self.evaluated.positions[picked]
-        more = shown[~np.isin(shown, self.images.positions)]
-        return ImageSet(self.images.data, np.concatenate([self.images.positions, more]))
+        return self.evaluated.positions[picked]
 
     def _explain(
         self, workbench: Workbench, classifier: Classifier, images: Images, targets: Labels

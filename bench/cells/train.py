@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from bench import machine
+from bench import fingerprint, machine, registry
 from bench.cells.cell import Cell, package_of
 from bench.cells.workbench import Architecture, Compute, Workbench
 from bench.data import ImageSet
@@ -58,7 +58,7 @@ class TrainCell(Cell):
         """The recipe's name, the seed, and how many images."""
         return {
             "weights": "trained",
-            "recipe": self.recipe.preset or "own",
+            "recipe": self.recipe.label,
             "training_seed": self.seed,
             "training_images": len(self.images),
         }
@@ -84,10 +84,12 @@ class TrainCell(Cell):
         )
         self.architecture.check_channels(mean, self.architecture.culprit)
         key = self.key(parents)
+        # a state that other code left would make weights that neither would
+        trainer = fingerprint.fingerprint([registry.source_digest(name) for name in self.modules])
 
         def progress(told: training.Progress) -> None:
             epoch = told.epoch
-            workbench.store.put_partial(key, told.state())
+            workbench.store.put_partial(key, trainer, told.state())
             workbench.measure(epoch.plain())
             workbench.notify(
                 epoch.epoch / self.recipe.epochs,
@@ -110,8 +112,8 @@ class TrainCell(Cell):
             )
             return network, history
 
-        known = workbench.store.partial(key)
-        with machine.peak_memory(self.compute.device) as memory:
+        known = workbench.store.partial(key, trainer)
+        with machine.peak_memory(self.compute.device) as memory, machine.busy_elsewhere() as load:
             try:
                 network, history = trained(known)
             except training.StateError:
@@ -125,7 +127,8 @@ class TrainCell(Cell):
             outputs=output_digests(self.architecture.identity, arrays, mean, std),
             summary={
                 "training_seconds": sum(epoch.seconds for epoch in history),
-                "peak_memory_bytes": memory.bytes,
+                "peak_memory_bytes": memory.rise_bytes,
+                "busy_elsewhere": load.share,
                 "resumed": known is not None,
                 "epochs": [epoch.plain() for epoch in history],
                 "kept_epoch": training.kept(history, self.recipe),

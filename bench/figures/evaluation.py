@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.figures.style import save
+from bench.figures.style import save, show
 
 if TYPE_CHECKING:
     import numpy as np
@@ -82,7 +82,7 @@ def examples(
             axes.set_axis_off()
         line[0].text(1, 0.5, words, ha="right", va="center", fontsize=8)
         for axes in line[1 : count + 1]:
-            axes.imshow(images[position].squeeze(), cmap="gray", vmin=0, vmax=255)
+            show(axes, images[position])
             axes.set_title(captions[position], fontsize=6.5, pad=2)
             position += 1
     return save(figure, path)

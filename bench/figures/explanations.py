@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from bench.figures.style import save
+from bench.figures.style import save, show
 
 if TYPE_CHECKING:
     import numpy as np
-    from matplotlib.axes import Axes
     from numpy.typing import NDArray
 
 _OPACITY = 0.55
@@ -53,21 +52,17 @@ def gallery(shown: Sequence[Explained], explainers: Sequence[str], path: Path) -
         for axes in row:
             axes.set_axis_off()
         row[0].text(0.97, 0.5, one.words, ha="right", va="center", fontsize=7)
-        _show(row[1], one.image)
+        show(row[1], one.image)
         for number, heatmap in enumerate(one.heatmaps):
             scaled = _scaled(heatmap)
             row[2 + 2 * number].imshow(scaled, cmap="inferno", vmin=0, vmax=1)
-            _show(row[3 + 2 * number], one.image)
+            show(row[3 + 2 * number], one.image)
             row[3 + 2 * number].imshow(scaled, cmap="inferno", vmin=0, vmax=1, alpha=_OPACITY)
     grid[0][1].set_title("image", fontsize=7, pad=3)
     for number, name in enumerate(explainers):
         grid[0][2 + 2 * number].set_title(name, fontsize=7, pad=3)
         grid[0][3 + 2 * number].set_title("on image", fontsize=7, pad=3)
     return save(figure, path)
-
-
-def _show(axes: Axes, image: Any) -> None:
-    axes.imshow(image.squeeze(), cmap="gray", vmin=0, vmax=255)
 
 
 def _scaled(heatmap: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import numpy as np
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from numpy.typing import NDArray
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 """Source: Okabe and Ito 2008, "Color universal design"."""
@@ -21,6 +23,13 @@ _DPI = 200
 def colour(index: int) -> str:
     """Return the colour of the n-th thing."""
     return COLOURS[index % len(COLOURS)]
+
+
+def show(axes: Axes, image: NDArray[np.uint8]) -> None:
+    """Show an image, (height, width, channel); other than one or three channels, their mean."""
+    if image.shape[2] not in (1, 3):
+        image = image.mean(2, keepdims=True).astype(image.dtype)
+    axes.imshow(image.squeeze(2) if image.shape[2] == 1 else image, cmap="gray", vmin=0, vmax=255)
 
 
 def plain(axes: Axes) -> None:

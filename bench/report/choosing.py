@@ -8,7 +8,7 @@ from pathlib import Path
 from tabulate import tabulate
 
 from bench import tables
-from bench.comparison import ALPHA, Comparison, Row, Test
+from bench.comparison import ALPHA, BUSY, Comparison, Row, Test
 from bench.figures import front as drawings
 from bench.layout import Choice
 from bench.matrix import Matrix
@@ -45,9 +45,11 @@ def _side_by_side(comparison: Comparison) -> Iterator[str]:
         return
     yield (
         f"Bold: better than every other model. Of figures that rest on images, where a paired test "
-        f"says so (p < {ALPHA}, Holm over the {sum(len(r.tests) for r in comparison.rows)} tests "
-        "of this table); of counted ones, where they differ; of timed ones, where 95 % of the runs "
-        "are quicker than 95 % of the other's."
+        f"says so (p < {ALPHA}, Holm over the pairs of models of each figure); of counted ones, "
+        "where they differ; of timed ones, where 95 % of the runs are quicker than 95 % of the "
+        f"other's and no other process took more than {BUSY:.0%} of the machine. Between single "
+        "trainings a test speaks of these two trainings; several seeds or folds speak of recipes. "
+        "What explainers say of a model makes no model better."
     )
     yield ""
     tested = [(row, test) for row in comparison.rows for test in row.tests]
@@ -138,12 +140,15 @@ def recommendation(comparison: Comparison, name: str, choice: Choice) -> str:
         told = "" if value is None else tables.number(value, metric.unit)
         words += f"**{found.best}**, {told}{' %' if metric.unit == 'share' else ''}."
     close = [m for m, p in found.others.items() if p is not None and p >= ALPHA]
-    apart = {m: p for m, p in found.others.items() if p is not None and p < ALPHA}
+    apart = {m: p for m, p in found.others.items() if p is not None and 0 < p < ALPHA}
+    counted = [model for model, p in found.others.items() if p == 0]
     if close:
         words += f" The data cannot tell it from {' or '.join(close)}"
         words += f" (p = {', '.join(_p(found.others[m] or 0) for m in close)})."
     if apart:
         words += " Better than " + ", ".join(f"{m} (p = {_p(p)})" for m, p in apart.items()) + "."
+    if counted:
+        words += f" Better than {', '.join(counted)}, as counted."
     untested = [model for model, p in found.others.items() if p is None]
     if untested:
         words += f" Not tested against {', '.join(untested)}."

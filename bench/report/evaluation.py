@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,74 +14,87 @@ from bench.comparison import Comparison
 from bench.figures import evaluation as drawings
 from bench.matrix import Entry, Matrix
 from bench.report.pictures import embedded
+from bench.tables import DASH
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+LARGEST = 40
+"""With more classes a matrix is no longer read, and tables of classes are long."""
+
+
 def section(matrix: Matrix, folder: Path) -> Iterator[str]:
     """Write what each model gets right and wrong; figures go into ``folder``."""
     comparison = Comparison(matrix)
-    entries = {model: comparison.entries("evaluate", model) for model in comparison.models}
-    for model, found in entries.items():
+    classes: list[str] = matrix.run["dataset"]["classes"]
+    for model in comparison.models:
+        found = comparison.entries("evaluate", model)
         if not found or any(entry.state != "done" for entry in found):
             continue
-        counts, trainings = confusion(matrix, found)
-        several = f", summed over {trainings} trainings" if trainings > 1 else ""
+        counts = confusions(matrix, found)
         yield f"## {model}: classes"
         yield ""
-        yield class_table(counts, matrix.run["dataset"]["classes"], trainings)
+        yield class_table(counts, classes)
         yield ""
-        yield from _matrix_of(matrix, model, counts, several, folder)
-        yield from _confusions(matrix, model, found, counts, folder)
+        if len(classes) <= LARGEST:
+            yield from _matrix_of(model, counts, classes, folder)
+        yield from _frequent(matrix, model, found, np.sum(counts, axis=0), folder)
 
 
-def confusion(matrix: Matrix, entries: list[Entry]) -> tuple[NDArray[np.float64], int]:
-    """Count a model's images by (class, predicted class); of several trainings, all together.
-
-    Returns:
-        The counts, and how many trainings they are of.
-
-    """
+def confusions(matrix: Matrix, entries: list[Entry]) -> list[NDArray[np.float64]]:
+    """Count a model's images by (class, predicted class), for each training."""
     classes = len(matrix.run["dataset"]["classes"])
-    trainings = metrics.by_training(matrix.readings(entries))
-    counts = sum(
-        (
-            scores.confusion(
-                records["label"].to_numpy(dtype=np.int64),
-                records["prediction"].to_numpy(dtype=np.int64),
-                classes,
-            )
-            for records in trainings
-        ),
-        np.zeros((classes, classes)),
-    )
-    return counts, len(trainings)
+    return [
+        scores.confusion(
+            records["label"].to_numpy(dtype=np.int64),
+            records["prediction"].to_numpy(dtype=np.int64),
+            classes,
+        )
+        for records in metrics.by_training(matrix.readings(entries))
+    ]
 
 
-def class_table(counts: NDArray[np.float64], classes: list[str], trainings: int = 1) -> str:
-    """Write precision, recall, F1 and support of each class, and their means."""
-    found = scores.per_class(counts)
-    shown = [found[score] for score in ("precision", "recall", "f1")]
-    support = found["support"] / trainings
+def class_table(counts: Sequence[NDArray[np.float64]], classes: list[str]) -> str:
+    """Write precision, recall, F1 and support of each class, and their means, over trainings.
+
+    A class that no image has, or that nothing is predicted as, has a dash; in means it counts 0, as
+    scikit-learn has it.
+    """
+    parts = [scores.per_class(one) for one in counts]
+    support = np.mean([part["support"] for part in parts], axis=0)
+    predicted = np.mean([one.sum(0) for one in counts], axis=0)
+    shown = [np.mean([p[name] for p in parts], axis=0) for name in ("precision", "recall", "f1")]
+    defined = [predicted > 0, support > 0, support + predicted > 0]
     rows = [
-        [name, *(f"{100 * score[i]:.1f} %" for score in shown), f"{support[i]:.0f}"]
+        [
+            name,
+            *(_percent(s[i]) if d[i] else DASH for s, d in zip(shown, defined, strict=True)),
+            f"{support[i]:.0f}",
+        ]
         for i, name in enumerate(classes)
     ]
-    occurs = counts.sum(0) + counts.sum(1) > 0
-    means = [f"{100 * score[occurs].mean():.1f} %" for score in shown]
-    rows.append(["macro mean", *means, f"{support.sum():.0f}"])
+    occurs = [one.sum(0) + one.sum(1) > 0 for one in counts]
+    means = [
+        np.mean([part[name][o].mean() for part, o in zip(parts, occurs, strict=True)])
+        for name in ("precision", "recall", "f1")
+    ]
+    rows.append(["macro mean", *map(_percent, means), f"{support.sum():.0f}"])
     headers = ["class", "precision", "recall", "F1", "support"]
     return tabulate(
         rows, headers, tablefmt="github", colalign=["left", *["right"] * 4], disable_numparse=True
     )
 
 
+def _percent(share: Any) -> str:
+    return f"{100 * share:.1f} %"
+
+
 def _matrix_of(
-    matrix: Matrix, model: str, counts: NDArray[np.float64], several: str, folder: Path
+    model: str, parts: Sequence[NDArray[np.float64]], classes: list[str], folder: Path
 ) -> Iterator[str]:
-    classes: list[str] = matrix.run["dataset"]["classes"]
-    title = f"{model}{several}"
+    several = f", summed over {len(parts)} trainings" if len(parts) > 1 else ""
+    counts, title = np.sum(parts, axis=0), f"{model}{several}"
     path = drawings.confusion(counts, classes, title, folder / f"confusion-{model}")
     yield from embedded(path, f"Confusion matrix of {title}", width=520)
     rows = [[name, *(f"{n:.0f}" if n else "" for n in counts[i])] for i, name in enumerate(classes)]
@@ -93,7 +106,7 @@ def _matrix_of(
     yield ""
 
 
-def _confusions(
+def _frequent(
     matrix: Matrix, model: str, entries: list[Entry], counts: NDArray[np.float64], folder: Path
 ) -> Iterator[str]:
     """Write the most frequent confusions, with images of the first training or fold."""
@@ -119,15 +132,16 @@ def _confusions(
         tablefmt="github",
     )
     yield ""
-    path = _pictured(matrix, model, entries, folder)
-    if path is not None:
-        yield from embedded(path, f"Images that {model} is most often, and most surely, wrong on")
-
-
-def _pictured(matrix: Matrix, model: str, entries: list[Entry], folder: Path) -> Path | None:
     entry = next((e for e in entries if "arrays" in matrix.stored(e).files), None)
-    if entry is None:
-        return None
+    if entry is not None:
+        path = _pictured(matrix, model, entry, folder)
+        of = f" ({entry.coordinates.replica})" if entry.coordinates.replica else ""
+        yield from embedded(
+            path, f"Most frequent confusions of {model}{of}, the surest images first"
+        )
+
+
+def _pictured(matrix: Matrix, model: str, entry: Entry, folder: Path) -> Path:
     classes: list[str] = matrix.run["dataset"]["classes"]
     stored = matrix.stored(entry)
     records = matrix.store.records(stored).set_index("image")

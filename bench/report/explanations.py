@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from pandas import DataFrame
 
+_ROWS = 40
+"""Of one gallery at most."""
+
 _MEASURES = ("faithfulness", "faithfulness_gain", "randomisation_similarity", "empty_heatmap")
 
 
@@ -59,9 +62,8 @@ def _gallery(
         return None
     known = [_read(matrix, entry) for entry in entries]
     records = known[0][0]
-    count = matrix.run["gallery"]["right" if is_right else "wrong"]
-    fits = records[(records["label"] == records["prediction"]) == is_right]
-    rows = [int(position) for _, group in fits.groupby("label") for position in group.index[:count]]
+    fits = records[((records["label"] == records["prediction"]) == is_right) & records["shown"]]
+    rows = [int(position) for position in fits.sort_values("label", kind="stable").index][:_ROWS]
     if not rows:
         return None
     classes: list[str] = matrix.run["dataset"]["classes"]

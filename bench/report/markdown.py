@@ -14,7 +14,7 @@ from tabulate import tabulate
 from bench import tables
 from bench.errors import UsageError
 from bench.matrix import Matrix
-from bench.report import choosing, evaluation, explanations, training
+from bench.report import choosing, evaluation, explanations, timing, training
 from bench.report.pictures import FOLDER
 from bench.tables import Table
 
@@ -110,17 +110,14 @@ def _page(
     for words in refused:
         yield words
         yield ""
-    for section in (choosing, evaluation, training, explanations):
+    for section in (choosing, timing, evaluation, training, explanations):
         yield from section.section(matrix, figures)
     yield from _missing(matrix)
     yield from _entries(matrix)
     yield "## Data"
     yield ""
     data = run["dataset"]
-    yield (
-        f"`{data['plugin']}`, digest `{data['digest'][:12]}`. Attacks work on {data['images']} "
-        f"images of {' and '.join(data['splits'])}, drawn by seed {run['seed']}."
-    )
+    yield f"`{data['plugin']}`, digest `{data['digest'][:12]}`. " + _worked_on(matrix)
     yield ""
     yield tables.class_distribution(run)
     yield ""
@@ -173,6 +170,20 @@ def _entries(matrix: Matrix) -> Iterator[str]:
     yield ""
     yield tabulate(rows, ["attack", *shown, "parameters"], tablefmt="github", disable_numparse=True)
     yield ""
+
+
+def _worked_on(matrix: Matrix) -> str:
+    """Say which images attacks and explainers worked on, where there were any."""
+    run = matrix.run
+    kinds = {"attack": "Attacks", "explain": "Explainers"}
+    found = {kinds[entry.kind] for entry in matrix.entries if entry.kind in kinds}
+    if not found:
+        return ""
+    folds = any(entry.coordinates.is_fold for entry in matrix.entries)
+    of = "each fold held out" if folds else " and ".join(run["dataset"]["splits"])
+    images = run["dataset"]["images"]
+    words = f"{' and '.join(sorted(found))} work on {images} images of {of}"
+    return f"{words}, drawn by seed {run['seed']}."
 
 
 def _missing(matrix: Matrix) -> Iterator[str]:

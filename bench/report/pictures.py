@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import quote
 
 FOLDER = "figures"
 """Beside the page."""
@@ -11,8 +12,8 @@ FOLDER = "figures"
 
 def embedded(path: Path, words: str, *, width: int = 720) -> Iterator[str]:
     """Write the lines that show a figure, which lies in :data:`FOLDER` beside the page."""
-    file = f"{FOLDER}/{path.name}"
-    yield f'<img src="{file}" alt="{words}" width="{width}">'
+    vector, raster = (f"{FOLDER}/{quote(name)}" for name in (path.name, f"{path.stem}.png"))
+    yield f'<img src="{vector}" alt="{words}" width="{width}">'
     yield ""
-    yield f"{words} ([SVG]({file}), [PNG]({FOLDER}/{path.stem}.png))"
+    yield f"{words} ([SVG]({vector}), [PNG]({raster}))"
     yield ""

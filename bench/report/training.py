@@ -30,7 +30,7 @@ def section(matrix: Matrix, folder: Path) -> Iterator[str]:
         if entry.kind == "train" and entry.state == "done":
             summary: Any = matrix.stored(entry).summary
             epochs = summary["epochs"]
-            memory = summary["peak_memory_bytes"]
+            memory, load = summary["peak_memory_bytes"], summary.get("busy_elsewhere")
             rows.append(
                 [
                     str(entry.coordinates),
@@ -41,8 +41,10 @@ def section(matrix: Matrix, folder: Path) -> Iterator[str]:
                     f"{summary['training_seconds']:.1f}",
                     f"{1000 * summary['training_seconds'] / len(epochs):.0f}",
                     "" if memory is None else f"{memory / 1e6:.0f}",
+                    "" if load is None else f"{100 * load:.0f} %",
                 ]
             )
-    headers = ["training", "recipe", "seed", "images", "kept epoch", "s", "ms an epoch", "peak MB"]
+    headers = ["training", "recipe", "seed", "images", "kept epoch", "s", "ms an epoch"]
+    headers += ["peak MB added", "others"]
     yield tabulate(rows, headers, tablefmt="github", disable_numparse=True)
     yield ""

@@ -1,0 +1,56 @@
+"""The pages' part on latency: how it was measured, and on what machine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from tabulate import tabulate
+
+from bench.comparison import BUSY
+from bench.matrix import Matrix
+
+
+def section(matrix: Matrix, _folder: Path) -> Iterator[str]:
+    """Write every timing with its spread, and say where something disturbed it."""
+    found = [e for e in matrix.entries if e.kind == "latency" and e.state == "done"]
+    if not found:
+        return
+    summaries: list[Any] = [matrix.stored(entry).summary for entry in found]
+    yield "## Latency"
+    yield ""
+    rows = [
+        [
+            str(entry.coordinates),
+            told["batch"],
+            told["threads"],
+            f"{told['latency_ms']:.2f}",
+            f"{told['latency_ms_std']:.2f}",
+            f"{told['latency_ms_median']:.2f}",
+            f"{told['latency_ms_p95']:.2f}",
+            told["runs"],
+            _load(told["busy_elsewhere"]),
+        ]
+        for entry, told in zip(found, summaries, strict=True)
+    ]
+    headers = ["model", "batch", "threads", "mean, ms", "std", "median", "95 %", "runs", "others"]
+    yield tabulate(rows, headers, tablefmt="github", disable_numparse=True)
+    yield ""
+    machine = summaries[0]["machine"]
+    yield (
+        f"On {machine['gpu'] or machine['cpu']}, {machine['cores']} cores, after "
+        f"{summaries[0]['warmup']} runs to warm up; the images lie on the device. Others: the "
+        "share of the cores that other processes used meanwhile, where that can be told."
+    )
+    yield ""
+    if any((told["busy_elsewhere"] or 0) > BUSY for told in summaries):
+        yield (
+            f"**Something else took more than {BUSY:.0%} of the machine during a timing**: time "
+            "again on a quiet one, in another store."
+        )
+        yield ""
+
+
+def _load(share: float | None) -> str:
+    return "" if share is None else f"{100 * share:.0f} %"
