@@ -14,11 +14,12 @@ import os
 import sys
 from pathlib import Path
 
+from tabulate import tabulate
 from typer.testing import CliRunner
 
 import bench
-from bench import cli, listing, registry, tables
-from bench.comparison import Comparison
+from bench import cli, listing, metrics, registry, statistics, tables
+from bench.comparison import Comparison, Test
 from bench.figures import curves
 from bench.matrix import Matrix
 from bench.metrics import METRICS
@@ -147,10 +148,15 @@ def cross_validation(store: str) -> int:
         "## Cross-validation",
         "",
         _apart(tables.build(folded, "clean_accuracy", rows=["model"], columns=[], intervals=True)),
-        "The recipes on the same architecture, image by image (Holm over all tests of the suite,",
-        "those between architectures included):",
+        "The recipes on the same architecture, fold by fold; trainings that share images are less",
+        "evidence than they seem, so the test is corrected for that. DECISIONS.md says what of",
+        "these folds was seen before the recipe was settled.",
         "",
         choosing.tests_table(tests),
+        "",
+        "Between these very trainings, image by image (McNemar's exact test over all photographs):",
+        "",
+        _pooled(folded, [t for row, t in tests if row.metric.name == "clean_accuracy"]),
         "",
         _apart(tables.build(folded, "clean_accuracy", rows=["model", "replica"], columns=[])),
         "![Training curves of all folds](cross_validation.svg)",
@@ -171,6 +177,25 @@ def cross_validation(store: str) -> int:
     curves.training(folded, DOCS / "cross_validation.svg")
     (DOCS / "cross_validation.png").unlink()
     return 0
+
+
+def _pooled(matrix: Matrix, tests: list[Test]) -> str:
+    """Write which photographs only one of two models has right."""
+    comparison = Comparison(matrix)
+    rows = []
+    for test in tests:
+        right = []
+        for model in (test.first, test.second):
+            entries = comparison.entries("evaluate", model)
+            [records] = metrics.by_training(matrix.readings(entries))
+            records = records.set_index("image").sort_index()
+            right.append((records["label"] == records["prediction"]).to_numpy(bool))
+        found = statistics.mcnemar(*right)
+        rows.append(
+            [test.first, test.second, found.only_first, found.only_second, f"{found.p_value:.1e}"]
+        )
+    headers = ["model", "other", "only the first right", "only the other right", "p"]
+    return tabulate(rows, headers, tablefmt="github", disable_numparse=True)
 
 
 def _apart(table: tables.Table) -> str:

@@ -103,6 +103,7 @@ def training(matrix: Matrix, path: Path) -> Path | None:
     them; the kept epoch is marked there.
     """
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
     entries = [e for e in matrix.entries if e.kind == "train" and e.state == "done"]
     if not entries:
@@ -122,6 +123,7 @@ def training(matrix: Matrix, path: Path) -> Path | None:
     panels[1].set_ylabel("accuracy, %")
     for axes in panels:
         axes.set_xlabel("epoch")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         plain(axes)
     panels[1].legend(frameon=False, fontsize="small", loc="lower right")
     return save(figure, path)

@@ -35,7 +35,7 @@ def front(points: Sequence[Point], batch: int, path: Path) -> Path:
 
     """
     from matplotlib.figure import Figure
-    from matplotlib.ticker import ScalarFormatter
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     figure = Figure(figsize=(5.4, 3.4), layout="constrained")
     axes = figure.subplots()
@@ -73,9 +73,9 @@ def front(points: Sequence[Point], batch: int, path: Path) -> Path:
             fontsize=8,
         )
     axes.set_xscale("log")
-    axes.xaxis.set_major_formatter(ScalarFormatter())
-    axes.xaxis.set_minor_formatter(ScalarFormatter())
-    axes.tick_params(axis="x", which="minor", labelsize=7)
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
     axes.margins(x=0.25)
     axes.set_xlabel(f"latency of batch {batch}, ms")
     axes.set_ylabel("clean accuracy, %")
