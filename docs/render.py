@@ -147,6 +147,7 @@ def cross_validation(store: str) -> int:
         "",
         "## Cross-validation",
         "",
+        *_left_out(folded),
         _apart(tables.build(folded, "clean_accuracy", rows=["model"], columns=[], intervals=True)),
         "The recipes on the same architecture, fold by fold; trainings that share images are less",
         "evidence than they seem, so the test is corrected for that. DECISIONS.md says what of",
@@ -167,6 +168,7 @@ def cross_validation(store: str) -> int:
         "",
         held_out.run["description"].strip(),
         "",
+        *_left_out(held_out),
         _apart(
             tables.build(held_out, "clean_accuracy", rows=["model"], columns=[], intervals=True)
         ),
@@ -177,6 +179,13 @@ def cross_validation(store: str) -> int:
     curves.training(folded, DOCS / "cross_validation.svg")
     (DOCS / "cross_validation.png").unlink()
     return 0
+
+
+def _left_out(matrix: Matrix) -> list[str]:
+    """Say which models of the suite the run did not have."""
+    run = {entry.coordinates.model for entry in matrix.entries}
+    missing = [name for name in matrix.run["document"]["models"] if name not in run]
+    return [f"**Not part of this run: {', '.join(missing)}.**", ""] if missing else []
 
 
 def _pooled(matrix: Matrix, tests: list[Test]) -> str:
