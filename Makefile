@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PYTEST := $(BIN)/python -m pytest -n auto --dist loadfile
 STAMP := $(VENV)/.installed
 
 .PHONY: demo test test-fast check docs install clean
@@ -19,10 +20,10 @@ demo: $(STAMP)
 	$(BIN)/bench run suites/problem_b.yaml
 
 test: $(STAMP)
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 test-fast: $(STAMP)
-	$(BIN)/python -m pytest -m "not slow and not gpu and not browser"
+	$(PYTEST) -m "not slow and not gpu and not browser"
 
 check: $(STAMP)
 	$(BIN)/ruff format --check .

@@ -430,7 +430,9 @@ def _over_trainings(metric: Metric, trainings: Sequence[DataFrame]) -> Estimate:
     if metric.values is not None:
         parts = [metric.values(records) for records in trainings]
         counted = max(len(part) for part in parts)
-        if not metric.mean and counted:
+        if any(part.empty for part in parts):
+            return NOTHING
+        if not metric.mean:
             hits = sum(float(part.mean()) * counted for part in parts) / len(parts)
             least = statistics.wilson_variance(hits, counted)
     found = statistics.resampled(

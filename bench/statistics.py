@@ -245,10 +245,11 @@ def over_folds(differences: ArrayLike, held_out_share: float) -> float:
 
 
 def wilson_variance(hits: float, n: int) -> float:
-    """Return the variance that the Wilson interval of a rate amounts to; positive at 0 and n."""
+    """Return the variance that the longer arm of a Wilson interval amounts to: never 0."""
     z = NormalDist().inv_cdf(0.5 + CONFIDENCE / 2)
     found = rate(round(hits), n)
-    return (((found.high or 0.0) - (found.low or 0.0)) / 2 / z) ** 2
+    value, low, high = (number or 0.0 for number in (found.value, found.low, found.high))
+    return (max(value - low, high - value) / z) ** 2
 
 
 def _figures(statistics: Sequence[Statistic], images: int) -> NDArray[np.float64]:

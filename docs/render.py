@@ -130,6 +130,7 @@ def cross_validation(store: str) -> int:
         print(f"{store} lacks {', '.join(missing)}: run both suites first", file=sys.stderr)
         return 1
     folded, held_out = matrices.values()
+    versions = folded.run["versions"]
     tests = [
         (row, test)
         for row in Comparison(folded).rows
@@ -173,7 +174,7 @@ def cross_validation(store: str) -> int:
             tables.build(held_out, "clean_accuracy", rows=["model"], columns=[], intervals=True)
         ),
         _apart(tables.build(held_out, "clean_accuracy", rows=["model", "replica"], columns=[])),
-        "Made with " + ", ".join(f"{k} {v}" for k, v in folded.run["versions"].items() if v) + ".",
+        "Made with " + ", ".join(f"{k} {v}" for k, v in versions.items() if k != "platform") + ".",
     ]
     (DOCS / "cross_validation.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
     curves.training(folded, DOCS / "cross_validation.svg")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -53,5 +54,17 @@ def save(figure: Figure, path: Path) -> Path:
     vector = path.with_name(f"{path.name.removesuffix('.svg')}.svg")
     with rc_context({"svg.hashsalt": "bench"}):
         figure.savefig(vector, metadata={"Date": None})
+    vector.write_text(_numbered(vector.read_text(encoding="utf-8")), encoding="utf-8")
     figure.savefig(vector.with_suffix(".png"), dpi=_DPI, metadata={"Software": None})
     return vector
+
+
+def _numbered(text: str) -> str:
+    """Name clip paths by the order they come in: their own names are of places in memory."""
+    names = dict.fromkeys(re.findall(r'<clipPath id="(\w+)"', text))
+    found = {name: f"clip{number}" for number, name in enumerate(sorted(names, key=text.index))}
+    return re.sub(
+        r'(?<=url\(#)\w+(?=\))|(?<=<clipPath id=")\w+(?=")',
+        lambda match: found.get(match[0], match[0]),
+        text,
+    )

@@ -72,7 +72,7 @@ def tests_table(tested: Sequence[tuple[Row, Test]]) -> str:
         words = f"{tables.number(apart.value, unit)}{points} [{low}, {high}]"
         name = row.metric.name + (f" ({row.part})" if row.part else "")
         rows.append([name, test.first, test.second, words, _p(test.p_value), test.name])
-    headers = ["figure", "model", "less", "difference", "p, corrected", "test"]
+    headers = ["figure", "model", "minus", "difference", "p, corrected", "test"]
     return tabulate(rows, headers, tablefmt="github", disable_numparse=True)
 
 

@@ -175,6 +175,7 @@ def explained(generator: random.Random, position: int, _: int | None) -> Explain
         prediction=generator.randrange(CLASSES),
         confidence=generator.random(),
         measured=measured,
+        shown=not measured or position % 3 == 0,  # or else it would not be there
         **figures,
     )
 
@@ -228,6 +229,21 @@ def test_every_metric_agrees_with_its_replica(frame, kind: str, target: int | No
         for name in (n for n, k in PLACES if k == kind and n not in WHOLE | WEIGHTED):
             found = metrics.estimate(METRICS[name], stored, BUDGETED)
             assert found == oracle(name, records), name
+
+
+@pytest.mark.parametrize("name", EXPLAINED)
+def test_what_is_only_shown_counts_in_no_figure(frame, name: str) -> None:
+    """Even if a figure of it were stored; being shown takes none of the sample away either."""
+    records = make("explain", seed=1)
+    loud = {**dict.fromkeys(EXPLAINED, 1e6), "empty_heatmap": True}
+    planted = [r if r.measured else changed([r], **loud)[0] for r in records]
+    sample = [r for r in records if r.measured]
+    assert 0 < len(sample) < len(records)
+    assert {r.shown for r in sample} == {True, False}
+    found = metrics.estimate(METRICS[name], frame(planted), {})
+    assert found == metrics.estimate(METRICS[name], frame(sample), {}) == oracle(name, sample)
+    hidden = changed(planted, shown=False)
+    assert metrics.estimate(METRICS[name], frame(hidden), {}) == found
 
 
 def test_the_random_records_meet_every_case() -> None:
@@ -415,4 +431,39 @@ def test_without_a_budget_there_is_no_rate() -> None:
         "source_success",
         "target_success",
         "transfer_rate",
+    }
+
+
+# Over trainings
+
+
+@pytest.mark.parametrize("name", ["success_rate", "target_success"])
+def test_a_training_that_has_nothing_to_count_leaves_no_mean(frame, name: str) -> None:
+    """One of two trainings has every image wrong already: its rate of success is undefined."""
+    (kind,) = METRICS[name].kinds
+    some = make(kind, seed=3)
+    none = [changed([r], clean_prediction=(r.label + 1) % CLASSES)[0] for r in some]
+    readings = [
+        metrics.Reading(frame(records), BUDGETED, seed)
+        for seed, records in (("seed1", some), ("seed2", none))
+    ]
+    alone = metrics.replicated(METRICS[name], readings[:1])
+    assert alone.value is not None
+    assert metrics.replicated(METRICS[name], readings) == NOTHING
+    assert metrics.replicated(METRICS[name], readings[1:] * 2) == NOTHING
+
+
+def test_which_way_a_metric_is_better_is_told_where_one_is() -> None:
+    """Of an attack's figures, seen by who defends; means of norms say nothing either way."""
+    lower = {name for name, metric in METRICS.items() if metric.better == "lower"}
+    higher = {name for name, metric in METRICS.items() if metric.better == "higher"}
+    assert lower == {
+        *("success_rate", "robust_error", "calibration_error", "deletion_auc"),
+        *("parameters", "size_bytes", "size_compressed_bytes", "macs"),
+        *("latency_ms", "latency_ms_median", "training_seconds", "peak_memory_bytes"),
+    }
+    assert higher == {
+        *("clean_accuracy", "robust_accuracy", "images_per_second"),
+        *("macro_precision", "macro_recall", "macro_f1"),
+        *("faithfulness", "faithfulness_gain", "insertion_auc"),
     }

@@ -9,16 +9,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import yaml
 
 from bench import data, registry, session, statistics, tables
+from bench.api import Content
 from bench.cells.evaluate import EvaluateCell
 from bench.cells.train import TrainCell
+from bench.cells.workbench import Workbench
 from bench.data import Prepared
 from bench.errors import BenchError, DataError, SuiteError
 from bench.matrix import Matrix
-from bench.metrics import METRICS
+from bench.metrics import METRICS, Reading, Withheld, replicated
 from bench.plan import Plan
 from bench.recipes import PRESETS, Recipe
 from bench.store import Store
@@ -260,8 +263,8 @@ def test_transfer_pairs_replicas_with_their_like_on_the_same_images(plan_of) -> 
         },
         transfer={},
     )
-    pairs = set(labels(made, "transfer"))
-    assert pairs == {
+    skipped = {s.cell.label: s.skip for s in made.steps if s.cell.kind == "transfer" and s.skip}
+    assert set(labels(made, "transfer")) - skipped.keys() == {
         f"transfer {source}>{target}/fgsm"
         for source, target in [
             *(("a", "b:seed1"), ("a", "b:seed2"), ("b", "a:seed1"), ("b", "a:seed2")),
@@ -271,11 +274,64 @@ def test_transfer_pairs_replicas_with_their_like_on_the_same_images(plan_of) -> 
             *(("a", "e:seed1"), ("a", "e:seed2"), ("b", "e:seed1"), ("b", "e:seed2")),
         ]
     }
+    # one that is judged on the test images beside a fold: told, not left out in silence
+    folds = [f"{model}:fold{number}of2" for model in "cd" for number in (1, 2)]
+    assert skipped == dict.fromkeys(
+        [f"transfer e>{fold}/fgsm" for fold in folds]
+        + [f"transfer {fold[0]}>e{fold[1:]}/fgsm" for fold in folds],
+        "the two are judged on other images",
+    )
     for step in made.steps:
         if step.cell.kind == "transfer":
             source, target = step.cell.parents["adversarial_images"].cell, step.cell
-            assert source.images.digest == target.images.digest
-            assert source.coordinates.replica in (target.coordinates.replica, None)
+            same = source.images.digest == target.images.digest
+            assert same is (step.skip is None)
+            replicas = {source.coordinates.replica, target.coordinates.replica}
+            assert len(replicas - {None}) <= 1
+
+
+def test_what_an_attack_cannot_do_is_the_reason_before_what_transfer_cannot(plan_of) -> None:
+    made = plan_of(
+        models={
+            "c": {"plugin": "linear", "train": RECIPE, "folds": 2},
+            "e": {"plugin": "gaudy", "train": RECIPE},
+        },
+        dataset={"plugin": "twins", "channels": 1},
+        attacks={"fgsm": {"eps": 0.1}, "colour_only": {"eps": 0.1}},
+        transfer={"from": ["c"], "to": ["e"]},
+    )
+    reasons = {s.cell.label: s.skip for s in made.steps if s.cell.kind == "transfer"}
+    lacking = "needs 3 channels, the data has 1"
+    assert reasons == {
+        **{f"transfer c>e:fold{n}of2/fgsm": "the two are judged on other images" for n in (1, 2)},
+        **{f"transfer c>e:fold{n}of2/colour_only": lacking for n in (1, 2)},
+    }
+
+
+def test_folds_need_no_test_split(
+    plugins: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their images are all of train: the plan, the run and its page ask for no other split."""
+    blobs = registry.load("datasets", "blobs")
+    whole = blobs.read
+    monkeypatch.setattr(
+        blobs,
+        "read",
+        lambda self: Content(whole(self).classes, {"train": self._split("train", 48, 1)}),
+    )
+    suite = {
+        **RUN,
+        "suite": "untested",
+        "models": {"folded": {"plugin": "linear", "train": RECIPE, "folds": 2}},
+    }
+    done = session.run(suite, store=tmp_path / "store", reports=tmp_path / "reports")
+    assert set(done.counts) == {"done"}
+    assert len(done.matrix.frame().query("kind == 'evaluate'")) == 48
+    page = (tmp_path / "reports" / "untested" / "README.md").read_text(encoding="utf-8")
+    assert "Attacks work on 20 images of each fold held out, drawn by seed 7." in page
+    suite["models"] = {"plain": {"plugin": "linear", "train": RECIPE}}
+    with pytest.raises(DataError, match="has no split 'test', expected one of train"):
+        session.make_plan(suite, Store(tmp_path / "store"))
 
 
 # What is refused
@@ -320,6 +376,32 @@ def test_no_verdict_is_given_on_images_that_a_model_was_selected_on(refused, pla
     plan_of(images=values["images"], models=values["models"])
 
 
+def test_no_verdict_is_given_on_images_that_a_model_learned_from(refused, plan_of) -> None:
+    text = SUITE.replace("[test, valid]", "[train, test]")
+    assert refused(text) == [
+        f"s.yaml:4: images.from: holds 'train', from which '{model}' learns, expected splits that "
+        "it does not see; take train out, or cross-validate with folds:"
+        for model in ("linear", "gaudy")
+    ]
+    both = refused(text.replace("[train, test]", "[train, valid]"))
+    assert [problem.partition("holds ")[2].split(",")[0] for problem in both] == [
+        *("'train'", "'train'", "'valid'")
+    ]
+    # folds are judged on what they hold out, whatever images.from says
+    values = yaml.safe_load(text)
+    for model in values["models"].values():
+        model["folds"] = 2
+    plan_of(images=values["images"], models=values["models"])
+
+
+def test_weights_that_were_not_trained_here_may_be_judged_on_any_split(plan_of, tmp_path) -> None:
+    """Nobody knows what they learned from; the suite's author may."""
+    weights = tmp_path / "w.pt"
+    weights.write_bytes(b"")
+    made = plan_of(images={"from": ["train"]}, models={"linear": {"weights": str(weights)}})
+    assert len(made.images) == 96
+
+
 def test_patience_without_a_split_to_look_at_is_told_as_such(plan_of) -> None:
     with pytest.raises(BenchError, match=r"patience: needs the split 'valid'"):
         plan_of(dataset="blobs", models={"linear": {"train": {"patience": 3}}})
@@ -358,6 +440,97 @@ def test_a_preset_and_its_keys_written_out_are_one_recipe() -> None:
     assert "seed" not in Recipe(preset="reference").identity()  # the cell has it
     assert Recipe().identity() == {}  # defaults part nothing
     assert Recipe(precision="bf16").identity() == {"precision": "bf16"}
+
+
+@pytest.mark.parametrize(
+    ("given", "label"),
+    [
+        ({}, "own"),
+        ({"epochs": 60, "seed": 3}, "own"),
+        ("strong", "strong"),
+        ("reference", "reference"),
+        ({"preset": "strong", "epochs": 30}, "strong (epochs=30)"),
+        ({"preset": "strong", "epochs": 60}, "strong"),  # as it was
+        ({"preset": "strong", "seed": 3}, "strong"),  # which is a column of its own
+        ({"preset": "strong", "lr": 0.01, "epochs": 30}, "strong (epochs=30, lr=0.01)"),
+        ({"preset": "reference", "patience": None}, "reference (patience=None)"),
+        ({"preset": "strong", "precision": "bf16"}, "strong (precision=bf16)"),
+    ],
+)
+def test_a_recipe_is_called_by_its_preset_and_what_departs_from_it(given, label: str) -> None:
+    assert Recipe.model_validate(given).label == label
+
+
+def test_a_recipe_s_label_parts_what_its_identity_parts(plan_of) -> None:
+    """Two recipes of one preset never go by one name, in the table of trainings as in tables."""
+    recipes = ["strong", {"preset": "strong", "epochs": 30}, {"preset": "strong", "lr": 0.01}]
+    made = plan_of(
+        models={f"m{i}": {"plugin": "linear", "train": one} for i, one in enumerate(recipes)}
+    )
+    trainings = cells(made, TrainCell)
+    told = [cell.facts["recipe"] for cell in trainings]
+    assert told == ["strong", "strong (epochs=30)", "strong (lr=0.01)"]
+    assert len({str(cell.recipe.identity()) for cell in trainings}) == len(set(told)) == 3
+
+
+# Interrupted trainings
+
+
+@pytest.fixture
+def left_over(plan_of) -> tuple[Plan, Store, TrainCell]:
+    """A training of three epochs that lost its machine after the first."""
+    made = plan_of(
+        models={"linear": {"train": {**RECIPE, "epochs": 3, "augment": ["flip"]}}}, attacks={}
+    )
+    (cell,) = cells(made, TrainCell)
+    store = Store(made.data.folder.parent / "interrupted")
+    with pytest.raises(KeyboardInterrupt):
+        cell.run(Lost(store, made.compute), {})
+    return made, store, cell
+
+
+class Lost(Workbench):
+    """Interrupts when it is told of an epoch, whose state was kept before."""
+
+    def __init__(self, store: Store, compute: Any) -> None:
+        super().__init__(store, compute)
+        self.notify = self.interrupt
+
+    def interrupt(self, _share: float, _words: str) -> None:
+        raise KeyboardInterrupt
+
+
+def test_a_training_goes_on_from_what_its_own_code_left(left_over) -> None:
+    made, store, cell = left_over
+    epochs: list[Any] = []
+    workbench = Workbench(store, made.compute)
+    workbench.measure = epochs.append
+    found = cell.run(workbench, {})
+    assert found.summary["resumed"] is True
+    assert [told["epoch"] for told in epochs] == [2, 3]
+    whole = cell.run(Workbench(Store(made.data.folder.parent / "whole"), made.compute), {})
+    assert found.outputs == whole.outputs
+
+
+@pytest.mark.parametrize("changed", ["bench.training", "bench.augmentation", "bench_test_plugins"])
+def test_a_state_that_other_code_left_is_not_gone_on_from(
+    left_over, changed: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or else an epoch of one trainer and two of another would pass for three of this one."""
+    made, store, cell = left_over
+    assert any(module.startswith(changed) for module in cell.modules)
+    digest = registry.source_digest
+    monkeypatch.setattr(
+        registry,
+        "source_digest",
+        lambda name: "another" if name.startswith(changed) else digest(name),
+    )
+    epochs: list[Any] = []
+    workbench = Workbench(store, made.compute)
+    workbench.measure = epochs.append
+    found = cell.run(workbench, {})
+    assert found.summary["resumed"] is False
+    assert [told["epoch"] for told in epochs] == [1, 2, 3]
 
 
 # Figures over replicas
@@ -439,7 +612,18 @@ def test_seeds_are_averaged_and_counted(matrix: Matrix) -> None:
     )
     assert "(48)" in text
     assert "x trainings; the figure is the mean over them" in text
-    assert "95 % Wilson interval, over images and trainings where there are several" in text
+    assert (
+        "In brackets: 95 % Wilson interval; of several trainings, Student's t over images and "
+        "trainings. In parentheses: n, the images that count, x trainings; the figure is the mean "
+        "over them."
+    ) in text
+    alone = tables.build(
+        matrix, "clean_accuracy", rows=["model"], columns=[], intervals=True,
+        where={"model": "plain"},
+    )  # fmt: skip
+    assert "In brackets: 95 % Wilson interval. In parentheses: n, the images that count." in str(
+        alone
+    )
     assert "Cross-validated: each image is judged by a training that did not see it." in text
 
 
@@ -565,6 +749,34 @@ def test_equal_figures_give_equal_intervals_and_seeds_matter() -> None:
     assert statistics.resampled([nothing], 0) == statistics.NOTHING
 
 
+def flawless(trainings: int, count: int = 100) -> statistics.Estimate | Withheld:
+    """Estimate the accuracy of trainings that have every image right."""
+    told = pd.DataFrame(
+        {
+            "image": [f"test/{i}" for i in range(count)],
+            "label": pd.array([0] * count, dtype="Int64"),
+            "prediction": pd.array([0] * count, dtype="Int64"),
+        }
+    )
+    readings = [Reading(told, {}, f"seed{seed}") for seed in range(trainings)]
+    return replicated(METRICS["clean_accuracy"], readings)
+
+
+def test_trainings_without_an_error_are_not_taken_to_be_without_any() -> None:
+    """A model wrong on 2 % has 100 images right once in eight (0.98 ** 100 = 0.13).
+
+    Three trainings on these images are little more evidence than one: of the images there are as
+    many. Wilson's interval of 100 of 100 begins at 100 / 103.84 = 0.963.
+    """
+    alone, found = flawless(1), flawless(3)
+    assert alone == statistics.rate(100, 100)
+    assert alone.low == pytest.approx(0.963, abs=5e-4)
+    assert (found.value, found.high, found.n, found.trainings) == (1, 1, 100, 3)
+    assert found.low < found.high
+    assert found.low < 0.97
+    assert flawless(3, 1000).low > found.low  # more images say more
+
+
 @pytest.mark.parametrize(
     ("trainings", "between_trainings", "between_images"),
     [(1, 0.0, 1.0), (2, 0.05, 1.0), (3, 0.05, 1.0), (3, 0.13, 1.0), (3, 1.0, 0.1)],
@@ -644,3 +856,55 @@ def test_who_comes_first_changes_next_to_nothing_with_several_trainings() -> Non
     width = found.high - found.low
     assert (turned.low, turned.high) == pytest.approx((-found.high, -found.low), abs=0.05 * width)
     assert turned.p_value == pytest.approx(found.p_value, abs=0.02)
+
+
+@pytest.mark.parametrize(("several", "most"), [(3, 0.11), (5, 0.08)])
+def test_a_single_training_is_taken_to_vary_as_the_others_beside_it_do(
+    several: int, most: float
+) -> None:
+    """Without a difference of recipes, one training beside several seldom looks better or worse.
+
+    Trainings differ by 1, images by 0.1. The variance of the difference, (1 / several + 1) s^2,
+    rests on the spread of the several alone: for three, Satterthwaite's 3.2 degrees of freedom
+    stand where 2 would be right, and 9 % are told apart instead of 5 %; for five, 6 %. Were the
+    single one taken not to vary at all, it would be 16 % and 32 %.
+    """
+    generator = np.random.default_rng(several)
+    trials, told_apart = 2000, 0
+    for _ in range(trials):
+        shared = generator.normal(size=(1, 30))
+        one, other = (
+            [
+                mean_of(row)
+                for row in 0.1 * (shared + generator.normal(size=(count, 30)))
+                + generator.normal(size=(count, 1))
+            ]
+            for count in (1, several)
+        )
+        found = statistics.paired(one, other, 30, resamples=100)
+        told_apart += found.p_value < 0.05
+    # three standard errors, of sqrt(0.09 * 0.91 / 2000) = 0.0064 and 0.0053, above 9 % and 6 %
+    assert told_apart / trials <= most
+
+
+def test_a_single_training_and_several_make_an_interval_as_wide_as_both_vary() -> None:
+    """Closed form, with images that do not differ: s^2 (1 / 3 + 1), whoever comes first."""
+    from scipy import stats
+
+    levels = [0.1, 0.5, 0.3]
+    several = [mean_of([level] * 20) for level in levels]
+    found = statistics.paired(several, [mean_of([0.0] * 20)], 20, resamples=50)
+    turned = statistics.paired([mean_of([0.0] * 20)], several, 20, resamples=50)
+    error = math.sqrt(np.var(levels, ddof=1) * (1 / 3 + 1))
+    parts = np.var(levels, ddof=1) * np.array([1 / 3, 1])
+    reach = stats.t.ppf(0.975, parts.sum() ** 2 / (parts**2 / 2).sum()) * error
+    assert found.value == pytest.approx(0.3)
+    assert (found.low, found.high) == pytest.approx((0.3 - reach, 0.3 + reach))
+    assert (turned.low, turned.high) == pytest.approx((-found.high, -found.low))
+
+
+def test_no_p_value_is_nothing() -> None:
+    """Of trainings that all agree t is infinite; what drew so few samples cannot say so much."""
+    better, worse = ([mean_of([level] * 20)] * 3 for level in (0.9, 0.1))
+    found = statistics.paired(better, worse, 20, resamples=100)
+    assert found.p_value == pytest.approx(2 / 101)

@@ -4,17 +4,26 @@ from __future__ import annotations
 
 import csv
 import io
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 from xml.etree import ElementTree as ET
 
+import numpy as np
 import pytest
+from matplotlib.figure import Figure
+from PIL import Image
+from planted import Planted
 
 import bench
 from bench import console
 from bench.errors import UsageError
-from bench.figures import curves
-from bench.report import markdown
+from bench.figures import curves, style
+from bench.records import EvaluateRecord, ExplainRecord, Result
+from bench.report import evaluation, explanations, markdown
+from bench.tables import DASH
 
 
 @pytest.fixture
@@ -114,3 +123,272 @@ def test_a_notebook_gets_records_with_parameters_and_the_images(outcome: bench.O
     with pytest.raises(UsageError, match="did you mean 'linear/pgd'"):
         outcome.adversarial_images("linear/pdg")
     assert repr(outcome).startswith("<Outcome of ")
+
+
+# Pages of runs that nobody computed
+
+
+@pytest.fixture
+def planted(tmp_path: Path) -> Planted:
+    return Planted(tmp_path)
+
+
+def evaluated(
+    planted: Planted, model: str, pairs: Sequence[tuple[int, int]], channels: int = 3
+) -> None:
+    """Plant verdicts by (class, predicted class), with an image of each mistake."""
+    records = [EvaluateRecord(f"test/{i}", *pair, 0.5) for i, pair in enumerate(pairs)]
+    wrong = [r.image for r in records if r.label != r.prediction]
+    images = np.random.default_rng(0).integers(0, 256, (len(wrong), 8, 8, channels), np.uint8)
+    planted.put(
+        "evaluate",
+        model,
+        Result(
+            records=records,
+            arrays={"examples": images} if wrong else {},
+            summary={"images": len(records), "examples": wrong},
+        ),
+    )
+
+
+def explained(
+    planted: Planted,
+    model: str,
+    images: Sequence[tuple[int, int, bool, bool]],
+    explainer: str = "saliency",
+    channels: int = 3,
+) -> None:
+    """Plant heatmaps of images by (class, predicted class, measured, shown).
+
+    Each image is of one value, its position, so that a gallery tells which it shows.
+    """
+    records = []
+    for i, (label, prediction, measured, shown) in enumerate(images):
+        figures = [False, 0.2, 0.4, 0.2, 0.1, 0.1, 0.3] if measured else [None] * 7
+        records.append(
+            ExplainRecord(f"test/{i}", label, prediction, 0.5, measured, shown, *figures)
+        )
+    values = np.arange(len(images), dtype=np.uint8)[:, None, None, None]
+    heatmaps = np.random.default_rng(1).random((len(images), 8, 8)).astype(np.float32)
+    arrays = {"images": np.tile(values, (1, 8, 8, channels)), "heatmaps": heatmaps}
+    result = Result(records=records, arrays=arrays, summary={"images": len(images)})
+    planted.put("explain", model, result, explainer=explainer)
+
+
+def page_of(planted: Planted, folder: Path) -> str:
+    return markdown.write(planted.matrix, folder).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(("classes", "is_drawn"), [(3, True), (40, True), (41, False), (60, False)])
+def test_a_matrix_that_cannot_be_read_is_not_drawn(
+    planted: Planted, tmp_path: Path, classes: int, is_drawn: bool
+) -> None:
+    planted.classes = [f"class{i}" for i in range(classes)]
+    pairs = [(i, i) for i in range(classes) for _ in range(3)]
+    evaluated(planted, "many", [*pairs, (0, 1), (0, 1), (2, 0)])
+    page = page_of(planted, tmp_path / "page")
+    names = {path.name for path in (tmp_path / "page" / "figures").iterdir()}
+    assert ("confusion-many.svg" in names) is is_drawn
+    assert ("Confusion matrix of many" in page) is is_drawn
+    assert ("The same as a table" in page) is is_drawn
+    # what stays of it: scores of every class, and the mistakes
+    assert "confusions-many.svg" in names
+    for name in planted.classes:
+        assert re.search(rf"^\| {name} +\| +\d", page, re.MULTILINE), name
+    assert re.search(r"\| class0 +\| class1 +\| 2 of 5 ", page)
+
+
+def test_a_gallery_of_many_classes_ends(planted: Planted, tmp_path: Path) -> None:
+    """Forty rows, of the first classes: it is to be looked at."""
+    planted.classes = [f"class{i}" for i in range(60)]
+    evaluated(planted, "many", [(i, i) for i in range(60)])
+    explained(planted, "many", [(i, i, True, True) for i in range(60)])
+    page = page_of(planted, tmp_path / "page")
+    assert "figures/explanations-many-right.svg" in page
+    with Image.open(tmp_path / "page" / "figures" / "explanations-many-right.png") as picture:
+        # 0.94 inches a row and 0.4 above, at 200 dots an inch
+        assert picture.height == pytest.approx(200 * (0.94 * 40 + 0.4), abs=1)
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4, 5])
+@pytest.mark.parametrize("height", [1, 8])
+def test_images_of_any_number_of_channels_are_shown(channels: int, height: int) -> None:
+    """One as grey, three as colours, of any other the mean: two or five are no colours."""
+    image = np.random.default_rng(2).integers(0, 256, (height, 7, channels), np.uint8)
+    axes = Figure().subplots()
+    style.show(axes, image)
+    (drawn,) = axes.images
+    found = np.asarray(drawn.get_array())
+    if channels == 3:
+        assert (found == image).all()
+    else:
+        assert found.shape == (height, 7)
+        assert (found == image.astype(int).sum(2) // channels).all()
+        assert drawn.get_clim() == (0, 255)  # or else a dark image would be shown bright
+
+
+def test_a_page_shows_images_of_two_channels(planted: Planted, tmp_path: Path) -> None:
+    evaluated(planted, "radar", [(0, 0), (1, 1), (0, 1)], channels=2)
+    explained(planted, "radar", [(0, 0, True, True), (0, 1, False, True)], channels=2)
+    page = page_of(planted, tmp_path / "page")
+    for name in ("confusions-radar", "explanations-radar-right", "explanations-radar-wrong"):
+        assert f"figures/{name}.svg" in page
+        assert (tmp_path / "page" / "figures" / f"{name}.png").is_file()
+
+
+@pytest.mark.parametrize("model", ["plain", "half%25", "m%41", "a+b@eps=0.5,x"])
+def test_links_lead_to_the_figures_whatever_models_are_called(
+    planted: Planted, tmp_path: Path, model: str
+) -> None:
+    """A browser reads %41 as A; the file is called as the model is."""
+    evaluated(planted, model, [(0, 0), (1, 1), (0, 1)])
+    explained(planted, model, [(0, 0, True, True), (0, 1, False, True)])
+    page = page_of(planted, tmp_path / "page")
+    links = set(re.findall(r'src="([^"]+)"', page)) | set(
+        re.findall(r"\]\((figures/[^)]+)\)", page)
+    )
+    there = {f"figures/{path.name}" for path in (tmp_path / "page" / "figures").iterdir()}
+    assert {unquote(link) for link in links} == there
+    assert len(there) == 2 * 4  # a matrix, its images, two galleries; SVG and PNG
+    if "%" in model:
+        assert not links & there
+    assert any(model in name for name in there)
+
+
+# Latency
+
+
+BUSY_WORDS = "Something else took more than 10% of the machine during a timing"
+
+
+@pytest.mark.parametrize(
+    ("busy", "told", "cell"),
+    [(0.0, False, "0 %"), (None, False, ""), (0.1, False, "10 %"), (0.3, True, "30 %")],
+)
+def test_the_page_says_where_something_else_was_busy(
+    planted: Planted, tmp_path: Path, busy: float | None, told: bool, cell: str
+) -> None:
+    planted.latency("quiet", [1.0, 2.0, 6.0], busy=0.0)
+    planted.latency("other", [2.0] * 4, batch=16, busy=busy)
+    page = page_of(planted, tmp_path / "page")
+    rows = [
+        [word.strip() for word in line.split("|")[1:-1]]
+        for line in page.partition("## Latency")[2].splitlines()
+        if line.startswith(("| quiet ", "| other "))
+    ]
+    # 1, 2, 6: mean 3, variance (4 + 1 + 9) / 2, 95 % at 2 + 0.9 * 4
+    assert rows == [
+        ["quiet", "1", "1", "3.00", "2.65", "2.00", "5.60", "3", "0 %"],
+        ["other", "16", "1", "2.00", "0.00", "2.00", "2.00", "4", cell],
+    ]
+    assert (BUSY_WORDS in page) is told
+    assert "On Abacus 9, 2 cores, after 3 runs to warm up" in page
+
+
+def test_without_a_timing_there_is_no_section_on_it(planted: Planted, tmp_path: Path) -> None:
+    evaluated(planted, "m", [(0, 0)])
+    assert "## Latency" not in page_of(planted, tmp_path / "page")
+
+
+# Classes
+
+
+def test_a_class_without_images_has_a_dash_where_nothing_is_defined() -> None:
+    # a: 2 of 3 found, 2 of 3 said; b: never said; c: said once, of no image; d: neither
+    counts = np.zeros((4, 4))
+    counts[0, [0, 2]] = 2, 1
+    counts[1, 0] = 1
+    lines = evaluation.class_table([counts], ["a", "b", "c", "d"]).splitlines()[2:]
+    rows = [[word.strip() for word in line.split("|")[1:-1]] for line in lines]
+    assert rows == [
+        ["a", "66.7 %", "66.7 %", "66.7 %", "3"],
+        ["b", DASH, "0.0 %", "0.0 %", "1"],
+        ["c", "0.0 %", DASH, "0.0 %", "0"],
+        ["d", DASH, DASH, DASH, "0"],
+        # over the three that occur, what is undefined counting 0: 66.7 / 3
+        ["macro mean", "22.2 %", "22.2 %", "22.2 %", "4"],
+    ]
+
+
+def test_scores_of_classes_are_means_over_trainings_not_of_their_sum() -> None:
+    """As in the table of all models; summing first would weigh a training by what it says."""
+    first = np.array([[4.0, 0.0], [4.0, 0.0]])  # says a always: precision of a 4 in 8
+    second = np.array([[1.0, 3.0], [0.0, 4.0]])  # precision of a 1 in 1
+    table = evaluation.class_table([first, second], ["a", "b"])
+    rows = [[word.strip() for word in line.split("|")[1:-1]] for line in table.splitlines()[2:]]
+    # precision of a (1/2 + 1) / 2, recall (1 + 1/4) / 2; of b (0 + 4/7) / 2, (0 + 1) / 2
+    assert [row[:3] for row in rows] == [
+        ["a", "75.0 %", "62.5 %"],
+        ["b", "28.6 %", "50.0 %"],
+        ["macro mean", "51.8 %", "56.2 %"],
+    ]
+    assert [row[4] for row in rows] == ["4", "4", "8"]  # images, not images times trainings
+
+
+# Galleries
+
+
+def test_galleries_show_what_was_picked_for_them_and_nothing_else(
+    planted: Planted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The sample is explained to be measured; what of it is in no gallery is not shown."""
+    seen: dict[str, list[tuple[int, str, int]]] = {}
+
+    def gallery(shown: Any, explainers: Any, path: Path) -> Path:
+        seen[path.name] = [
+            (int(one.image[0, 0, 0]), one.words.replace("\n", " "), len(one.heatmaps))
+            for one in shown
+        ]
+        assert explainers == ["saliency", "grad_cam"]
+        return path.with_suffix(".svg")
+
+    monkeypatch.setattr(explanations.drawings, "gallery", gallery)
+    images = [
+        *((1, 1, True, False), (1, 1, True, True), (0, 0, True, False), (0, 1, True, False)),
+        *((0, 0, False, True), (1, 0, True, True), (0, 1, False, True), (0, 0, False, True)),
+    ]
+    for explainer in ("saliency", "grad_cam"):
+        explained(planted, "m", images, explainer)
+    list(explanations.section(planted.matrix, tmp_path))
+    assert seen == {  # by class, then as they were picked
+        "explanations-m-right": [
+            (4, "even 50 %", 2),
+            (7, "even 50 %", 2),
+            (1, "odd 50 %", 2),
+        ],
+        "explanations-m-wrong": [
+            (6, "even taken for odd 50 %", 2),
+            (5, "odd taken for even 50 %", 2),
+        ],
+    }
+
+
+def test_without_a_picked_image_there_is_no_gallery(planted: Planted, tmp_path: Path) -> None:
+    explained(planted, "m", [(0, 0, True, False), (0, 1, True, False)])
+    page = page_of(planted, tmp_path / "page")
+    assert "## Explanations" in page
+    assert "images predicted" not in page
+
+
+# What the page says of images
+
+
+@pytest.mark.parametrize(
+    ("kinds", "words"),
+    [
+        ((), None),
+        (("explain",), "Explainers work on 10 images of test, drawn by seed 7."),
+        (("attack",), "Attacks work on 10 images of test, drawn by seed 7."),
+        (
+            ("attack", "explain"),
+            "Attacks and Explainers work on 10 images of test, drawn by seed 7.",
+        ),
+    ],
+)
+def test_the_page_says_what_worked_on_a_sample(planted: Planted, kinds, words) -> None:
+    evaluated(planted, "m", [(0, 0)])
+    for kind in kinds:
+        planted.put(
+            kind, "m", Result(summary={"images": 1}), **({kind: "x"} if kind == "attack" else {})
+        )
+    assert markdown._worked_on(planted.matrix) == (words or "")

@@ -98,6 +98,19 @@ def test_macro_means_are_scikit_learn_s(name: str, seed: int, classes: int, coun
     assert score(counts_of(draws)) == pytest.approx(expected, abs=1e-12)
 
 
+@pytest.mark.parametrize("name", MACRO)
+def test_which_numbers_classes_have_makes_no_macro_mean_larger_or_slower(name: str) -> None:
+    """A class that occurs costs, not one that there might be: a matrix of 1e12 would not fit."""
+    labels, predictions = predicted(3, classes=7, count=60)
+    weights = counts_of(np.random.default_rng(3).integers(0, 60, size=(4, 60)))
+    spread = np.array([0, 5, 6, 900, 10**9, 10**12, 10**15])
+    near, far = (
+        scores.macro(name)(records(one, other))(weights)
+        for one, other in ((labels, predictions), (spread[labels], spread[predictions]))
+    )
+    assert near.tolist() == far.tolist()
+
+
 def test_the_samples_lack_classes() -> None:
     """Or else the tests above would leave out what is undefined."""
     lacking = [
@@ -202,12 +215,43 @@ def test_metrics_are_these_scores_with_an_interval_around_them() -> None:
             )
             expected = scored[MACRO.index(name.removeprefix("macro_"))]
         assert found.value == pytest.approx(expected, abs=1e-12)
-        assert found.low < found.high
-        assert found.n == 90
-        if name != "calibration_error":  # which chance alone pushes up in every sample
+        assert (found.n, found.trainings) == (90, 1)
+        if name == "calibration_error":  # which chance alone pushes up, in every sample drawn too
+            assert (found.low, found.high) == (None, None)
+        else:
             assert found.low < found.value < found.high
         shuffled = told.sample(frac=1, random_state=1)
         assert metrics.estimate(METRICS[name], shuffled, {}) == found
+
+
+def test_several_trainings_give_the_calibration_error_no_interval_either() -> None:
+    """Each is shifted up by its sample, and so is their mean."""
+    readings, expected = [], []
+    for seed in (1, 2, 3):
+        labels, predictions = predicted(seed, classes=3, count=50)
+        confidence = np.random.default_rng(seed).random(50)
+        readings.append(Reading(records(labels, predictions, confidence), {}, f"seed{seed}"))
+        expected.append(slow_calibration_error(labels, predictions, confidence))
+    found = metrics.replicated(METRICS["calibration_error"], readings)
+    assert found.value == pytest.approx(sum(expected) / 3)
+    assert (found.low, found.high, found.n, found.trainings) == (None, None, 50, 3)
+
+
+def test_chance_alone_raises_the_calibration_error_of_a_small_sample() -> None:
+    """Why it has no interval: a model that is calibrated by construction, 40 images at a time."""
+    generator = np.random.default_rng(12)
+    found = []
+    for _ in range(50):
+        confidence = generator.uniform(0.4, 1.0, size=40)
+        right = generator.random(40) < confidence
+        score = scores.calibration_error(
+            records(np.zeros(40, int), np.where(right, 0, 1), confidence)
+        )
+        found.append(score(np.ones((1, 40)))[0])
+    # 9 bins of about 4 images: each bin's accuracy errs by some sqrt(0.2 / 4) = 0.2, and the mean
+    # distance of a normal error is 0.8 of that: 0.18; the truth, 0, is below every one
+    assert min(found) > 0.05
+    assert 0.1 < np.mean(found) < 0.25
 
 
 def test_the_interval_of_macro_f1_covers_the_truth_about_as_often_as_it_says() -> None:

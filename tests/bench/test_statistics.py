@@ -8,9 +8,19 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import binomtest
+from scipy.stats import binomtest, norm, ttest_1samp
+from scipy.stats import t as student
 
-from bench.statistics import NOTHING, Estimate, holm, mcnemar, mean, rate
+from bench.statistics import (
+    NOTHING,
+    Estimate,
+    holm,
+    mcnemar,
+    mean,
+    over_folds,
+    rate,
+    wilson_variance,
+)
 
 cheap = settings(derandomize=True, database=None, deadline=None)
 
@@ -47,6 +57,22 @@ def test_an_empty_denominator_has_no_rate() -> None:
 def test_impossible_counts_are_refused(k: int, n: int) -> None:
     with pytest.raises(ValueError, match=f"{k} hits of {n}"):
         rate(k, n)
+
+
+@pytest.mark.parametrize(("k", "n"), [(0, 5), (5, 5), (1, 5), (50, 100), (99, 100), (100, 100)])
+def test_the_variance_of_a_rate_is_that_of_the_longer_arm_of_its_interval(k: int, n: int) -> None:
+    """So that a symmetric interval about the rate reaches as far as Wilson's, at 0 and n too."""
+    z, p = norm.ppf(0.975), k / n
+    oracle = binomtest(k, n).proportion_ci(0.95, method="wilson")
+    expected = (max(p - oracle.low, oracle.high - p) / z) ** 2
+    assert wilson_variance(k, n) == pytest.approx(expected, rel=1e-9)
+    assert wilson_variance(k, n) > 0
+
+
+def test_the_variance_of_many_is_the_usual_one() -> None:
+    """Far from both ends p (1 - p) / n; the arms differ by z / sqrt(n) of themselves, here 2 %."""
+    assert wilson_variance(3000, 10_000) == pytest.approx(0.3 * 0.7 / 10_000, rel=0.02)
+    assert wilson_variance(2999.7, 10_000) == wilson_variance(3000, 10_000)
 
 
 # Means
@@ -155,6 +181,37 @@ def test_outcomes_that_are_not_paired_are_refused() -> None:
         mcnemar([True], [True, False])
     with pytest.raises(ValueError, match="equal length"):
         mcnemar([[True]], [[True]])
+
+
+# Over folds
+
+
+@pytest.mark.parametrize("k", [2, 3, 5, 10])
+@pytest.mark.parametrize("shift", [0.0, 0.02, -0.3])
+def test_folds_are_tested_by_the_corrected_t(k: int, shift: float) -> None:
+    """Nadeau and Bengio 2003: variance (1 / k + n2 / n1) s^2, k - 1 degrees of freedom."""
+    found = np.random.default_rng(k).normal(shift, 0.1, size=k)
+    share = 1 / (k - 1)
+    t = found.mean() / math.sqrt((1 / k + share) * found.var(ddof=1))
+    p_value = over_folds(found, share)
+    assert p_value == pytest.approx(2 * student.sf(abs(t), k - 1), rel=1e-9)
+    assert over_folds(-found, share) == p_value
+    # with no images shared it is the plain t test, which takes folds for more than they are
+    plain = ttest_1samp(found, 0).pvalue
+    assert over_folds(found, 0) == pytest.approx(plain, rel=1e-9)
+    assert p_value > plain
+
+
+def test_folds_by_hand() -> None:
+    # mean 1, s^2 = 1, variance (1/3 + 1/2) = 5/6: t = sqrt(6/5); with 2 degrees of freedom
+    # p = 1 - t / sqrt(2 + t^2) = 1 - sqrt(1.2 / 3.2)
+    assert over_folds([0.0, 1.0, 2.0], 1 / 2) == pytest.approx(1 - math.sqrt(1.2 / 3.2), rel=1e-12)
+
+
+def test_folds_without_a_spread_say_yes_or_no() -> None:
+    assert over_folds([0.0, 0.0, 0.0], 0.5) == 1
+    assert over_folds([0.25, 0.25, 0.25], 0.5) == 0
+    assert over_folds([0.25, -0.25], 1.0) == 1  # a mean of nothing
 
 
 # Families

@@ -412,6 +412,49 @@ def test_failures_of_other_cells_are_kept(store: Store) -> None:
     assert store.failure(OTHER) == {"error": "x"}
 
 
+# Work that is under way
+
+BLOB = b"weights\n\x00\nof an epoch"  # with what parts the maker from it
+
+
+def test_an_unfinished_state_comes_back_to_its_maker_only(store: Store) -> None:
+    assert store.partial(KEY, "trainer") is None
+    store.put_partial(KEY, "trainer", BLOB)
+    assert again(store).partial(KEY, "trainer") == BLOB
+    for other in ("another", "train", "trainer2", ""):
+        assert store.partial(KEY, other) is None
+    assert store.partial(OTHER, "trainer") is None
+    assert store.find(KEY) is None  # no cell
+
+
+def test_an_unfinished_state_is_replaced_and_dropped_when_the_cell_is_done(store: Store) -> None:
+    store.put_partial(KEY, "old", b"first")
+    store.put_partial(KEY, "new", BLOB)
+    assert store.partial(KEY, "old") is None
+    assert store.partial(KEY, "new") == BLOB
+    put(store)
+    assert store.partial(KEY, "new") is None
+
+
+@pytest.mark.parametrize("damage", ["cut", "maker", "blob", "empty"])
+def test_a_state_that_is_not_whole_is_none(store: Store, damage: str) -> None:
+    """A training then starts anew, which costs time and no result."""
+    store.put_partial(KEY, "trainer", BLOB)
+    (path,) = (store.folder / "partial").iterdir()
+    whole = path.read_bytes()
+    assert whole.count(b"trainer") == 1
+    path.write_bytes(
+        {
+            "cut": whole[:-1],
+            "maker": whole.replace(b"trainer", b"another"),
+            "blob": whole.replace(b"weights", b"veights"),
+            "empty": b"",
+        }[damage]
+    )
+    for maker in ("trainer", "another"):
+        assert store.partial(KEY, maker) is None
+
+
 # Runs
 
 

@@ -164,7 +164,7 @@ def test_table_layouts(session: dict[str, Any]) -> None:
 def test_wrong_words_are_explained(session: dict[str, Any], tmp_path: Path) -> None:
     cases = {
         ("table", "--metric", "sucess_rate"): "did you mean 'success_rate'?",
-        ("table", "--rows", "atack"): "did you mean 'attack'?",
+        ("table", "--rows", "atack"): "did you mean 'attack'",
         ("table", "--format", "html"): "one of github, csv, json, latex",
         ("table", "--suite", "smal"): "one of small",
         ("table", "--store", str(tmp_path)): "holds no run",
@@ -175,7 +175,7 @@ def test_wrong_words_are_explained(session: dict[str, Any], tmp_path: Path) -> N
         ("list", "attack"): "did you mean 'attacks'?",
         ("why", "nothing"): "is not in the store",
         ("check", "small.yaml", "--set", "tables.t={metric: linf, rows: [atack]}"): (
-            "tables.t.rows: 'atack' is no dimension; did you mean 'attack'?"
+            "tables.t.rows: 'atack' is no dimension; did you mean 'attack' or 'batch'?"
         ),
         ("check", "small.yaml", "--set", "tables={a/b: {metric: linf}}"): "has the name 'a/b'",
         ("check", "small.yaml", "--set", "run.models=[]"): "at least 1",
