@@ -44,6 +44,7 @@ class ExplainCell(Cell):
     """
 
     kind: ClassVar[Kind] = "explain"
+    revision: ClassVar[int] = 2  # records say which images the gallery shows
 
     architecture: Architecture
     weights: Cell
