@@ -6,13 +6,12 @@ known as far as parents have run. Nothing is computed here, and torch is not imp
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bench import checkpoints, fingerprint
+from bench import checkpoints, fingerprint, machine
 from bench.api import Attack, Explainer
 from bench.cells.attack import AttackCell
 from bench.cells.cell import Cell
@@ -125,7 +124,7 @@ def build(suite: Suite, data: Prepared) -> Plan:
         device=_device(suite.run.device),
         memory_format=suite.run.memory_format,
         batch_size=suite.run.batch_size,
-        threads=suite.run.threads or available_cores(),
+        threads=suite.run.threads or machine.cores(),
     )
     subjects = [
         subject for model in suite.selected for subject in _subjects(suite, model, data, compute)
@@ -407,13 +406,6 @@ def _notes(suite: Suite, data: Prepared, subjects: list[_Subject]) -> Iterator[s
     told = {len(s.images): s.split for s in subjects if wanted and len(s.images) < wanted}
     for count, split in told.items():
         yield f"{count} images instead of {wanted}: {split} of {suite.dataset.name} has no more"
-
-
-def available_cores() -> int:
-    """Count the cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _device(wanted: str) -> str:

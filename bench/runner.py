@@ -200,7 +200,6 @@ class Run:
             "recommend": {
                 name: choice.model_dump(mode="json") for name, choice in suite.recommend.items()
             },
-            "gallery": suite.gallery.model_dump(mode="json"),
             "notes": list(self.plan.notes),
             "interrupted": self.interrupted,
             "versions": _versions(),

@@ -6,6 +6,7 @@ Pure functions of counts and of arrays of numbers; they know nothing of models o
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
@@ -317,7 +318,8 @@ def mcnemar(first: ArrayLike, second: ArrayLike) -> PairedTest:
 def _binomial_two_sided(smaller: int, n: int) -> float:
     """P of a split at least as uneven as ``smaller`` of ``n`` under a fair coin (symmetric)."""
     tail = sum(math.comb(n, k) for k in range(smaller + 1))
-    return float(min(1.0, 2 * tail / 2**n))
+    # beyond the smallest float the quotient is 0, which no p-value is
+    return float(max(sys.float_info.min, min(1.0, 2 * tail / 2**n)))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

@@ -75,6 +75,12 @@ def test_the_variance_of_many_is_the_usual_one() -> None:
     assert wilson_variance(2999.7, 10_000) == wilson_variance(3000, 10_000)
 
 
+def test_no_p_value_is_zero_however_many_images_disagree() -> None:
+    """2 / 2**1200 is smaller than any float."""
+    first = [True] * 1200
+    assert mcnemar(first, [False] * 1200).p_value > 0
+
+
 # Means
 
 
