@@ -10,6 +10,7 @@ that does so inside its methods can be listed, checked and planned without torch
 
 from __future__ import annotations
 
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from bench.norms import TOLERANCE, measure
 from bench.records import JSON, Budget, Norm
 from bench.tensors import Heatmaps, Images, Labels, PixelArray
 
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 __all__ = [
     "KINDS",
     "Attack",
+    "Cascade",
     "Content",
     "Dataset",
     "Explainer",
@@ -36,6 +39,7 @@ __all__ = [
     "Plugin",
     "Split",
     "filled_up",
+    "stage",
 ]
 
 
@@ -186,12 +190,19 @@ class Attack(Plugin):
             with the whole batch: only then is ``steps_to_success`` told.
         batch_invariant: whether an image's result does not depend on the batch it came in; where
             it does, the batch size is part of the identity.
+        minimum_norm: whether it looks for the nearest adversarial image, rather than for any in a
+            ball: then the suite's ``budget`` says what counts as near enough.
+        caveats: known faults, a sentence each, that are told beside every number of the attack.
+
+    A subclass may give ``norm`` as a field ("linf", "l2"), where the suite chooses it.
     """
 
     norm: ClassVar[Norm | None]
     targetable: ClassVar[bool] = False
     traceable: ClassVar[bool] = False
     batch_invariant: ClassVar[bool] = False
+    minimum_norm: ClassVar[bool] = False
+    caveats: ClassVar[tuple[str, ...]] = ()
 
     @abstractmethod
     def perturb(
@@ -233,6 +244,80 @@ class Attack(Plugin):
 
     def unsuited(self, *, classes: int, image_shape: tuple[int, int, int]) -> str | None:
         """Say why this attack cannot run on such data, or None; its cells are skipped then."""
+        return None
+
+
+class Cascade(Attack):
+    """Several attacks in a row, each on the images that still stand.
+
+    Images that are wrong before any attack are left as they are, and so is one that no attack
+    fells. A part's image counts only within the cascade's budget.
+    """
+
+    @property
+    @abstractmethod
+    def parts(self) -> Mapping[str, Attack]:
+        """The attacks by name, in the order in which they run."""
+
+    def perturb(
+        self,
+        classifier: Module,
+        images: Images,
+        labels: Labels,
+        *,
+        targets: Labels | None = None,
+        generator: Generator,
+    ) -> Images:
+        """Return for each image what the first attack that fells it made of it."""
+        import torch
+
+        def fells(tried: Images, rows: Labels) -> Labels:
+            with torch.no_grad():
+                predictions = classifier(tried).argmax(1)
+            fallen: Labels = (
+                predictions != labels[rows] if targets is None else predictions == targets[rows]
+            )
+            return fallen
+
+        done = images.clone()
+        everything = torch.arange(len(images), device=images.device)
+        standing = everything[~fells(images, everything)]
+        for name, part in self.parts.items():
+            if len(standing) == 0:
+                break
+            with stage(classifier, name, len(standing)):
+                found = part.perturb(
+                    classifier,
+                    images[standing],
+                    labels[standing],
+                    targets=None if targets is None else targets[standing],
+                    generator=generator,
+                )
+                fell = fells(found, standing) & self._is_near(found, images[standing])
+            done[standing[fell]] = found[fell]
+            standing = standing[~fell]
+        return done
+
+    def _is_near(self, found: Images, images: Images) -> Labels:
+        """Say which images lie within the budget; all do where there is none."""
+        import torch
+
+        if self.budget is None:
+            return torch.ones(len(images), dtype=torch.bool, device=images.device)
+        size = measure(self.budget.norm, found - images)
+        return size <= self.budget.eps + TOLERANCE
+
+    @property
+    def passes(self) -> int:
+        """What all parts cost together, as if nothing fell."""
+        return sum(part.passes for part in self.parts.values())
+
+    def unsuited(self, *, classes: int, image_shape: tuple[int, int, int]) -> str | None:
+        """Say which part cannot run on such data, and why."""
+        for name, part in self.parts.items():
+            reason = part.unsuited(classes=classes, image_shape=image_shape)
+            if reason is not None:
+                return f"its part '{name}' cannot: {reason}"
         return None
 
 
@@ -279,6 +364,25 @@ def filled_up(classifier: Module, copies: int) -> Iterator[None]:
         yield
     finally:
         vars(classifier)["filler"] = 0
+
+
+@contextmanager
+def stage(classifier: Module, name: str, images: int) -> Iterator[None]:
+    """Say that what is asked inside belongs to one part of an attack, and how many images it met.
+
+    The cell's summary tells images, passes and seconds of each part.
+    """
+    stages: dict[str, dict[str, float]] = vars(classifier).setdefault("stages", {})
+    account = stages.setdefault(name, {"images": 0, "forwards": 0, "backwards": 0, "seconds": 0.0})
+    before = {count: vars(classifier).get(count, 0) for count in ("forwards", "backwards")}
+    started = time.perf_counter()
+    try:
+        yield
+    finally:
+        account["images"] += images
+        account["seconds"] += time.perf_counter() - started
+        for count, counted in before.items():
+            account[count] += vars(classifier).get(count, 0) - counted
 
 
 KINDS: Mapping[str, type[Plugin]] = {

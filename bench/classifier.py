@@ -37,6 +37,7 @@ class Classifier(nn.Module):
         forwards, backwards: images that went through, since :meth:`reset`.
         filler: how many images at the end of each batch only fill it up, and are not counted; set
             by a plugin that does so.
+        stages: images, passes and seconds of each part of an attack; see :func:`bench.api.stage`.
 
     """
 
@@ -51,6 +52,7 @@ class Classifier(nn.Module):
         self.forwards = 0
         self.backwards = 0
         self.filler = 0
+        self.stages: dict[str, dict[str, float]] = {}
         self._trace: Trace | None = None
         self.requires_grad_(requires_grad=False)
         self.eval()
@@ -71,6 +73,7 @@ class Classifier(nn.Module):
     def reset(self) -> None:
         """Set the counts of passes to zero."""
         self.forwards = self.backwards = 0
+        self.stages = {}
 
     @contextmanager
     def tracing(self, labels: Labels, targets: Labels | None, *, on: bool) -> Iterator[Trace]:

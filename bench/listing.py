@@ -65,9 +65,12 @@ def describe(name: str, data_root: str | None, store: Store) -> str:
     if plugin.wraps:
         facts["library"] = f"{plugin.wraps} {registry.installed_version(plugin.wraps)}"
     if issubclass(plugin, Attack):
-        facts["norm"] = plugin.norm or "none"
-        for flag in ("targetable", "traceable", "batch_invariant"):
-            facts[flag] = "yes" if getattr(plugin, flag) else "no"
+        usual = plugin.model_construct()  # some facts depend on parameters
+        facts["norm"] = usual.norm or "none"
+        for flag in ("targetable", "traceable", "batch_invariant", "minimum_norm"):
+            facts[flag] = "yes" if getattr(usual, flag) else "no"
+        for number, caveat in enumerate(usual.caveats, 1):
+            facts[f"caveat {number}"] = caveat
     if issubclass(plugin, Explainer):
         facts["batch_invariant"] = "yes" if plugin.batch_invariant else "no"
     lines += [f"{key}: {value}" for key, value in facts.items()]

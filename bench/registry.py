@@ -139,7 +139,7 @@ def _validate(plugin: object, base: type[Plugin], where: str) -> None:
         raise PluginError.of(where, "has no docstring", "one that says what it is", "write it")
     hook, arguments = _HOOKS[base]
     _check_signature(getattr(plugin, hook), arguments, f"{where}: {hook}")
-    if issubclass(plugin, Attack):
+    if issubclass(plugin, Attack) and "norm" not in plugin.model_fields:
         norm = getattr(plugin, "norm", "")
         if norm is not None and norm not in NORMS:
             told = f"got {norm!r}" if norm else "is not declared"
@@ -192,7 +192,10 @@ def _spec(module: str) -> ModuleSpec | None:
 
 
 def summary(offer: Offer) -> str:
-    """Return the first line of a plugin's docstring by parsing its source, importing nothing."""
+    """Return the first line of a plugin's docstring by parsing its source, importing nothing.
+
+    A class that is generated, as in ``Name = generated(doc="...")``, has it in ``doc``.
+    """
     module, _, attribute = offer.target.partition(":")
     path = source(module)
     try:
@@ -202,6 +205,11 @@ def summary(offer: Offer) -> str:
     for node in tree.body if tree else ():
         if isinstance(node, ast.ClassDef) and node.name == attribute:
             return (ast.get_docstring(node) or "").partition("\n")[0]
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call):
+            names = [target.id for target in node.targets if isinstance(target, ast.Name)]
+            docs = [keyword.value for keyword in node.value.keywords if keyword.arg == "doc"]
+            if attribute in names and docs and isinstance(docs[0], ast.Constant):
+                return inspect.cleandoc(str(docs[0].value)).partition("\n")[0]
     return ""
 
 
