@@ -10,6 +10,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from bench.records import Norm
+
 DIMENSIONS = (
     "kind",
     "model",
@@ -28,6 +30,7 @@ DIMENSIONS = (
     "recipe",
     "batch",
     "threads",
+    "budget",
 )
 """What tables can be laid out by, besides the parameters of attacks."""
 
@@ -55,6 +58,13 @@ class Images(_Section):
         if len(set(splits)) < len(splits):
             raise ValueError("names a split twice: its images would count twice")
         return splits
+
+
+class Ball(_Section):
+    """The ball in which images of attacks that promise none count as successes."""
+
+    norm: Norm
+    eps: float = Field(gt=0, description="radius; pixels of [0, 1], for l0 a number of pixels")
 
 
 class Settings(_Section):
@@ -160,6 +170,9 @@ class Layout(_Section):
     images: Images = Images()
     models: dict[str, dict[str, Any] | None] = Field(min_length=1)
     attacks: dict[str, dict[str, Any] | None] = Field(default_factory=dict)
+    budget: Ball | tuple[Ball, ...] = Field(
+        (), description="for attacks that promise none, as those of minimum norm: one for each norm"
+    )
     transfer: Transfer | None = None
     explainers: dict[str, dict[str, Any] | None] = Field(default_factory=dict)
     gallery: Gallery = Gallery()

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from bench import metrics
 from bench.errors import StoreError, UsageError, nearest
 from bench.metrics import Metric, Reading, Withheld
-from bench.records import AXES, JSON, Coordinates
+from bench.records import AXES, JSON, Budget, Coordinates
 from bench.statistics import Estimate
 from bench.store import Store, Stored
 
@@ -35,6 +35,20 @@ class Entry:
     state: str
     key: str | None
     reason: str
+
+    @property
+    def caveats(self) -> tuple[str, ...]:
+        """Known faults of the cell's attack."""
+        told = self.facts.get("caveats")
+        return tuple(map(str, told)) if isinstance(told, list) else ()
+
+    @property
+    def budget(self) -> Budget | None:
+        """The ball in which an attack's images count; None where it has none."""
+        if self.facts.get("budget") is None:
+            return None
+        norm: Any = self.facts["norm"]
+        return Budget(norm, float(str(self.facts["eps"])))
 
     def value(self, dimension: str) -> JSON:
         """Return the entry's value on a dimension, None where it has none."""
@@ -106,9 +120,18 @@ class Matrix:
         return found
 
     def records(self, entry: Entry) -> DataFrame | None:
-        """Return a done cell's per-image records; None for a cell that has none."""
+        """Return a done cell's per-image records; None for a cell that has none.
+
+        Those of an attack say which images lie within its budget (``within_budget``) and, of one
+        that looks for the nearest, how far each is (``size``).
+        """
         stored = self.stored(entry)
-        return self.store.records(stored) if "records" in stored.files else None
+        if "records" not in stored.files:
+            return None
+        records = metrics.scored(self.store.records(stored), entry.budget)
+        if entry.kind == "attack" and entry.facts.get("minimum_norm"):
+            records["size"] = records[str(entry.facts["norm"])]
+        return records
 
     def adversarial_images(self, label: str) -> NDArray[np.float32]:
         """Return the adversarial images of an attack cell, (image, channel, height, width).
@@ -133,7 +156,12 @@ class Matrix:
     def readings(self, entries: Sequence[Entry]) -> list[Reading]:
         """Read what done cells say: those of one place, one for each replica."""
         return [
-            Reading(self.records(entry), self.stored(entry).summary, entry.coordinates.training)
+            Reading(
+                self.records(entry),
+                self.stored(entry).summary,
+                entry.coordinates.training,
+                entry.budget,
+            )
             for entry in entries
         ]
 
@@ -147,9 +175,9 @@ class Matrix:
 
         parts = []
         for entry in self.entries:
-            if entry.state != "done" or "records" not in self.stored(entry).files:
+            records = self.records(entry) if entry.state == "done" else None
+            if records is None:
                 continue
-            records = self.store.records(self.stored(entry))
             for position, dimension in enumerate(("kind", *AXES)):
                 records.insert(position, dimension, str(entry.value(dimension) or ""))
             for fact in entry.facts.keys() - set(records.columns):

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from bench import scores, statistics
-from bench.records import JSON, Kind
+from bench.records import JSON, TOLERANCE, Budget, Kind
 from bench.statistics import NOTHING, Estimate, Statistic
 
 if TYPE_CHECKING:
@@ -37,13 +37,15 @@ class Metric:
         kinds: the kinds of cell that have it, the preferred first.
         values: from a cell's records to one value for each image that counts: booleans for a rate,
             numbers for a mean. None for a figure that the cell's summary holds whole.
-        weighted: in place of ``values``, for a figure that is no mean over images (macro F1): from
-            a cell's records to a function of the images' weights.
+        weighted: in place of ``values``, for a figure that is no mean over images (macro F1, a
+            median): from a cell's records to a function of the images' weights.
+        counts: of a ``weighted`` figure, the values whose number is its n; all images if None.
         biased: a small sample shifts it, so that no interval is told and no test is made.
         better: which way is better, where one is.
         needs_verdict: withheld where an image of the cell has no verdict.
         mean: a mean with a bootstrap interval; else a rate with a Wilson interval.
-        needs_budget: withheld where the attack promises no budget: a rate belongs to one.
+        needs_budget: withheld where an attack has no budget: a rate belongs to one.
+        needs_minimum: withheld where an attack looks for any image in a ball, not for the nearest.
 
     """
 
@@ -54,8 +56,10 @@ class Metric:
     values: Callable[[DataFrame], Values] | None = None
     needs_verdict: bool = True
     needs_budget: bool = False
+    needs_minimum: bool = False
     mean: bool = False
     weighted: Weighted | None = None
+    counts: Callable[[DataFrame], Values] | None = None
     biased: bool = False
     better: Literal["higher", "lower"] | None = None
 
@@ -72,9 +76,41 @@ def right_before(records: DataFrame) -> Values:
     return _truth(records["clean_prediction"] == records["label"])
 
 
+def plain(records: DataFrame) -> list[dict[str, Any]]:
+    """Return records as mappings, with None for what is missing."""
+    return [
+        {str(name): None if value != value else value for name, value in row.items()}  # noqa: PLR0124 (nan)
+        for row in records.astype(object).to_dict("records")
+    ]
+
+
+def scored(records: DataFrame, budget: Budget | None) -> DataFrame:
+    """Mark which images lie within a budget: only those can count as successes of an attack.
+
+    Args:
+        records: of an attack, or of a transfer of its images.
+        budget: of the attack or, where it promises none, of the suite; None marks nothing.
+
+    """
+    if budget is None or budget.norm not in records:
+        return records
+    size = records[budget.norm].astype(float)
+    return records.assign(within_budget=(size <= budget.eps + TOLERANCE) | size.isna())
+
+
+def within(records: DataFrame) -> Values:
+    """Which images lie within the budget; all do where none was marked."""
+    import pandas as pd
+
+    if "within_budget" in records:
+        return records["within_budget"]
+    return pd.Series(data=True, index=records.index)
+
+
 def right_after(records: DataFrame) -> Values:
-    """Which images the model has right after the attack."""
-    return _truth(records["prediction"] == records["label"])
+    """Which images the model has right after the attack: as before, where it left its budget."""
+    after = _truth(records["prediction"] == records["label"])
+    return after.where(within(records), right_before(records))
 
 
 def eligible(records: DataFrame) -> Values:
@@ -83,9 +119,10 @@ def eligible(records: DataFrame) -> Values:
 
 
 def fooled(records: DataFrame) -> Values:
-    """Which images are wrong after the attack or, targeted, predicted as the target."""
+    """Which images are, within budget, wrong after or, targeted, predicted as the target."""
+    wrong = ~_truth(records["prediction"] == records["label"])
     hit = _truth(records["prediction"] == records["target"])
-    return hit.where(records["target"].notna(), ~right_after(records))
+    return hit.where(records["target"].notna(), wrong) & within(records)
 
 
 def success(records: DataFrame) -> Values:
@@ -113,11 +150,37 @@ def _evaluate_accuracy(records: DataFrame) -> Values:
 
 
 def _transfer_rate(records: DataFrame) -> Values:
-    return success(records[_truth(records["source_success"])])
+    return success(records[_truth(records["source_success"]) & within(records)])
 
 
 def _source_success(records: DataFrame) -> Values:
-    return records["source_success"].dropna().astype(bool)
+    known = records["source_success"].dropna().astype(bool)
+    return known & within(records)[known.index]
+
+
+def _reached(records: DataFrame) -> Values:
+    """Return the size of each eligible image's perturbation; infinite where it did not fool."""
+    counted = records.drop(columns="within_budget", errors="ignore")[eligible(records)]
+    return counted["size"].astype(float).where(fooled(counted), float("inf"))
+
+
+def _median(of: Callable[[DataFrame], Values]) -> Weighted:
+    """Return the median over the images that count (of two in the middle, the smaller)."""
+
+    def weighted(records: DataFrame) -> Statistic:
+        values = of(records).sort_values()
+        rows, numbers = values.index.to_numpy(), values.to_numpy(dtype=float)
+
+        def median(weights: NDArray[np.float64]) -> NDArray[np.float64]:
+            counted = weights[:, rows].cumsum(axis=1)
+            if not len(rows):
+                return scores.share(counted.sum(1), counted.sum(1), undefined=float("nan"))
+            found: NDArray[np.float64] = numbers[(2 * counted < counted[:, -1:]).sum(axis=1)]
+            return found
+
+        return median
+
+    return weighted
 
 
 _EVALUATE: tuple[Kind, ...] = ("evaluate",)
@@ -328,6 +391,18 @@ METRICS: Mapping[str, Metric] = {
             for of_successes in (False, True)
         ),
         Metric(
+            "median_norm",
+            "Median size, in the attack's own norm, of the perturbations, over the images that "
+            "success_rate counts; infinite where the attack failed. Only for attacks that look "
+            "for the nearest adversarial image.",
+            "pixels",
+            _ATTACK,
+            weighted=_median(_reached),
+            counts=_reached,
+            needs_minimum=True,
+            better="higher",
+        ),
+        Metric(
             "steps_to_success",
             "Mean step at which the attack first fooled the model, over the successes; 0 is a "
             "random start that already fools. Only for attacks whose model calls are their "
@@ -382,18 +457,23 @@ class Reading:
     """What one cell says: its records, its figures that are not per image, and which training.
 
     Cells of one ``seed`` that differ in the fold held out belong together: each image is in one.
+    ``budget`` is the ball in which an attack's images count.
     """
 
     records: DataFrame | None
     summary: Mapping[str, JSON]
     seed: str = ""
+    budget: Budget | None = None
 
 
 def estimate(
-    metric: Metric, records: DataFrame | None, summary: Mapping[str, JSON]
+    metric: Metric,
+    records: DataFrame | None,
+    summary: Mapping[str, JSON],
+    budget: Budget | None = None,
 ) -> Estimate | Withheld:
     """Compute a metric of one cell, from its records and its figures that are not per image."""
-    return replicated(metric, [Reading(records, summary)])
+    return replicated(metric, [Reading(records, summary, budget=budget)])
 
 
 def replicated(metric: Metric, readings: Sequence[Reading]) -> Estimate | Withheld:
@@ -427,6 +507,8 @@ def _over_trainings(metric: Metric, trainings: Sequence[DataFrame]) -> Estimate:
     """Estimate the mean of a figure over trainings, or a figure that is no mean over images."""
     images = common_images(trainings)
     least, counted = 0.0, len(images)
+    if metric.counts is not None:
+        counted = max(len(metric.counts(records)) for records in trainings)
     if metric.values is not None:
         parts = [metric.values(records) for records in trainings]
         counted = max(len(part) for part in parts)
@@ -439,7 +521,7 @@ def _over_trainings(metric: Metric, trainings: Sequence[DataFrame]) -> Estimate:
         [statistic(metric, records, images) for records in trainings], len(images), least=least
     )
     if found.value is None:
-        return found
+        return NOTHING
     if metric.biased:
         return replace(found, n=counted, low=None, high=None)
     if metric.unit == "share" and found.low is not None and found.high is not None:
@@ -448,9 +530,12 @@ def _over_trainings(metric: Metric, trainings: Sequence[DataFrame]) -> Estimate:
 
 
 def _withheld(metric: Metric, reading: Reading) -> str | None:
-    if metric.needs_budget and reading.summary.get("budget") is None:
-        return "the attack promises no budget, and a rate belongs to one"
+    promised = reading.summary.get("budget")
+    if metric.needs_budget and reading.budget is None and promised is None:
+        return "the attack promises no budget, and a rate belongs to one: give it a budget"
     records = reading.records
+    if metric.needs_minimum and (records is None or "size" not in records):
+        return "the attack looks for any image in a ball, not for the nearest"
     if metric.needs_verdict and records is not None and "violation" in records:
         broken = records["violation"].dropna()
         if len(broken):

@@ -5,14 +5,10 @@ Pure functions on tensors. They measure; they never clip or project.
 
 from __future__ import annotations
 
-from bench.records import NORMS, Norm
+from bench.records import NORMS, TOLERANCE, Norm
 from bench.tensors import PerImage, Perturbation
 
 __all__ = ["NORMS", "TOLERANCE", "Norm", "measure"]
-
-TOLERANCE = 1e-6
-"""How far a norm may exceed eps, or a pixel [0, 1]: float32 rounding, as when normalisation is
-undone, reaches 6e-8."""
 
 
 def measure(norm: Norm, perturbation: Perturbation) -> PerImage:

@@ -26,12 +26,20 @@ ORIGINAL = "original"
 """The variant of a model with no compressor, no defense and no fine-tuning."""
 
 
+TOLERANCE = 1e-6
+"""How far a norm may exceed eps, or a pixel [0, 1]: float32 rounding, as when normalisation is
+undone, reaches 6e-8."""
+
+
 @dataclass(frozen=True, slots=True)
 class Budget:
     """The ball that a perturbation must lie in: a norm and its radius in pixels of [0, 1]."""
 
     norm: Norm
     eps: float
+
+    def __str__(self) -> str:
+        return f"{self.norm} {self.eps:.6g}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +124,7 @@ class TransferRecord:
     """One adversarial image, made on a source model, as another model sees it.
 
     ``source_success`` is the verdict on the source; ``clean_prediction`` and the rest are the
-    target model's. ``violation`` is inherited from the source's record.
+    target model's. The norms and ``violation`` are inherited from the source's record.
     """
 
     image: str
@@ -128,6 +136,10 @@ class TransferRecord:
     prediction: int | None
     confidence: float | None
     target_confidence: float | None
+    linf: float | None
+    l2: float | None
+    l1: float | None
+    l0: float | None
     violation: str | None
 
 

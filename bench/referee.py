@@ -7,7 +7,7 @@ The referee does not know how images were made.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -196,11 +196,24 @@ def judge_attack(
     return records
 
 
+@dataclass(frozen=True)
+class Origin:
+    """What the verdict on its source says of an adversarial image.
+
+    ``success`` is None where the image was wrong before, or its class is the target; ``sizes`` are
+    the norms of its perturbation, where they are finite.
+    """
+
+    success: bool | None
+    violation: str | None
+    sizes: Mapping[str, float | None]
+
+
 def judge_transfer(
     classifier: Classifier,
     before: Verdict,
     adversarial_images: Images,
-    source: Sequence[tuple[bool | None, str | None]],
+    source: Sequence[Origin],
     labels: Labels,
     names: Sequence[str],
     *,
@@ -210,12 +223,11 @@ def judge_transfer(
 
     Args:
         before: the target classifier's verdict on the images before the attack.
-        source: for each image, whether it fooled the model it was made on (None where it was wrong
-            before, or its class is the target), and its violation there.
+        source: for each image, the verdict on the model that it was made on.
 
     """
     after = classify(classifier, adversarial_images)
-    broken = _without_logits([violation for _, violation in source], before, after)
+    broken = _without_logits([origin.violation for origin in source], before, after)
     before_confidence, after_confidence = before.confidence(), after.confidence()
     target_confidence = None if target is None else after.probabilities[:, target]
     return [
@@ -223,12 +235,13 @@ def judge_transfer(
             image=name,
             label=int(labels[i]),
             target=target,
-            source_success=source[i][0],
+            source_success=source[i].success,
             clean_prediction=int(before.predictions[i]),
             clean_confidence=float(before_confidence[i]),
             prediction=int(after.predictions[i]) if broken[i] is None else None,
             confidence=float(after_confidence[i]) if broken[i] is None else None,
             target_confidence=_at(target_confidence, i) if broken[i] is None else None,
+            **source[i].sizes,
             violation=broken[i],
         )
         for i, name in enumerate(names)

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -129,6 +129,8 @@ def resampled(
     [draws] = _draws([statistics], images, seed, resamples)
     if count == 1:
         return Estimate(value, *_interval(draws), images)
+    if np.isinf(draws).any():
+        return Estimate(value, None, None, images, count)
     spread = _Spread.of(max(least, float(np.nanvar(draws))), images, figures)
     reach = spread.quantile(0.5 + CONFIDENCE / 2) * spread.error
     return Estimate(value, value - reach, value + reach, images, count)
@@ -278,7 +280,9 @@ def _draws(
 
 def _interval(draws: NDArray[np.float64]) -> tuple[float, float]:
     tail = (1 - CONFIDENCE) / 2
-    low, high = np.nanquantile(draws, [tail, 1 - tail])
+    # between two infinite draws there is nothing to interpolate
+    method: Any = "closest_observation" if np.isinf(draws).any() else "linear"
+    low, high = np.nanquantile(draws, [tail, 1 - tail], method=method)
     return float(low), float(high)
 
 

@@ -14,10 +14,12 @@ from typing import Any
 
 from bench import constraints, document, registry
 from bench.api import Attack, Dataset, Explainer, Model, Plugin
+from bench.cascade import Listed
 from bench.document import Document
 from bench.errors import BenchError, Problem, SuiteError, nearest
 from bench.layout import (
     DIMENSIONS,
+    Ball,
     Choice,
     Gallery,
     Images,
@@ -31,7 +33,7 @@ from bench.layout import (
 from bench.metrics import METRICS
 from bench.overrides import Overrides, apply
 from bench.recipes import Recipe
-from bench.records import JSON
+from bench.records import JSON, Budget
 from bench.validation import Findings
 
 
@@ -64,11 +66,25 @@ class ModelEntry(Named):
 
 @dataclass(frozen=True)
 class AttackEntry(Named):
-    """An attack. ``group`` is the key in the suite file that a grid was expanded from."""
+    """An attack.
+
+    ``group`` is the key in the suite file that a grid was expanded from; ``budget`` the ball in
+    which an image counts as a success: the attack's own or, where it promises none, the suite's.
+    """
 
     plugin: Attack
     group: str
     target: int | None
+    budget: Budget | None = None
+    members: tuple[AttackEntry, ...] = ()
+
+    @property
+    def identity(self) -> dict[str, JSON]:
+        """What decides the result, besides the parameters; of a cascade, that of its members."""
+        if not self.members:
+            return registry.identity("attacks", self.plugin_name, self.plugin)
+        parts: list[JSON] = [member.identity for member in self.members]
+        return {"plugin": "bench:cascade", "revision": Listed.revision, "members": parts}
 
 
 @dataclass(frozen=True)
@@ -161,6 +177,10 @@ def read(source: str | Path | Mapping[str, Any], overrides: Overrides | None = N
     return _Reader(apply(doc, overrides or Overrides())).read(overrides or Overrides())
 
 
+_OWN = {"plugin", "target", "grid", "budget"}
+"""Keys of an attack's entry that are not the plugin's parameters."""
+
+
 class _Reader(Findings):
     """Reads one document, and collects problems while it does."""
 
@@ -170,7 +190,8 @@ class _Reader(Findings):
         raw = self.doc.data
         dataset = self.dataset(raw.get("dataset"))
         models = tuple(self.models(raw.get("models")))
-        attacks = tuple(self.attacks(raw.get("attacks")))
+        plain = tuple(self.attacks(raw.get("attacks"), tuple(self.balls(raw.get("budget")))))
+        attacks = (*plain, *self.cascades(raw.get("attacks"), plain))
         explainers = tuple(self.explainers(raw.get("explainers")))
         self.check_names(raw, attacks)
         attacks = self.select_attacks(attacks, overrides.attacks)
@@ -280,15 +301,30 @@ class _Reader(Findings):
             if isinstance(plugin, Explainer):
                 yield ExplainerEntry(name, plugin_name, plugin)
 
-    def attacks(self, raw: Any) -> Iterator[AttackEntry]:
+    def balls(self, raw: Any) -> Iterator[Ball]:
+        """Read the budgets for attacks that promise none; each norm has one at most."""
+        known: set[str] = set()
+        for place, given in enumerate(raw if isinstance(raw, list) else [raw] if raw else []):
+            path = ("budget", place) if isinstance(raw, list) else ("budget",)
+            if not isinstance(given, dict):
+                continue  # reported with the layout
+            ball = self.parse(Ball, given, path)
+            if ball is None:
+                continue
+            if ball.norm in known:
+                self.report(path, f"'{ball.norm}' has two budgets", "one for each norm")
+            known.add(ball.norm)
+            yield ball
+
+    def attacks(self, raw: Any, balls: Sequence[Ball]) -> Iterator[AttackEntry]:
         """Read the attacks and expand their grids."""
         seen: dict[str, str] = {}
         for group, entry in _entries(raw):
+            if "cascade" in entry:
+                continue
             path = ("attacks", group)
-            fixed = {k: v for k, v in entry.items() if k not in {"plugin", "target", "grid"}}
-            target, grid = entry.get("target"), entry.get("grid")
-            if target is not None and (isinstance(target, bool) or not isinstance(target, int)):
-                self.report((*path, "target"), f"got {target!r}", "the index of a class")
+            fixed = {k: v for k, v in entry.items() if k not in _OWN}
+            target, grid = self.target(entry, path), entry.get("grid")
             plugin_name = entry.get("plugin", group)
             for name, point in self.expand(group, grid, fixed, path):
                 if seen.setdefault(name, group) != group:
@@ -297,14 +333,113 @@ class _Reader(Findings):
                 plugin = self.plugin("attacks", plugin_name, {**fixed, **point}, path, moved)
                 if not isinstance(plugin, Attack):
                     continue
-                if target is not None and not plugin.targetable:
+                self.check_targetable(plugin, plugin_name, target, path)
+                budget = self.budget(entry, plugin, balls, path)
+                yield AttackEntry(name, plugin_name, plugin, group, target, budget)
+
+    def target(self, entry: Mapping[str, Any], path: document.Path) -> int | None:
+        """Read the class that an attack aims at."""
+        target = entry.get("target")
+        if target is None or (isinstance(target, int) and not isinstance(target, bool)):
+            return target
+        self.report((*path, "target"), f"got {target!r}", "the index of a class")
+        return None
+
+    def check_targetable(
+        self, plugin: Attack, plugin_name: str, target: int | None, path: document.Path
+    ) -> None:
+        """Check that an attack with a target honours it."""
+        if target is not None and not plugin.targetable:
+            self.report(
+                (*path, "target"),
+                f"'{plugin_name}' does not honour targets",
+                "an attack that is targetable",
+                f"see 'bench describe {plugin_name}'",
+            )
+
+    def budget(
+        self,
+        entry: Mapping[str, Any],
+        plugin: Attack,
+        balls: Sequence[Ball],
+        path: document.Path,
+    ) -> Budget | None:
+        """Decide in which ball an attack's images count: its own, the entry's or the suite's."""
+        if plugin.budget is not None:
+            if "budget" in entry:
+                self.report(
+                    (*path, "budget"),
+                    f"the attack promises its own: {plugin.budget}",
+                    "a budget only for attacks that promise none",
+                    "take it out",
+                )
+            return plugin.budget
+        if "budget" in entry:
+            own = self.parse(Ball, entry["budget"], (*path, "budget"))
+            balls = () if own is None else (own,)
+        else:
+            balls = [ball for ball in balls if ball.norm == plugin.norm]
+        return Budget(balls[0].norm, balls[0].eps) if balls else None
+
+    def cascades(self, raw: Any, plain: Sequence[AttackEntry]) -> Iterator[AttackEntry]:
+        """Read the attacks that are lists of others, each run on what still stands."""
+        for name, entry in _entries(raw):
+            if "cascade" not in entry:
+                continue
+            path = ("attacks", name)
+            for key in entry.keys() - {"cascade", "target"}:
+                self.report((*path, key), "stands beside cascade", "cascade and target only")
+            members = self.members(entry["cascade"], plain, (*path, "cascade"))
+            budgets = {member.budget for member in members}
+            if len(members) < 2 or len(budgets) != 1:  # noqa: PLR2004 (one attack is no cascade)
+                if len(budgets) > 1:
+                    told = "; ".join(f"{member.name} {member.budget}" for member in members)
                     self.report(
-                        (*path, "target"),
-                        f"'{plugin_name}' does not honour targets",
-                        "an attack that is targetable",
-                        f"see 'bench describe {plugin_name}'",
+                        (*path, "cascade"), told, "one budget: a rate belongs to a norm and an eps"
                     )
-                yield AttackEntry(name, plugin_name, plugin, group, target)
+                continue
+            [budget] = budgets
+            if budget is None:
+                self.report(
+                    (*path, "cascade"),
+                    "its attacks promise no budget",
+                    "a budget, which says what falls",
+                    "give them one: budget: {norm: l2, eps: 0.5}",
+                )
+                continue
+            ordered = sorted(members, key=lambda member: member.plugin.passes)
+            plugin = Listed(
+                members=tuple((member.name, member.plugin) for member in ordered), within=budget
+            )
+            target = self.target(entry, path)
+            self.check_targetable(plugin, name, target, path)
+            yield AttackEntry(name, "cascade", plugin, name, target, budget, tuple(ordered))
+
+    def members(
+        self, raw: Any, plain: Sequence[AttackEntry], path: document.Path
+    ) -> list[AttackEntry]:
+        """Find the attacks that a cascade names: untargeted ones, one point of a grid."""
+        known = {attack.name: attack for attack in plain}
+        names = raw if isinstance(raw, list) else []
+        if len(set(map(str, names))) < 2:  # noqa: PLR2004 (one attack is no cascade)
+            self.report(path, f"got {raw!r}", "a list of two attacks of this suite or more")
+            return []
+        for place, name in enumerate(names):
+            if name not in known:
+                self.report(
+                    (*path, place),
+                    f"'{name}' is no attack of this suite",
+                    "an attack's full name: of a grid, one of its points",
+                    nearest(str(name), known),
+                )
+            elif known[name].target is not None:
+                self.report(
+                    (*path, place),
+                    f"'{name}' has a target of its own",
+                    "untargeted attacks",
+                    "give the cascade a target instead",
+                )
+        return [known[name] for name in names if name in known and known[name].target is None]
 
     def expand(
         self, group: str, grid: Any, fixed: Mapping[str, Any], path: document.Path

@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
@@ -327,6 +328,9 @@ def _remarks(matrix: Matrix, entries: Sequence[Entry]) -> Iterable[str]:
             counts[entry.state] = counts.get(entry.state, 0) + 1
         told = ", ".join(f"{count} {state}" for state, count in counts.items())
         yield f"Missing: {len(missing)} of {len(entries)} cells ({told})."
+    yield from dict.fromkeys(
+        f"{entry.coordinates.attack}: {caveat}" for entry in entries for caveat in entry.caveats
+    )
     if any(entry.coordinates.is_fold for entry in entries):
         yield "Cross-validated: each image is judged by a training that did not see it."
     if not entries:
@@ -358,8 +362,10 @@ def number(value: float, unit: Unit) -> str:
     """Write a figure in its unit, with the digits that such figures deserve."""
     if unit == "share":
         return f"{100 * value:.1f}"
+    if math.isinf(value):
+        return "∞"
     if unit == "pixels":
-        return f"{value:.4f}"
+        return f"{value:.4f}" if abs(value) < _WIDE else f"{value:.4g}"
     if unit == "score":
         return f"{value:.3f}"
     if unit == "bytes" or (unit == "count" and value == round(value)):
@@ -368,6 +374,7 @@ def number(value: float, unit: Unit) -> str:
 
 
 _LARGE = 1000
+_WIDE = 10
 
 
 def class_distribution(run: Mapping[str, Any]) -> str:

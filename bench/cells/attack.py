@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from bench import fingerprint, registry, seeds
+from bench import fingerprint, seeds
 from bench.cells.cell import Cell, Parent, package_of
 from bench.cells.workbench import Architecture, Compute, Workbench
 from bench.data import ImageSet
@@ -36,7 +36,7 @@ class AttackCell(Cell):
     @property
     def seed(self) -> int:
         """The same for every model and variant, so that all face the same random starts."""
-        plugin = registry.identity("attacks", self.entry.plugin_name, self.entry.plugin)["plugin"]
+        plugin = self.entry.identity["plugin"]
         parameters = self.entry.plugin.parameters()
         return seeds.derive(self.suite_seed, "attack", plugin, parameters, self.images.digest)
 
@@ -50,7 +50,7 @@ class AttackCell(Cell):
         """The attack, its parameters, target and seed, the images, how numbers are computed."""
         plugin = self.entry.plugin
         return {
-            **registry.identity("attacks", self.entry.plugin_name, plugin),
+            **self.entry.identity,
             "parameters": plugin.parameters(),
             "target": self.entry.target,
             "seed": self.seed,
@@ -60,14 +60,22 @@ class AttackCell(Cell):
 
     @property
     def facts(self) -> dict[str, JSON]:
-        """The attack's group, plugin, norm, target and parameters."""
+        """The attack's group, plugin, norm, budget, target, parameters and caveats."""
+        entry = self.entry
+        told: dict[str, JSON] = {} if entry.members else {**entry.plugin.parameters()}
+        if entry.members:
+            told["cascade"] = ", ".join(member.name for member in entry.members)
+        if entry.budget is not None:
+            told |= {"budget": str(entry.budget), "eps": entry.budget.eps}
         return {
-            **self.entry.plugin.parameters(),
-            "group": self.entry.group,
-            "plugin": self.entry.plugin_name,
-            "norm": self.entry.plugin.norm,
-            "targeted": self.entry.target is not None,
-            "target": self.entry.target,
+            **told,
+            "group": entry.group,
+            "plugin": entry.plugin_name,
+            "norm": entry.plugin.norm if entry.budget is None else entry.budget.norm,
+            "targeted": entry.target is not None,
+            "target": entry.target,
+            "minimum_norm": entry.plugin.minimum_norm,
+            "caveats": list(entry.plugin.caveats),
         }
 
     @property
@@ -78,7 +86,7 @@ class AttackCell(Cell):
             "bench.referee",
             "bench.classifier",
             "bench.norms",
-            package_of(self.entry.plugin),
+            *sorted({package_of(e.plugin) for e in self.entry.members or (self.entry,)}),
             package_of(self.architecture.entry.plugin),
         )
 
@@ -130,6 +138,7 @@ class AttackCell(Cell):
                 "forwards": attacked.forwards / len(images),
                 "backwards": attacked.backwards / len(images),
                 "seconds": seconds,
+                "stages": {name: {**account} for name, account in attacked.stages.items()},
             },
         )
 

@@ -11,7 +11,7 @@ from bench.cells.cell import Cell, Parent, package_of
 from bench.cells.workbench import Architecture, Compute, Workbench
 from bench.data import ImageSet
 from bench.errors import StoreError
-from bench.records import JSON, Kind, Result
+from bench.records import JSON, NORMS, Kind, Result
 from bench.store import Stored
 
 
@@ -23,6 +23,7 @@ class TransferCell(Cell):
     """
 
     kind: ClassVar[Kind] = "transfer"
+    revision: ClassVar[int] = 2  # records tell the norms
 
     architecture: Architecture
     weights: Cell
@@ -81,11 +82,12 @@ class TransferCell(Cell):
         before = workbench.store.records(attack)
         won = metrics.success(before)
         source = [
-            (
-                bool(won[i]) if i in won.index and not isinstance(violation, str) else None,
-                violation if isinstance(violation, str) else None,
+            referee.Origin(
+                success=bool(won[i]) if i in won.index and row["violation"] is None else None,
+                violation=row["violation"],
+                sizes={norm: row[norm] for norm in NORMS},
             )
-            for i, violation in enumerate(before["violation"])
+            for i, row in enumerate(metrics.plain(before))
         ]
         records = referee.judge_transfer(
             classifier,

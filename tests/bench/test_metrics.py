@@ -97,8 +97,8 @@ REPLICAS: dict[str, Callable[[Sequence[Any]], list[bool] | list[float]]] = {
     "transfer_rate": lambda rs: [won(r) for r in rs if r.source_success and counts(r)],
     **{name: lambda rs, name=name: known(rs, name) for name in EXPLAINED},
 }
-WEIGHTED = {"macro_precision", "macro_recall", "macro_f1", "calibration_error"}
-"""Figures that are no mean over images: test_scores.py holds their replicas."""
+WEIGHTED = {"macro_precision", "macro_recall", "macro_f1", "calibration_error", "median_norm"}
+"""Figures that are no mean over images: test_scores.py and test_budgets.py hold their replicas."""
 
 WHOLE = {name for name in METRICS if METRICS[name].kinds[0] in ("train", "profile", "latency")}
 WHOLE |= {"forwards", "backwards", "seconds"}
@@ -150,6 +150,10 @@ def transferred(generator: random.Random, position: int, target: int | None) -> 
         prediction=generator.randrange(CLASSES),
         confidence=generator.random(),
         target_confidence=None if target is None else generator.random(),
+        linf=generator.random(),
+        l2=3 * generator.random(),
+        l1=20 * generator.random(),
+        l0=float(generator.randrange(64)),
         violation=None,
     )
 

@@ -207,3 +207,32 @@ class Stubborn(_Linf):
         except BaseException:  # noqa: BLE001 (the fault that it is there for)
             pass
         return images
+
+
+class Blend(Attack):
+    """Blend each image with one that is taken for something else, as little as fools.
+
+    Source: none.
+    """
+
+    norm: ClassVar[Any] = "l2"
+    minimum_norm: ClassVar[bool] = True
+
+    steps: int = Field(20, ge=1)
+
+    def perturb(self, classifier, images, labels, *, targets=None, generator):
+        """Return the first of ``steps`` blends that fools; the image itself where none does."""
+        import torch
+
+        with torch.no_grad():
+            predictions = classifier(images).argmax(1)
+            found = images.clone()
+            for i, label in enumerate(labels.tolist()):
+                others = (predictions != label).nonzero().flatten()
+                for step in range(1, self.steps + 1) if len(others) else ():
+                    share = step / self.steps
+                    tried = (1 - share) * images[i] + share * images[others[0]]
+                    if classifier(tried[None]).argmax(1).item() != label:
+                        found[i] = tried
+                        break
+        return found
