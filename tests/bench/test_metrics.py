@@ -467,7 +467,7 @@ def test_which_way_a_metric_is_better_is_told_where_one_is() -> None:
         *("latency_ms", "latency_ms_median", "training_seconds", "peak_memory_bytes"),
     }
     assert higher == {
-        *("clean_accuracy", "robust_accuracy", "images_per_second"),
+        *("clean_accuracy", "robust_accuracy", "images_per_second", "median_norm"),
         *("macro_precision", "macro_recall", "macro_f1"),
         *("faithfulness", "faithfulness_gain", "insertion_auc"),
     }

@@ -39,9 +39,9 @@ ATTACKS = [
     ),
 ]
 TRANSFERS = [
-    TransferRecord("a", 1, None, None, 1, 0.5, 2, 0.25, None, None),
-    TransferRecord("b", 1, 2, True, 1, 0.5, None, None, None, "out of range"),
-    TransferRecord("c", 1, 2, False, 1, 0.5, 2, 0.25, 0.25, None),
+    TransferRecord("a", 1, None, None, 1, 0.5, 2, 0.25, None, 0.1, 0.5, 2.0, 3.0, None),
+    TransferRecord("b", 1, 2, True, 1, 0.5, None, None, None, 0.1, 0.5, 2.0, 3.0, "out of range"),
+    TransferRecord("c", 1, 2, False, 1, 0.5, 2, 0.25, 0.25, 0.1, 0.5, 2.0, 3.0, None),
 ]
 
 
@@ -99,10 +99,10 @@ def test_records_come_back_as_they_were(store: Store, records: list[Any]) -> Non
 
 def test_columns_have_one_type_even_where_every_value_is_missing(store: Store) -> None:
     empty = [
-        TransferRecord("a", 1, None, None, 1, 0.5, None, None, None, None),
-        TransferRecord("b", 1, None, None, 1, 0.5, None, None, None, None),
+        TransferRecord("a", 1, None, None, 1, 0.5, None, None, None, None, None, None, None, None),
+        TransferRecord("b", 1, None, None, 1, 0.5, None, None, None, None, None, None, None, None),
     ]
-    full = [TransferRecord("a", 1, 2, True, 1, 0.5, 2, 0.5, 0.5, "why")]
+    full = [TransferRecord("a", 1, 2, True, 1, 0.5, 2, 0.5, 0.5, 0.1, 0.5, 2.0, 3.0, "why")]
     missing = store.records(put(store, KEY, records=empty)).dtypes
     present = store.records(put(store, OTHER, records=full)).dtypes
     assert missing.drop("violation").equals(present.drop("violation"))
