@@ -34,7 +34,7 @@ def suite_schema() -> tuple[dict[str, Any], list[str]]:
     definitions["Recipe"] = _numbers(Recipe.model_json_schema())
     definitions["Replication"] = Replication.model_json_schema()
     broken: list[str] = []
-    entries: dict[str, list[dict[str, Any]]] = {kind: [] for kind in _OWN}
+    entries: dict[str, dict[str, dict[str, Any]]] = {kind: {} for kind in _OWN}
     for offer in registry.offers():
         try:
             plugin = registry.load(offer.kind, offer.name)
@@ -45,12 +45,22 @@ def suite_schema() -> tuple[dict[str, Any], list[str]]:
         parameters = plugin.model_json_schema()
         definitions.update(parameters.pop("$defs", {}))
         definitions[name] = _entry(offer.kind, offer.name, parameters)
-        entries[offer.kind].append({"$ref": f"#/$defs/{name}"})
+        entries[offer.kind][offer.name] = {"$ref": f"#/$defs/{name}"}
     properties = schema["properties"]
     for kind in ("models", "attacks", "explainers"):
-        properties[kind]["additionalProperties"] = {"anyOf": [*entries[kind], {"type": "null"}]}
-    properties["dataset"] = {"anyOf": [{"type": "string"}, *entries["datasets"]]}
+        anything = {"anyOf": [*entries[kind].values(), _NULL]}
+        properties[kind]["additionalProperties"] = anything
+        properties[kind]["properties"] = {
+            name: {"if": _NAMES_A_PLUGIN, "then": anything, "else": {"anyOf": [entry, _NULL]}}
+            for name, entry in entries[kind].items()
+        }
+    properties["dataset"] = {"anyOf": [{"type": "string"}, *entries["datasets"].values()]}
     return schema, broken
+
+
+_NAMES_A_PLUGIN = {"type": "object", "required": ["plugin"]}
+"""An entry that does not is of the plugin that its key names."""
+_NULL = {"type": "null"}
 
 
 def _entry(kind: str, name: str, parameters: dict[str, Any]) -> dict[str, Any]:

@@ -133,7 +133,7 @@ def test_the_wheel_carries_suites_and_checkpoints(tmp_path: Path) -> None:
         assert f"bench/shipped/suites/{suite.name}" in names
     for checkpoint in (ROOT / "checkpoints").glob("*.safetensors"):
         assert f"bench/shipped/checkpoints/{checkpoint.name}" in names
-    assert "bench_plugins/attacks/fgsm.py" in names
+    assert "bench_plugins/attacks/table.py" in names
     assert not [name for name in names if name.startswith(("tests", "reports", "docs"))]
     target = tmp_path / "site"
     subprocess.run(

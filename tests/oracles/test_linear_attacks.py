@@ -13,8 +13,7 @@ from torch import nn
 
 from bench import referee
 from bench.classifier import Classifier
-from bench_plugins.attacks.fgsm import FGSM
-from bench_plugins.attacks.pgd import PGD
+from bench_plugins.attacks.table import FGSM, PGD
 
 EPS = 0.03
 COUNT = 200

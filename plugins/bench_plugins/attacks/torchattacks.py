@@ -30,6 +30,7 @@ Want: TypeAlias = Literal["seed", "n_classes", "labels", "targets"]
 _HARMLESS = (
     "Conversion of an array with ndim > 0 to a scalar is deprecated",  # OnePixel, arrays of one
     "divide by zero encountered",  # OnePixel of 3.3.0, where its population has converged
+    "__array__ implementation doesn.t accept a copy keyword",  # SparseFool, with NumPy 2
 )
 """Warnings about an attack's code, not about its result; the beginnings of their messages."""
 
@@ -129,7 +130,7 @@ def _facade() -> Callable[[Module, Precision], Module]:
         def forward(self, images: Images) -> Any:
             low = self.precision == "bf16"
             with torch.autocast(images.device.type, torch.bfloat16, enabled=low):
-                logits = self.classifier(Contiguous.apply(images))  # type: ignore[no-untyped-call]
+                logits = self.classifier(Contiguous.apply(images))
             return logits.float()
 
     return Facade

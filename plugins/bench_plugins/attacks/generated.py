@@ -1,0 +1,240 @@
+"""Makes a plugin of each row of the table of attacks.
+
+This room knows what a row can say, and keeps it. It does not know any attack by name, nor how
+torchattacks is called.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from importlib import metadata
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pydantic import Field, create_model
+
+from bench.api import Attack, filled_up
+from bench.records import JSON, Budget
+from bench.tensors import Images, Labels
+from bench_plugins.attacks.torchattacks import Precision, Want, run
+
+if TYPE_CHECKING:
+    from torch import Generator, Tensor
+    from torch.nn import Module
+
+
+def installed(version: str) -> bool:
+    """Say whether torchattacks is at least this version, without importing it."""
+    return _numbers(metadata.version("torchattacks")) >= _numbers(version)
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split(".")[:3])
+
+
+@dataclass(frozen=True)
+class Need:
+    """What data must be like for an attack to run: in words, and checked."""
+
+    told: str
+    is_met: Callable[[Any, int, tuple[int, int, int]], bool]
+    """Given the attack, the number of classes and (channel, height, width)."""
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One parameter of an attack.
+
+    Attributes:
+        kind: its type; what pydantic takes.
+        default: where none is given; None where it follows another parameter.
+        description: what it is, and its unit.
+        bounds: what pydantic's ``Field`` takes: ``ge``, ``gt``, ``le``, ``lt``.
+        follows: the parameter that its default is a multiple of.
+        ratio: that multiple.
+        least: what the multiple never falls below.
+        name: what torchattacks calls it; None where we do too.
+        given: from our value to torchattacks'.
+
+    """
+
+    kind: Any
+    default: Any
+    description: str
+    bounds: Mapping[str, Any] = field(default_factory=dict)
+    follows: str | None = None
+    ratio: float = 1.0
+    least: float = 0.0
+    name: str | None = None
+    given: Callable[[Any], Any] | None = None
+
+    @property
+    def definition(self) -> tuple[Any, Any]:
+        """What pydantic makes a field of."""
+        return self.kind, Field(self.default, description=self.description, **self.bounds)
+
+    def value(self, attack: Attack, name: str) -> Any:
+        """Return the value that an attack uses."""
+        value = getattr(attack, name)
+        if value is None and self.follows is not None:
+            return max(self.ratio * getattr(attack, self.follows), self.least)
+        return value
+
+
+PRECISION = Parameter(
+    Precision,
+    "fp32",
+    "of the classifier's passes; bf16 may be quicker, and its gradients are coarser",
+)
+
+
+class Wrapped(Attack):
+    """An attack of torchattacks; its class variables are the facts of its row.
+
+    Class variables:
+        library: its class in torchattacks.
+        since: the oldest version of torchattacks in which it works.
+        table: its parameters by name.
+        withheld: parameters of torchattacks that it does not offer, and why.
+        radius: the parameter that is the radius of its ball.
+        batch: how many images torchattacks is given at a time, always; None: all that come.
+        wants: what the adapter must give it, besides parameters.
+        needs: what data must be like.
+        faults: checks of the contract that it fails, and why.
+    """
+
+    wraps: ClassVar[str | None] = "torchattacks"
+    library: ClassVar[str]
+    since: ClassVar[str] = "3.3.0"
+    table: ClassVar[Mapping[str, Parameter]] = {}
+    withheld: ClassVar[Mapping[str, str]] = {}
+    radius: ClassVar[str] = "eps"
+    batch: ClassVar[int | None] = None
+    wants: ClassVar[tuple[Want, ...]] = ()
+    needs: ClassVar[tuple[Need, ...]] = ()
+    faults: ClassVar[Mapping[str, str]] = {}
+
+    def parameters(self) -> dict[str, JSON]:
+        """Return the parameters as they are used; without a precision that changes nothing."""
+        told = super().parameters()
+        followers = {name: p.value(self, name) for name, p in self.table.items() if p.follows}
+        if told.get("precision") == PRECISION.default:
+            del told["precision"]
+        return {**told, **followers}
+
+    @property
+    def budget(self) -> Budget | None:
+        """The ball that every image must lie in; None where the attack promises none."""
+        size = getattr(self, self.radius, None)
+        return None if self.norm is None or size is None else Budget(self.norm, float(size))
+
+    def perturb(
+        self,
+        classifier: Module,
+        images: Images,
+        labels: Labels,
+        *,
+        targets: Labels | None = None,
+        generator: Generator,
+    ) -> Images:
+        """Return what torchattacks makes of the images, in batches of the size that it is given.
+
+        The last one is filled up with copies of its last image.
+        """
+        import torch
+
+        if self.batch is None:
+            return self._attacked(classifier, images, labels, targets, generator)
+        done = []
+        for start in range(0, len(images), self.batch):
+            part = slice(start, start + self.batch)
+            count = len(images[part])
+            with filled_up(classifier, self.batch - count):
+                adversarial_images = self._attacked(
+                    classifier,
+                    self._filled(images[part]),
+                    self._filled(labels[part]),
+                    None if targets is None else self._filled(targets[part]),
+                    generator,
+                )
+            done.append(adversarial_images[:count])
+        return torch.cat(done) if done else images.clone()
+
+    def _attacked(
+        self,
+        classifier: Module,
+        images: Images,
+        labels: Labels,
+        targets: Labels | None,
+        generator: Generator,
+    ) -> Images:
+        return run(
+            self.library,
+            classifier,
+            images,
+            labels,
+            targets=targets,
+            generator=generator,
+            wants=self.wants,
+            **self._arguments(),
+        )
+
+    def _arguments(self) -> dict[str, Any]:
+        """Return what torchattacks is given, by its own names."""
+        values = {name: (p, p.value(self, name)) for name, p in self.table.items()}
+        return {
+            p.name or name: value if p.given is None else p.given(value)
+            for name, (p, value) in values.items()
+        }
+
+    def _filled(self, part: Tensor) -> Tensor:
+        """Repeat the last entry until there are as many as a batch holds."""
+        missing = (self.batch or 0) - len(part)
+        return part if missing <= 0 else part[[*range(len(part)), *[-1] * missing]]
+
+    def unsuited(self, *, classes: int, image_shape: tuple[int, int, int]) -> str | None:
+        """Say which need the data, or the installed torchattacks, does not meet."""
+        if not installed(self.since):
+            return f"it needs torchattacks {self.since}, {metadata.version('torchattacks')} is here"
+        unmet = [need.told for need in self.needs if not need.is_met(self, classes, image_shape)]
+        return f"it needs {' and '.join(unmet)}" if unmet else None
+
+
+def wrapped(
+    library: str,
+    *,
+    doc: str,
+    parameters: Mapping[str, Parameter],
+    gradients: bool = True,
+    passes: Callable[[Any], int] | None = None,
+    caveats: tuple[str, ...] = (),
+    **facts: Any,
+) -> type[Wrapped]:
+    """Make a plugin of a row of the table.
+
+    Args:
+        library: the attack's class in torchattacks.
+        doc: the plugin's docstring.
+        parameters: by name, in the order in which they are told.
+        gradients: whether it follows them; then their ``precision`` is a parameter too.
+        passes: from the attack to how many an image costs; ``steps`` where not given.
+        caveats: known faults that concern results and fail no check of the contract.
+        facts: class variables of :class:`Wrapped` and of :class:`bench.api.Attack`.
+
+    """
+    table = {**parameters, "precision": PRECISION} if gradients else parameters
+    definitions: dict[str, Any] = {name: p.definition for name, p in table.items()}
+    plugin = create_model(library, __base__=Wrapped, __module__=_TABLE, __doc__=doc, **definitions)
+    if passes is not None:
+        facts["passes"] = property(passes)
+    facts["batch_invariant"] = facts.get("batch") is not None
+    facts["caveats"] = (*dict.fromkeys(facts.get("faults", {}).values()), *caveats)
+    for name, fact in {**facts, "library": library, "table": table}.items():
+        if not hasattr(Attack, name) and name not in Wrapped.__class_vars__ | {"norm"}:
+            raise TypeError(f"{library}: a row has no '{name}'")
+        setattr(plugin, name, fact)
+    return plugin
+
+
+_TABLE = "bench_plugins.attacks.table"
+"""The room whose assignments name the plugins, so that they can be pickled."""
