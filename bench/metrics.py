@@ -158,7 +158,7 @@ def _source_success(records: DataFrame) -> Values:
     return known & within(records)[known.index]
 
 
-def _reached(records: DataFrame) -> Values:
+def reached(records: DataFrame) -> Values:
     """Return the size of each eligible image's perturbation; infinite where it did not fool."""
     counted = records.drop(columns="within_budget", errors="ignore")[eligible(records)]
     return counted["size"].astype(float).where(fooled(counted), float("inf"))
@@ -397,8 +397,8 @@ METRICS: Mapping[str, Metric] = {
             "for the nearest adversarial image.",
             "pixels",
             _ATTACK,
-            weighted=_median(_reached),
-            counts=_reached,
+            weighted=_median(reached),
+            counts=reached,
             needs_minimum=True,
             better="higher",
         ),

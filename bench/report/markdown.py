@@ -14,7 +14,7 @@ from tabulate import tabulate
 from bench import tables
 from bench.errors import UsageError
 from bench.matrix import Matrix
-from bench.report import choosing, evaluation, explanations, timing, training
+from bench.report import attacks, choosing, evaluation, explanations, timing, training
 from bench.report.pictures import FOLDER
 from bench.tables import Table
 
@@ -110,7 +110,7 @@ def _page(
     for words in refused:
         yield words
         yield ""
-    for section in (choosing, timing, evaluation, training, explanations):
+    for section in (choosing, timing, evaluation, training, attacks, explanations):
         yield from section.section(matrix, figures)
     yield from _missing(matrix)
     yield from _entries(matrix)
@@ -153,15 +153,13 @@ def _entries(matrix: Matrix) -> Iterator[str]:
     yield ""
     yield tabulate(list(weights.items()), ["model", "weights"], tablefmt="github")
     yield ""
-    attacks = {
-        entry.coordinates.attack: entry.facts for entry in matrix.entries if entry.kind == "attack"
-    }
-    if not attacks:
+    found = {e.coordinates.attack: e.facts for e in matrix.entries if e.kind == "attack"}
+    if not found:
         return
     shown = ("plugin", "norm", "target")
     rows = []
-    for name, facts in attacks.items():
-        hidden = {*shown, "group", "targeted"}
+    for name, facts in found.items():
+        hidden = {*shown, "group", "targeted", "minimum_norm", "caveats"}
         told = ", ".join(f"{key}={value}" for key, value in facts.items() if key not in hidden)
         rows.append(
             [name, *(facts[key] if facts[key] is not None else tables.DASH for key in shown), told]

@@ -323,3 +323,31 @@ def test_names_are_not_what_a_cascade_is(tiny: dict[str, Any], tmp_path: Path) -
     one = run(tiny, tmp_path, attacks={**plain, "all": {"cascade": ["fgsm", "pgd"]}})
     two = run(tiny, tmp_path, attacks={**renamed, "every": {"cascade": ["b", "a"]}})
     assert entry(one, "attack linear/all").key == entry(two, "attack linear/every").key
+
+
+def test_the_page_tells_norms_and_what_each_part_of_a_cascade_did(
+    tiny: dict[str, Any], tmp_path: Path
+) -> None:
+    attacks = {
+        "blend": {"budget": {"norm": "l2", "eps": 1.5}},
+        "fgsm": {"eps": 0.035},
+        "pgd": {"eps": 0.035, "steps": 5},
+        "all": {"cascade": ["pgd", "fgsm"]},
+        "aimed": {"cascade": ["pgd", "fgsm"], "target": 1},
+    }
+    suite = {**tiny, "transfer": None, "attacks": attacks}
+    session.run(suite, store=tmp_path / "store", reports=tmp_path / "reports")
+    page = (tmp_path / "reports" / "tiny" / "README.md").read_text(encoding="utf-8")
+    assert (tmp_path / "reports" / "tiny" / "figures" / "norms-l2.svg").is_file()
+    assert "## Nearest adversarial images" in page
+    matrix = Matrix.last(Store(tmp_path / "store"))
+    for label in ("linear/all", "linear/aimed", "gaudy/all"):
+        rows = [
+            [cell.strip() for cell in line.split("|")[1:-1]]
+            for line in page.splitlines()
+            if line.startswith(f"| {label} ") and " fgsm " in line + " "
+        ]
+        stages = matrix.stored(entry(matrix, f"attack {label}")).summary["stages"]
+        [met, felled] = [int(number) for number in rows[0][2:4]]
+        assert met == stages["fgsm"]["images"]
+        assert felled == met - stages.get("pgd", {"images": 0})["images"]

@@ -1,0 +1,100 @@
+"""The pages' part on attacks: how far the nearest images lie, and what each cascade's parts did."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from tabulate import tabulate
+
+from bench import metrics, tables
+from bench.figures import norms as drawings
+from bench.matrix import Entry, Matrix
+from bench.metrics import METRICS
+from bench.records import NORMS
+from bench.report.pictures import embedded
+
+
+def section(matrix: Matrix, folder: Path) -> Iterator[str]:
+    """Write what attacks of minimum norm needed, and cascades; figures go into ``folder``."""
+    attacks = [e for e in matrix.entries if e.kind == "attack" and e.state == "done"]
+    yield from _norms(matrix, [e for e in attacks if e.facts.get("minimum_norm")], folder)
+    yield from _cascades(matrix, [e for e in attacks if matrix.stored(e).summary.get("stages")])
+
+
+def _norms(matrix: Matrix, entries: list[Entry], folder: Path) -> Iterator[str]:
+    if not entries:
+        return
+    yield "## Nearest adversarial images"
+    yield ""
+    rows = []
+    for entry in entries:
+        found = matrix.estimate([entry], METRICS["median_norm"])
+        told = (
+            found.reason
+            if isinstance(found, metrics.Withheld)
+            else tables.figure(found, METRICS["median_norm"], intervals=True)
+        )
+        rows.append([str(entry.coordinates), entry.facts["norm"], told])
+    headers = ["cell", "norm", "median_norm"]
+    yield tabulate(rows, headers, tablefmt="github", disable_numparse=True)
+    yield ""
+    yield f"median_norm: {METRICS['median_norm'].definition}"
+    yield ""
+    for norm in NORMS:
+        lines = [_reach(matrix, entry) for entry in entries if entry.facts["norm"] == norm]
+        drawn = [line for line in lines if line is not None]
+        if drawn:
+            path = drawings.reach(drawn, norm, folder / f"norms-{norm}")
+            yield from embedded(path, f"Share of the images that fall within each {norm} radius")
+
+
+def _reach(matrix: Matrix, entry: Entry) -> drawings.Reach | None:
+    records = matrix.records(entry)
+    sizes = None if records is None else metrics.reached(records).to_numpy(dtype=float)
+    if sizes is None or not len(sizes):
+        return None
+    where = entry.coordinates
+    model = where.model if where.replica is None else f"{where.model}:{where.replica}"
+    return drawings.Reach(model, str(where.attack), sizes)
+
+
+def _cascades(matrix: Matrix, entries: list[Entry]) -> Iterator[str]:
+    if not entries:
+        return
+    yield "## Cascades"
+    yield ""
+    rows = []
+    for entry in entries:
+        stages: Any = matrix.stored(entry).summary["stages"]
+        met = [int(stage["images"]) for stage in stages.values()]
+        left = [*met[1:], _standing(matrix, entry)]
+        for (name, stage), images, after in zip(stages.items(), met, left, strict=True):
+            rows.append(
+                [
+                    str(entry.coordinates),
+                    name,
+                    images,
+                    images - after,
+                    *(f"{stage[count] / images:.4g}" for count in ("forwards", "backwards")),
+                    f"{stage['seconds']:.1f}",
+                ]
+            )
+    headers = ["cell", "attack", "met", "felled", "forwards", "backwards", "seconds"]
+    yield tabulate(rows, headers, tablefmt="github", disable_numparse=True)
+    yield ""
+    yield (
+        "Each attack meets only the images that still stand. Met and felled: images. Forwards and "
+        "backwards: passes for each image that it met."
+    )
+    yield ""
+
+
+def _standing(matrix: Matrix, entry: Entry) -> int:
+    """Count the images that no attack of a cascade felled, by the referee's verdict."""
+    records: Any = matrix.records(entry)
+    counted = (
+        metrics.eligible(records) if entry.facts["targeted"] else metrics.right_before(records)
+    )
+    return int((counted & ~metrics.fooled(records)).sum())
