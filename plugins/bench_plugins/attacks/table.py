@@ -313,7 +313,7 @@ UPGD = wrapped(
     caveats=(STUCK, "its loss 'margin' is wrong where all logits but one are negative"),
 )
 
-JITTER = wrapped(
+Jitter = wrapped(
     "Jitter",
     doc="""PGD on softmax outputs that are rescaled and jittered, so that the gradient spreads.
 
@@ -675,7 +675,7 @@ FAB = wrapped(
     ),
 )
 
-SQUARE = wrapped(
+Square = wrapped(
     "Square",
     doc="""Random search over square patches at the corners of the ball: asks for logits only.
 
@@ -734,7 +734,7 @@ SPSA = wrapped(
     passes=lambda attack: attack.nb_iter * attack.nb_sample,
 )
 
-ONEPIXEL = wrapped(
+OnePixel = wrapped(
     "OnePixel",
     doc="""Change a few pixels, found by differential evolution: asks for logits only.
 
@@ -762,7 +762,7 @@ _SIDES = Parameter(
     tuple[_SIDE, _SIDE], (2, 10), "least and largest; whole: pixels; else: a share of the image"
 )
 
-PIXLE = wrapped(
+Pixle = wrapped(
     "Pixle",
     doc="""Copy the pixels of random patches to other places: asks for logits only.
 
@@ -820,7 +820,7 @@ CW = wrapped(
     },
 )
 
-DEEPFOOL = wrapped(
+DeepFool = wrapped(
     "DeepFool",
     doc="""Steps onto the nearest linearised boundary, until it is crossed.
 
@@ -838,7 +838,7 @@ DEEPFOOL = wrapped(
     },
 )
 
-SPARSEFOOL = wrapped(
+SparseFool = wrapped(
     "SparseFool",
     doc="""Change as few values as possible to cross the boundary that DeepFool finds.
 
