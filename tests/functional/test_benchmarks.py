@@ -1,0 +1,94 @@
+"""The measurements against peers run, print ratios, and end with 1 where a bar is missed."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import torch
+
+SCRIPT = Path(__file__).parent.parent.parent / "benchmarks" / "attacks.py"
+TINY = ["--images", "2", "--steps", "1", "--rounds", "1", "--models", "simple_cnn"]
+
+
+@pytest.fixture
+def attacks(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    spec = importlib.util.spec_from_file_location("benchmarks_attacks", SCRIPT)
+    module = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, spec.name, module)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_a_ratio_is_to_the_turns_before_and_after(attacks: ModuleType) -> None:
+    def contender(**seconds: list[float]):
+        return lambda: attacks.Turn({n: s.pop(0) for n, s in seconds.items()}, torch.empty(0))
+
+    found = attacks.take_turns(
+        contender(bare=[1.0, 3.0, 5.0, 2.0, 2.0, 2.0]),
+        [contender(cell=[4.0, 1.0], whole=[6.0, 2.0]), contender(peer=[8.0, 4.0])],
+        rounds=2,
+    )
+    assert found == {
+        "cell": [2.0, 0.5],
+        "whole": [3.0, 1.0],
+        "peer": [2.0, 2.0],
+        "bare": [3.0, 2.0],
+    }
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        ("avx512f avx512_bf16 amx_tile", ("avx512_bf16",)),
+        ("amx_bf16 avx512_bf16", ("avx512_bf16", "amx_bf16")),
+        ("avx2 avx512f bf16", ()),  # bf16 alone is Arm's word
+    ],
+)
+def test_instructions_for_bf16(
+    attacks: ModuleType, tmp_path: Path, flags: str, expected: tuple[str, ...]
+) -> None:
+    file = tmp_path / "cpuinfo"
+    file.write_text(f"processor\t: 0\nmodel name\t: amx_bf16\nflags\t\t: fpu {flags}\n")
+    assert attacks.bf16_instructions(file) == expected
+    assert attacks.bf16_instructions(tmp_path / "none") == ()
+
+
+@pytest.mark.parametrize(("bar", "expected"), [(1e9, 0), (0.0, 1)])
+def test_a_missed_bar_is_the_exit_code(
+    attacks: ModuleType,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    bar: float,
+    expected: int,
+) -> None:
+    monkeypatch.setattr(attacks, "BARS", dict.fromkeys(attacks.BARS, bar))
+    monkeypatch.setattr(attacks, "PEERS", {"Peer": ("no-such-distribution", None)})
+    assert attacks.main([*TINY, "--agreement-images", "0"]) == expected
+    told = capsys.readouterr().out
+    assert "Peer is left out: pip install" in told
+    ratio = r"\d+\.\d\d"
+    row = rf"\| bench, the attack \| {ratio} \| {ratio} \| {ratio} \| \d+% \| .*: (held|MISSED) \|"
+    assert re.search(row, told).group(1) == ("MISSED" if expected else "held")
+
+
+@pytest.mark.slow
+def test_the_script_measures_every_contender() -> None:
+    done = subprocess.run(
+        [sys.executable, SCRIPT, *TINY, "--seeds", "2", "--agreement-images", "20"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode in (0, 1), done.stderr  # tiny timings may miss a bar
+    assert done.returncode == ("missed: " in done.stdout)
+    rows = re.findall(r"^\| (.*?) \| \d+\.\d\d \|", done.stdout, re.MULTILINE)
+    assert rows[:3] == ["torchattacks, again", "torchattacks, channels-last", "bench, the attack"]
+    for name in ("Foolbox", "ART"):
+        assert (name in rows) != (f"{name} is left out" in done.stdout)
+    assert re.search(r"^\| bf16, 2 \| \d+\.\d% \| fp32, 2 \|", done.stdout, re.MULTILINE)
