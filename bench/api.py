@@ -16,13 +16,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from bench.norms import TOLERANCE, measure
+from bench.recipes import Recipe
 from bench.records import JSON, Budget, Norm
-from bench.tensors import Heatmaps, Images, Labels, PixelArray
+from bench.tensors import Heatmaps, Images, Labels, PerImage, PixelArray
 
 if TYPE_CHECKING:
     from torch import Generator
@@ -32,11 +33,17 @@ __all__ = [
     "KINDS",
     "Attack",
     "Cascade",
+    "Certificates",
     "Content",
     "Dataset",
+    "Defense",
+    "Detector",
     "Explainer",
+    "Hardening",
     "Model",
     "Plugin",
+    "Recipe",
+    "Shield",
     "Split",
     "filled_up",
     "stage",
@@ -356,6 +363,121 @@ class Explainer(Plugin):
         return None
 
 
+Gradients: TypeAlias = Literal["exact", "straight_through", "expectation"]
+"""How attacks see through a defense: it is differentiable; its backward pass stands for one that
+is not (BPDA); or they average over its randomness (EOT)."""
+
+
+class Defense(Plugin):
+    """What makes a variant of a model hold out better: a shield, a hardening or a detector.
+
+    Class variables:
+        randomised: whether it draws random numbers.
+        gradients: how attacks see through it.
+    """
+
+    randomised: ClassVar[bool] = False
+    gradients: ClassVar[Gradients] = "exact"
+
+    def unsuited(self, *, classes: int, image_shape: tuple[int, int, int]) -> str | None:
+        """Say why this defense cannot work on such data, or None; its cells are skipped then."""
+        return None
+
+
+class Shield(Defense):
+    """A defense at inference: it stands between the images and the classifier's answer."""
+
+    @property
+    def members(self) -> tuple[str, ...]:
+        """The variants that it asks besides, as ``variant`` or ``model/variant``."""
+        return ()
+
+    @abstractmethod
+    def defend(self, classifier: Module, members: Sequence[Module], *, seed: int) -> Module:
+        """Return what is judged.
+
+        Args:
+            classifier: from pixels in [0, 1] to logits, with the shields before this one; frozen.
+            members: the same of each of :attr:`members`.
+            seed: what a randomised shield draws by. An image's answer may depend on it, but not on
+                the batch that the image comes in, nor on how often was asked.
+
+        Returns:
+            A module from pixels in [0, 1] to logits, in eval mode.
+
+        """
+
+    def surrogate(self, classifier: Module, members: Sequence[Module], *, seed: int) -> Module:
+        """Return what attacks and explainers are given instead: useful gradients, equal answers.
+
+        Where :attr:`gradients` is ``straight_through`` or ``expectation``, this is what makes them.
+        """
+        return self.defend(classifier, members, seed=seed)
+
+    def certify(
+        self, classifier: Module, images: Images, *, generator: Generator
+    ) -> Certificates | None:
+        """Prove how far each prediction holds; None for a shield that proves nothing.
+
+        Args:
+            classifier: what this shield stands before.
+            images: float32 in [0, 1], one batch.
+            generator: the only source of randomness, on the CPU.
+
+        """
+        return None
+
+
+class Hardening(Defense):
+    """A defense in training: batches are attacked as they come."""
+
+    @property
+    @abstractmethod
+    def recipe(self) -> Recipe:
+        """How the weights are trained."""
+
+    @property
+    @abstractmethod
+    def is_from_scratch(self) -> bool:
+        """Whether training begins with fresh weights, rather than with the variant's so far."""
+
+    @abstractmethod
+    def harden(
+        self, classifier: Module, images: Images, labels: Labels, *, generator: Generator
+    ) -> Images:
+        """Return what the classifier learns from instead of a batch of images.
+
+        Args:
+            classifier: from pixels in [0, 1] to logits, as trained so far; in eval mode.
+            images: float32 in [0, 1], already augmented.
+            labels: true classes.
+            generator: on the CPU; its state is kept when training is interrupted.
+
+        """
+
+
+class Detector(Defense):
+    """A defense that answers as the classifier does, and tells which images look attacked."""
+
+    @abstractmethod
+    def score(self, classifier: Module, images: Images) -> PerImage:
+        """Return how suspicious each image is: any scale, the higher the more."""
+
+
+@dataclass(frozen=True)
+class Certificates:
+    """What a shield proves of a batch.
+
+    Attributes:
+        predictions: classes; -1 where it abstains.
+        radii: l2, in pixels of [0, 1]; 0 where it abstains. Within it the prediction is the same.
+
+    """
+
+    predictions: Labels
+    radii: PerImage
+
+
 @contextmanager
 def filled_up(classifier: Module, copies: int) -> Iterator[None]:
     """Say that each batch inside ends with copies that only fill it up: they are not counted."""
@@ -390,5 +512,6 @@ KINDS: Mapping[str, type[Plugin]] = {
     "models": Model,
     "attacks": Attack,
     "explainers": Explainer,
+    "defenses": Defense,
 }
 """Kinds of plugin by the name of their entry-point group, less ``bench.``."""

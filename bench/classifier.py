@@ -7,7 +7,7 @@ weights come from or what becomes of logits.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,12 +26,31 @@ if TYPE_CHECKING:
     from bench.tensors import Images, Labels, Logits
 
 
+class Pixels(nn.Module):
+    """A network behind its normalisation: from pixels in [0, 1] to logits."""
+
+    mean: torch.Tensor
+    std: torch.Tensor
+
+    def __init__(self, network: nn.Module, mean: torch.Tensor, std: torch.Tensor) -> None:
+        super().__init__()
+        self.network = network
+        self.register_buffer("mean", mean, persistent=False)
+        self.register_buffer("std", std, persistent=False)
+
+    def forward(self, images: Images) -> Logits:
+        """Return the logits of images, float32 in [0, 1]."""
+        logits: torch.Tensor = self.network((images - self.mean) / self.std)
+        return logits
+
+
 class Classifier(nn.Module):
-    """A network behind its normalisation, in eval mode, its weights frozen.
+    """A network behind its normalisation and its shields, in eval mode, its weights frozen.
 
     Args:
         network: from normalised images to logits.
         mean, std: of each channel, for pixels in [0, 1]; std positive.
+        shielded: makes of the network behind its normalisation what is asked instead of it.
 
     Attributes:
         forwards, backwards: images that went through, since :meth:`reset`.
@@ -44,13 +63,20 @@ class Classifier(nn.Module):
     mean: torch.Tensor
     std: torch.Tensor
 
-    def __init__(self, network: nn.Module, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        mean: tuple[float, ...],
+        std: tuple[float, ...],
+        shielded: Callable[[nn.Module], nn.Module] | None = None,
+    ) -> None:
         super().__init__()
         self.network = network
         self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).view(1, -1, 1, 1), persistent=False)
         self.forwards = 0
         self.backwards = 0
+        self.shield = None if shielded is None else shielded(Pixels(network, self.mean, self.std))
         self.filler = 0
         self.stages: dict[str, dict[str, float]] = {}
         self._trace: Trace | None = None
@@ -59,7 +85,11 @@ class Classifier(nn.Module):
 
     def forward(self, images: Images) -> Logits:
         """Return the logits of images, float32 in [0, 1]."""
-        logits: torch.Tensor = self.network((images - self.mean) / self.std)
+        logits: torch.Tensor = (
+            self.network((images - self.mean) / self.std)
+            if self.shield is None
+            else self.shield(images)
+        )
         self.forwards += len(images) - self.filler
         if logits.requires_grad:
             logits.register_hook(self._count_backward)  # type: ignore[no-untyped-call]
@@ -106,9 +136,10 @@ class Classifier(nn.Module):
             )
 
     def digest(self) -> str:
-        """Hash the weights, the buffers and the normalisation."""
+        """Hash the weights, the buffers, the normalisation and what shields hold."""
+        whole = self.network if self.shield is None else self.shield
         return fingerprint.of_arrays(
-            {**state_arrays(self.network), "": np.concatenate(normalisation_arrays(self))}
+            {**state_arrays(whole), "": np.concatenate(normalisation_arrays(self))}
         )
 
 

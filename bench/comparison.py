@@ -83,8 +83,8 @@ class Comparison:
 
     @cached_property
     def models(self) -> list[str]:
-        """The models, in the plan's order."""
-        return list(dict.fromkeys(entry.coordinates.model for entry in self.matrix.entries))
+        """The models and their variants, in the plan's order."""
+        return list(dict.fromkeys(entry.coordinates.contender for entry in self.matrix.entries))
 
     def entries(self, kind: str, model: str, part: tuple[str, str] | None = None) -> list[Entry]:
         """Return a model's cells of one kind: one, or one for each replica, done or not."""
@@ -92,7 +92,7 @@ class Comparison:
             entry
             for entry in self.matrix.entries
             if entry.kind == kind
-            and entry.coordinates.model == model
+            and entry.coordinates.contender == model
             and (part is None or str(entry.value(part[0])) == part[1])
         ]
 

@@ -41,7 +41,11 @@ def write(made: Plan, store: Store, folder: Path) -> Iterator[Path]:
 def _evaluation(trained: Status, found: dict[str, Status]) -> Stored:
     for status in found.values():
         cell = status.step.cell
-        if isinstance(cell, EvaluateCell) and cell.weights is trained.step.cell and status.stored:
+        if (
+            isinstance(cell, EvaluateCell)
+            and cell.subject.weights is trained.step.cell
+            and status.stored
+        ):
             return status.stored
     raise UsageError.of(
         trained.step.cell.label, "has not been trained and evaluated", "a finished run", "bench run"

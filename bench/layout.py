@@ -68,9 +68,12 @@ class Ball(_Section):
 
 
 class Settings(_Section):
-    """How a suite is run. All but ``models`` and ``threads`` are part of identities."""
+    """How a suite is run; what changes results is part of identities."""
 
     models: Annotated[tuple[str, ...], Field(min_length=1)] | Literal["all"] = Field(
+        "all", description="run by default"
+    )
+    variants: Annotated[tuple[str, ...], Field(min_length=1)] | Literal["all"] = Field(
         "all", description="run by default"
     )
     device: str = Field(
@@ -140,7 +143,7 @@ class Choice(_Section):
 
 
 class Transfer(_Section):
-    """Which models' adversarial images are judged on which other models."""
+    """Whose adversarial images are judged on whom: by model, variant, or both (model/variant)."""
 
     source: tuple[str, ...] | Literal["all"] = Field("all", alias="from")
     to: tuple[str, ...] | Literal["all"] = "all"
@@ -169,6 +172,10 @@ class Layout(_Section):
     dataset: str | dict[str, Any]
     images: Images = Images()
     models: dict[str, dict[str, Any] | None] = Field(min_length=1)
+    variants: dict[str, list[str | dict[str, dict[str, Any] | None]]] = Field(
+        default_factory=dict,
+        description="each a list of steps, as [{jpeg: {quality: 75}}]; 'original' has none",
+    )
     attacks: dict[str, dict[str, Any] | None] = Field(default_factory=dict)
     budget: Ball | tuple[Ball, ...] = Field(
         (), description="for attacks that promise none, as those of minimum norm: one for each norm"
@@ -181,7 +188,7 @@ class Layout(_Section):
     tables: dict[str, TableSpec] = Field(default_factory=dict)
     run: Settings = Settings()
 
-    @field_validator("models", "attacks", "explainers", "recommend", "tables")
+    @field_validator("models", "variants", "attacks", "explainers", "recommend", "tables")
     @classmethod
     def _names_are_words(cls, entries: dict[str, Any]) -> dict[str, Any]:
         strange = [name for name in entries if not re.fullmatch(_ENTRY, name)]

@@ -11,12 +11,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+import numpy as np
+
 from bench import scores, statistics
 from bench.records import JSON, TOLERANCE, Budget, Kind
 from bench.statistics import NOTHING, Estimate, Statistic
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
     from pandas import DataFrame, Series
 
@@ -181,6 +182,25 @@ def _median(of: Callable[[DataFrame], Values]) -> Weighted:
         return median
 
     return weighted
+
+
+def _proved(records: DataFrame) -> Values:
+    return _truth(records["prediction"] == records["label"])
+
+
+def _auroc(records: DataFrame) -> Statistic:
+    """Return how often the image of a success looks more suspicious than an unattacked one."""
+    fell = (_truth(records["success"]) & within(records)).to_numpy()
+    attacked = records["adversarial_score"].to_numpy(dtype=float)[fell]
+    clean = records["clean_score"].to_numpy(dtype=float)
+    ahead = np.sign(attacked[:, None] - clean) / 2 + 0.5
+
+    def auroc(weights: NDArray[np.float64]) -> NDArray[np.float64]:
+        pairs = weights[:, fell].sum(1) * weights.sum(1)
+        won = ((weights[:, fell] @ ahead) * weights).sum(1)
+        return scores.share(won, pairs, undefined=float("nan"))
+
+    return auroc
 
 
 _EVALUATE: tuple[Kind, ...] = ("evaluate",)
@@ -419,6 +439,34 @@ METRICS: Mapping[str, Metric] = {
         *(
             Metric(name, definition, unit, _EXPLAIN, _column(name), mean=True, better=better)
             for name, definition, unit, better in _EXPLAINED
+        ),
+        Metric(
+            "certified_accuracy",
+            "Predicted right, and proved to stay so within some radius, over all images.",
+            "share",
+            ("certify",),
+            _proved,
+            better="higher",
+        ),
+        Metric(
+            "certified_radius",
+            "Mean l2 radius within which the right prediction is proved; 0 where it is wrong or "
+            "the shield abstains (average certified radius, Zhai et al. 2020).",
+            "pixels",
+            ("certify",),
+            lambda records: records["radius"].where(_proved(records), 0.0),
+            mean=True,
+            better="higher",
+        ),
+        Metric(
+            "detection_auroc",
+            "Chance that the image of a success scores higher with the detector than an "
+            "unattacked image; a half is guessing. The attack does not know of the detector.",
+            "score",
+            ("detect",),
+            weighted=_auroc,
+            counts=lambda records: records["success"][_truth(records["success"])],
+            better="higher",
         ),
         Metric("forwards", "Forward passes an image.", "count", _ATTACK),
         Metric("backwards", "Backward passes an image.", "count", _ATTACK),

@@ -7,28 +7,29 @@ known as far as parents have run. Nothing is computed here, and torch is not imp
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bench import checkpoints, fingerprint, machine
-from bench.api import Attack, Explainer
+from bench import machine
+from bench.api import Attack, Defense, Explainer
 from bench.cells.attack import AttackCell
 from bench.cells.cell import Cell
+from bench.cells.certify import CertifyCell, proves
+from bench.cells.detect import DetectCell
 from bench.cells.evaluate import EvaluateCell
 from bench.cells.explain import ExplainCell
 from bench.cells.latency import LatencyCell
-from bench.cells.load import LoadCell
 from bench.cells.profile import ProfileCell
-from bench.cells.train import TrainCell
 from bench.cells.transfer import TransferCell
-from bench.cells.workbench import Architecture, Compute
+from bench.cells.workbench import Compute
+from bench.contenders import Contender, contenders
 from bench.data import ImageSet, Prepared
-from bench.errors import Problem, SuiteError, WeightsError, nearest
+from bench.errors import Problem, SuiteError, nearest
 from bench.layout import Profile
-from bench.records import ORIGINAL, Coordinates, State
+from bench.records import Coordinates, State
 from bench.store import Store, Stored
-from bench.suite import ModelEntry, Suite
+from bench.suite import AttackEntry, Suite
 
 
 @dataclass(frozen=True)
@@ -126,191 +127,88 @@ def build(suite: Suite, data: Prepared) -> Plan:
         batch_size=suite.run.batch_size,
         threads=suite.run.threads or machine.cores(),
     )
-    subjects = [
-        subject for model in suite.selected for subject in _subjects(suite, model, data, compute)
-    ]
+    found = contenders(suite, data, compute)
     cells: list[tuple[Cell, str | None]] = []
-    for subject in subjects:
-        cells += [(subject.weights, None), (subject.evaluation(compute), None)]
-    for subject in subjects:
-        if suite.profile is not None and subject.is_first:
-            cells += ((cell, None) for cell in subject.profiles(suite.profile, compute))
-    cells += _explanations(suite, subjects, data, compute)
-    cells += _attacks(suite, subjects, data, compute)
+    for contender in sorted(found, key=lambda contender: bool(contender.subject.members)):
+        cells += ((cell, None) for cell in contender.trained_from)
+        cells.append((_evaluation(contender, compute), _unshielded(contender, data)))
+    for contender in found:
+        if suite.profile is not None and contender.is_first:
+            cells += ((cell, None) for cell in _profiles(contender, suite.profile, compute))
+    cells += _explanations(suite, found, data, compute)
+    cells += _attacks(suite, found, data, compute)
+    cells += _guards(suite, found, data, compute)
     return Plan(
         suite,
         data,
-        subjects[0].images,
+        found[0].images,
         compute,
-        tuple(Step(cell, skip) for cell, skip in cells),
-        tuple(_notes(suite, data, subjects)),
+        tuple({cell.label: Step(cell, skip) for cell, skip in cells}.values()),
+        tuple(_notes(suite, data, found)),
     )
 
 
-@dataclass(frozen=True)
-class _Subject:
-    """One training of one model, and the images that it is judged on: never what it learned from.
+def _evaluation(contender: Contender, compute: Compute) -> Cell:
+    return EvaluateCell(
+        contender.place, contender.subject, contender.evaluated, contender.split, compute
+    )
 
-    ``evaluated`` are all of them, ``images`` those that attacks and explainers work on.
-    ``is_first`` tells the replica that stands for all where they cannot differ, as in size.
-    """
 
-    model: ModelEntry
-    replica: str | None
-    is_first: bool
-    architecture: Architecture
-    weights: Cell
-    evaluated: ImageSet
-    images: ImageSet
-    split: str
-
-    @property
-    def place(self) -> Coordinates:
-        return self.weights.coordinates
-
-    def evaluation(self, compute: Compute) -> Cell:
-        return EvaluateCell(
-            self.place, self.architecture, self.weights, self.evaluated, self.split, compute
+def _profiles(contender: Contender, profile: Profile, compute: Compute) -> Iterator[Cell]:
+    yield ProfileCell(contender.place, contender.subject, compute)
+    for batch in profile.batches:
+        yield LatencyCell(
+            contender.place,
+            contender.subject,
+            contender.evaluated,
+            batch,
+            compute,
+            profile.warmup,
+            profile.runs,
         )
-
-    def profiles(self, profile: Profile, compute: Compute) -> Iterator[Cell]:
-        yield ProfileCell(self.place, self.architecture, self.weights, compute)
-        for batch in profile.batches:
-            yield LatencyCell(
-                self.place,
-                self.architecture,
-                self.weights,
-                self.evaluated,
-                batch,
-                compute,
-                profile.warmup,
-                profile.runs,
-            )
-
-
-def _subjects(
-    suite: Suite, model: ModelEntry, data: Prepared, compute: Compute
-) -> Iterator[_Subject]:
-    """Lay out every training of a model, or the one set of weights that it brings."""
-    architecture = Architecture(model, len(data.classes), data.image_shape)
-    seeds, folds = model.replication.seeds, model.replication.folds
-    recipe_seed = None if model.recipe is None else model.recipe.seed
-    usual = suite.seed if recipe_seed is None else recipe_seed
-    for first_seed, seed in enumerate(seeds or (usual,)):
-        for fold in range(1, folds + 1) if folds is not None else (None,):
-            names = [f"seed{seed}"] if seeds else []
-            names += [f"fold{fold}of{folds}"] if fold is not None else []
-            training, held_out = (
-                data.fold(fold, folds, suite.seed)
-                if fold is not None and folds is not None
-                else (None, data.select(suite.images.splits))
-            )
-            place = Coordinates(model.name, replica="-".join(names) or None)
-            yield _Subject(
-                model=model,
-                replica=place.replica,
-                is_first=first_seed == 0 and fold in (None, 1),
-                architecture=architecture,
-                weights=_weights(suite, place, architecture, data, training, seed, compute),
-                evaluated=held_out,
-                images=held_out.drawn(suite.images.count, suite.seed),
-                split="+".join(suite.images.splits) if fold is None else "folds of train",
-            )
-
-
-def _weights(
-    suite: Suite,
-    place: Coordinates,
-    architecture: Architecture,
-    data: Prepared,
-    training: ImageSet | None,
-    seed: int,
-    compute: Compute,
-) -> Cell:
-    """Decide where a model's weights come from: a file, its library, a checkpoint, or training."""
-    model = architecture.entry
-    if model.recipe is None:
-        file = model.plugin.weights
-        if file is not None and not file.is_file():
-            raise WeightsError.of(
-                suite.document.where(("models", model.name, "weights")),
-                f"no such file: '{file}'",
-                "a .safetensors or .pt file, from the folder that you are in",
-                "no other weights take its place",
-            )
-        digest = fingerprint.of_file(file) if file is not None else None
-        return LoadCell(place, architecture, file, digest)
-    watched = None
-    if model.recipe.patience is not None:
-        if "valid" not in data.splits:
-            raise SuiteError.of(
-                suite.document.where(("models", model.name, "train", "patience")),
-                f"needs the split 'valid', which {data.name} does not have",
-                "one of its own: " + ", ".join(data.splits),
-                "train without patience, as the preset 'strong' does",
-            )
-        watched = data.split("valid")
-    images = data.split("train") if training is None else training
-    cell = TrainCell(place, architecture, model.recipe, images, watched, seed, compute)
-    shipped = None if suite.run.from_scratch else checkpoints.find(cell)
-    if shipped is None:
-        return cell
-    return LoadCell(place, architecture, shipped, fingerprint.of_file(shipped), shipped=True)
 
 
 def _explanations(
-    suite: Suite, subjects: list[_Subject], data: Prepared, compute: Compute
+    suite: Suite, found: list[Contender], data: Prepared, compute: Compute
 ) -> Iterator[tuple[Cell, str | None]]:
-    for subject in subjects:
+    for contender in found:
         for entry in suite.explainers:
             yield (
                 ExplainCell(
-                    replace(subject.place, explainer=entry.name),
-                    subject.architecture,
-                    subject.weights,
+                    replace(contender.place, explainer=entry.name),
+                    contender.subject,
                     entry,
-                    subject.images,
-                    subject.evaluated,
+                    contender.images,
+                    contender.evaluated,
                     suite.gallery,
                     suite.seed,
                     compute,
                 ),
-                _unsuited(entry.plugin, data),
+                _unsuited(entry.plugin, data) or _unshielded(contender, data),
             )
 
 
 def _attacks(
-    suite: Suite, subjects: list[_Subject], data: Prepared, compute: Compute
+    suite: Suite, found: list[Contender], data: Prepared, compute: Compute
 ) -> Iterator[tuple[Cell, str | None]]:
-    """Lay out attacks on every subject, then what is judged elsewhere; with reasons for skips."""
-    made: dict[tuple[str, str], AttackCell] = {}
+    """Lay out attacks on every contender, then what is judged elsewhere; with reasons for skips."""
     reasons = {entry.name: _unsuited(entry.plugin, data) for entry in suite.attacks}
-    for subject in subjects:
+    for contender in found:
         for entry in suite.attacks:
-            cell = AttackCell(
-                replace(subject.place, attack=entry.name),
-                subject.architecture,
-                subject.weights,
-                entry,
-                subject.images,
-                suite.seed,
-                compute,
-            )
-            made[str(subject.place), entry.name] = cell
-            yield cell, reasons[entry.name]
-    for source, target, reason in _pairs(suite, subjects):
+            reason = reasons[entry.name] or _unshielded(contender, data)
+            yield _attack(suite, contender, entry, compute), reason
+    for source, target, reason in _pairs(suite, found):
         for entry in suite.attacks:
-            place = Coordinates(
-                target.model.name,
+            place = replace(
+                target.place,
                 attack=entry.name,
-                source=f"{source.model.name}/{ORIGINAL}",
-                replica=target.replica or source.replica,
+                source=f"{source.place.model}/{source.place.variant}",
+                replica=target.place.replica or source.place.replica,
             )
             transfer = TransferCell(
                 place,
-                target.architecture,
-                target.weights,
-                made[str(source.place), entry.name],
+                target.subject,
+                _attack(suite, source, entry, compute),
                 target.images,
                 entry.target,
                 compute,
@@ -318,7 +216,44 @@ def _attacks(
             yield transfer, reasons[entry.name] or reason
 
 
-def _unsuited(plugin: Attack | Explainer, data: Prepared) -> str | None:
+def _attack(suite: Suite, on: Contender, entry: AttackEntry, compute: Compute) -> AttackCell:
+    place = replace(on.place, attack=entry.name)
+    return AttackCell(place, on.subject, entry, on.images, suite.seed, compute)
+
+
+def _guards(
+    suite: Suite, found: list[Contender], data: Prepared, compute: Compute
+) -> Iterator[tuple[Cell, str | None]]:
+    """Lay out what shields prove, and what detectors make of each attack."""
+    for contender in found:
+        if any(proves(shield) for shield in contender.shields):
+            proof = CertifyCell(
+                contender.place, contender.subject, contender.images, suite.seed, compute
+            )
+            yield proof, _unshielded(contender, data)
+        for detector in contender.detectors:
+            reason = _unsuited(detector.plugin, data)
+            for entry in suite.attacks:
+                attack = _attack(suite, contender, entry, compute)
+                cell = DetectCell(
+                    attack.coordinates,
+                    contender.subject,
+                    attack,
+                    detector,
+                    contender.images,
+                    suite.seed,
+                    compute,
+                )
+                yield cell, reason
+
+
+def _unshielded(contender: Contender, data: Prepared) -> str | None:
+    """Say why a contender's shields cannot work on the data, or None."""
+    reasons = (_unsuited(shield.plugin, data) for shield in contender.shields)
+    return next((reason for reason in reasons if reason is not None), None)
+
+
+def _unsuited(plugin: Attack | Explainer | Defense, data: Prepared) -> str | None:
     """Ask a plugin why it cannot run on the data; one that cannot even answer is skipped too."""
     try:
         return plugin.unsuited(classes=len(data.classes), image_shape=data.image_shape)
@@ -327,22 +262,29 @@ def _unsuited(plugin: Attack | Explainer, data: Prepared) -> str | None:
 
 
 def _pairs(
-    suite: Suite, subjects: list[_Subject]
-) -> Iterator[tuple[_Subject, _Subject, str | None]]:
+    suite: Suite, found: list[Contender]
+) -> Iterator[tuple[Contender, Contender, str | None]]:
     """Pair sources and targets of transfer, replicas with their like; with reasons for skips."""
     if suite.transfer is None:
         return
-    sources, targets = suite.transfer.source, suite.transfer.to
-    for source in subjects:
-        for target in subjects:
+    for source in found:
+        for target in found:
+            one, other = source.place, target.place
             if (
-                source.model.name != target.model.name
-                and (sources == "all" or source.model.name in sources)
-                and (targets == "all" or target.model.name in targets)
-                and (source.replica == target.replica or None in (source.replica, target.replica))
+                (one.model, one.variant) != (other.model, other.variant)
+                and _named(one, suite.transfer.source)
+                and _named(other, suite.transfer.to)
+                and (one.replica == other.replica or None in (one.replica, other.replica))
             ):
                 same = source.images.digest == target.images.digest
-                yield source, target, None if same else "the two are judged on other images"
+                reason = None if same else "the two are judged on other images"
+                yield source, target, reason
+
+
+def _named(place: Coordinates, names: Sequence[str] | str) -> bool:
+    """Say whether names mean a contender: all, its model, its variant, or both as model/variant."""
+    whole = f"{place.model}/{place.variant}"
+    return names == "all" or any(n in (place.model, place.variant, whole) for n in names)
 
 
 def _check_selection(suite: Suite) -> None:
@@ -390,7 +332,7 @@ def _check_targets(suite: Suite, data: Prepared) -> None:
         raise SuiteError(*dict.fromkeys(problems))
 
 
-def _notes(suite: Suite, data: Prepared, subjects: list[_Subject]) -> Iterator[str]:
+def _notes(suite: Suite, data: Prepared, found: list[Contender]) -> Iterator[str]:
     for (one, other), pairs in data.leaks().items():
         first, second = pairs[0]
         yield (
@@ -398,12 +340,12 @@ def _notes(suite: Suite, data: Prepared, subjects: list[_Subject]) -> Iterator[s
             f"pixel: {first} is {second}"
         )
     twins = {name for group in data.duplicates for name in group} & {
-        name for s in subjects if s.model.replication.folds for name in s.evaluated.names
+        name for c in found if c.model.replication.folds for name in c.evaluated.names
     }
     if twins:
         yield f"{len(twins)} images of the folds have a twin: it may be in what was trained on"
     wanted = suite.images.count
-    told = {len(s.images): s.split for s in subjects if wanted and len(s.images) < wanted}
+    told = {len(c.images): c.split for c in found if wanted and len(c.images) < wanted}
     for count, split in told.items():
         yield f"{count} images instead of {wanted}: {split} of {suite.dataset.name} has no more"
 

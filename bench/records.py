@@ -19,7 +19,16 @@ NORMS: tuple[Norm, ...] = get_args(Norm)
 
 State: TypeAlias = Literal["done", "to do", "depends", "failed", "skipped", "blocked"]
 Kind: TypeAlias = Literal[
-    "load", "train", "evaluate", "profile", "latency", "explain", "attack", "transfer"
+    "load",
+    "train",
+    "evaluate",
+    "profile",
+    "latency",
+    "explain",
+    "attack",
+    "transfer",
+    "certify",
+    "detect",
 ]
 
 ORIGINAL = "original"
@@ -57,6 +66,11 @@ class Coordinates:
     source: str | None = None
     replica: str | None = None
     explainer: str | None = None
+
+    @property
+    def contender(self) -> str:
+        """The model, and the variant where it is not the original: what figures compare."""
+        return self.model if self.variant == ORIGINAL else f"{self.model}/{self.variant}"
 
     @property
     def training(self) -> str:
@@ -167,7 +181,42 @@ class ExplainRecord:
     randomisation_similarity: float | None
 
 
-Record: TypeAlias = EvaluateRecord | AttackRecord | TransferRecord | ExplainRecord
+@dataclass(frozen=True, slots=True)
+class CertifyRecord:
+    """One image around which a prediction is proved to hold.
+
+    ``prediction`` is None where the shield abstains; ``radius`` is l2, in pixels of [0, 1].
+    """
+
+    image: str
+    label: int
+    prediction: int | None
+    radius: float
+
+
+@dataclass(frozen=True, slots=True)
+class DetectRecord:
+    """One image as a detector sees it, before and after an attack.
+
+    ``success`` is the attack's, None where the image was wrong before; the norms and ``violation``
+    are inherited from the attack's record. Scores: the higher, the more suspicious.
+    """
+
+    image: str
+    label: int
+    success: bool | None
+    clean_score: float
+    adversarial_score: float
+    linf: float | None
+    l2: float | None
+    l1: float | None
+    l0: float | None
+    violation: str | None
+
+
+Record: TypeAlias = (
+    EvaluateRecord | AttackRecord | TransferRecord | ExplainRecord | CertifyRecord | DetectRecord
+)
 
 
 @dataclass(frozen=True, slots=True)

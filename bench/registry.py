@@ -19,7 +19,17 @@ from pathlib import Path
 from typing import Any
 
 from bench import fingerprint
-from bench.api import KINDS, Attack, Dataset, Explainer, Model, Plugin
+from bench.api import (
+    KINDS,
+    Attack,
+    Dataset,
+    Detector,
+    Explainer,
+    Hardening,
+    Model,
+    Plugin,
+    Shield,
+)
 from bench.errors import PluginError, UsageError, nearest
 from bench.records import NORMS
 
@@ -31,8 +41,11 @@ _HOOKS: Mapping[type[Plugin], tuple[str, dict[str, Any]]] = {
         {"classifier": 0, "images": 0, "labels": 0, "targets": None, "generator": 0},
     ),
     Explainer: ("explain", {"classifier": 0, "images": 0, "targets": 0, "generator": 0}),
+    Shield: ("defend", {"classifier": 0, "members": (), "seed": 0}),
+    Hardening: ("harden", {"classifier": 0, "images": 0, "labels": 0, "generator": 0}),
+    Detector: ("score", {"classifier": 0, "images": 0}),
 }
-"""For each kind, the method that the core calls and the arguments that it calls it with."""
+"""For each class to derive from, what the core calls and the arguments that it calls it with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +150,11 @@ def _validate(plugin: object, base: type[Plugin], where: str) -> None:
         raise PluginError.of(where, "lacks " + ", ".join(abstract), "every abstract method", "")
     if not inspect.getdoc(plugin) or inspect.getdoc(plugin) == inspect.getdoc(base):
         raise PluginError.of(where, "has no docstring", "one that says what it is", "write it")
-    hook, arguments = _HOOKS[base]
+    derived = next((known for known in _HOOKS if issubclass(plugin, known)), None)
+    if derived is None:
+        known = ", ".join(known.__name__ for known in _HOOKS if issubclass(known, base))
+        raise PluginError.of(where, f"derives from {base.__name__} alone", f"one of {known}", "")
+    hook, arguments = _HOOKS[derived]
     _check_signature(getattr(plugin, hook), arguments, f"{where}: {hook}")
     if issubclass(plugin, Attack) and "norm" not in plugin.model_fields:
         norm = getattr(plugin, "norm", "")

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import constraints, document, registry
-from bench.api import Attack, Dataset, Explainer, Model, Plugin
+from bench.api import Attack, Dataset, Defense, Explainer, Model, Plugin, Shield
 from bench.cascade import Listed
 from bench.document import Document
 from bench.errors import BenchError, Problem, SuiteError, nearest
@@ -33,7 +33,7 @@ from bench.layout import (
 from bench.metrics import METRICS
 from bench.overrides import Overrides, apply
 from bench.recipes import Recipe
-from bench.records import JSON, Budget
+from bench.records import JSON, ORIGINAL, Budget
 from bench.validation import Findings
 
 
@@ -95,6 +95,27 @@ class ExplainerEntry(Named):
 
 
 @dataclass(frozen=True)
+class DefenseEntry(Named):
+    """One step of a variant."""
+
+    plugin: Defense
+
+    @property
+    def identity(self) -> dict[str, JSON]:
+        """What decides what it does."""
+        told = registry.identity("defenses", self.plugin_name, self.plugin)
+        return {**told, "parameters": self.plugin.parameters()}
+
+
+@dataclass(frozen=True)
+class VariantEntry:
+    """A model after some steps; ``original`` has none."""
+
+    name: str
+    steps: tuple[DefenseEntry, ...] = ()
+
+
+@dataclass(frozen=True)
 class Suite:
     """A whole, valid suite. ``document`` is what it was read from, overrides included."""
 
@@ -104,6 +125,7 @@ class Suite:
     dataset: DatasetEntry
     images: Images
     models: tuple[ModelEntry, ...]
+    variants: tuple[VariantEntry, ...]
     attacks: tuple[AttackEntry, ...]
     transfer: Transfer | None
     explainers: tuple[ExplainerEntry, ...]
@@ -113,6 +135,13 @@ class Suite:
     tables: Mapping[str, TableSpec]
     run: Settings
     document: Document
+
+    @property
+    def selected_variants(self) -> tuple[VariantEntry, ...]:
+        """The variants that this run is for."""
+        if self.run.variants == "all":
+            return self.variants
+        return tuple(variant for variant in self.variants if variant.name in self.run.variants)
 
     @property
     def selected(self) -> tuple[ModelEntry, ...]:
@@ -193,6 +222,8 @@ class _Reader(Findings):
         plain = tuple(self.attacks(raw.get("attacks"), tuple(self.balls(raw.get("budget")))))
         attacks = (*plain, *self.cascades(raw.get("attacks"), plain))
         explainers = tuple(self.explainers(raw.get("explainers")))
+        variants = tuple(self.variants(raw.get("variants")))
+        self.check_members(variants, raw.get("models"))
         self.check_names(raw, attacks)
         attacks = self.select_attacks(attacks, overrides.attacks)
         self.raise_any()
@@ -205,6 +236,7 @@ class _Reader(Findings):
             dataset=dataset,
             images=layout.images,
             models=models,
+            variants=variants,
             attacks=attacks,
             transfer=layout.transfer,
             explainers=explainers,
@@ -300,6 +332,49 @@ class _Reader(Findings):
             plugin = self.plugin("explainers", plugin_name, parameters, path)
             if isinstance(plugin, Explainer):
                 yield ExplainerEntry(name, plugin_name, plugin)
+
+    def variants(self, raw: Any) -> Iterator[VariantEntry]:
+        """Read the variants, each a list of steps; a suite that names none has the original."""
+        if not raw:
+            yield VariantEntry(ORIGINAL)
+        for name, steps in raw.items() if isinstance(raw, dict) else ():
+            if not isinstance(steps, list):
+                continue  # reported with the layout
+            read = [self.step(step, ("variants", name, place)) for place, step in enumerate(steps)]
+            if name == ORIGINAL and steps:
+                self.report(("variants", name), "has steps", f"none: '{ORIGINAL}' is the model")
+            if name != ORIGINAL and not steps:
+                self.report(("variants", name), "has no step", f"one, or the name '{ORIGINAL}'")
+            yield VariantEntry(name, tuple(step for step in read if step is not None))
+
+    def step(self, raw: Any, path: document.Path) -> DefenseEntry | None:
+        """Read one step: a plugin's name, or a mapping of it to its parameters."""
+        given = {raw: None} if isinstance(raw, str) else raw
+        if not isinstance(given, dict) or len(given) != 1:
+            self.report(path, f"got {raw!r}", "NAME or {NAME: {parameter: value}}")
+            return None
+        [(name, parameters)] = given.items()
+        if not isinstance(parameters, dict | None):
+            self.report((*path, name), f"got {parameters!r}", "a mapping of parameters")
+            return None
+        plugin = self.plugin("defenses", name, parameters or {}, (*path, name))
+        return DefenseEntry(name, name, plugin) if isinstance(plugin, Defense) else None
+
+    def check_members(self, variants: Sequence[VariantEntry], models: Any) -> None:
+        """Check that the variants that shields ask exist, and ask no others in turn."""
+        known = {variant.name: variant for variant in variants}
+        names = models if isinstance(models, dict) else {}
+        for variant in variants:
+            for place, step in enumerate(variant.steps):
+                for asked in step.plugin.members if isinstance(step.plugin, Shield) else ():
+                    model, slash, wanted = asked.rpartition("/")
+                    path = ("variants", variant.name, place)
+                    if slash and model not in names:
+                        self.check_name(path, model, names, "is no model of this suite")
+                    self.check_name(path, wanted, known, "is no variant of this suite")
+                    inner = known[wanted].steps if wanted in known else ()
+                    if any(isinstance(s.plugin, Shield) and s.plugin.members for s in inner):
+                        self.report(path, f"'{wanted}' asks others in turn", "one that does not")
 
     def balls(self, raw: Any) -> Iterator[Ball]:
         """Read the budgets for attacks that promise none; each norm has one at most."""
@@ -473,11 +548,19 @@ class _Reader(Findings):
         """Check that the models, metrics and dimensions that other sections name exist."""
         models = raw.get("models")
         known = models if isinstance(models, dict) else {}
-        for section, key in (("run", "models"), ("transfer", "from"), ("transfer", "to")):
+        variants = raw.get("variants")
+        kinds = (variants if isinstance(variants, dict) else {}) or {ORIGINAL: []}
+        both = {*known, *kinds, *(f"{model}/{kind}" for model in known for kind in kinds)}
+        for section, key, among, told in (
+            ("run", "models", known, "model"),
+            ("run", "variants", kinds, "variant"),
+            ("transfer", "from", both if variants else known, "model"),
+            ("transfer", "to", both if variants else known, "model"),
+        ):
             part = raw.get(section)
             names = part.get(key) if isinstance(part, dict) else None
             for name in names if isinstance(names, list) else ():
-                self.check_name((section, key), name, known, "is no model of this suite")
+                self.check_name((section, key), name, among, f"is no {told} of this suite")
         self.check_choices(raw.get("recommend"))
         tables = raw.get("tables")
         parameters = {name for attack in attacks for name in attack.plugin.parameters()}

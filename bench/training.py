@@ -13,7 +13,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import nn
@@ -98,6 +98,7 @@ def train(
     std: tuple[float, ...],
     seed: int,
     held_out: tuple[Images, Labels] | None = None,
+    harden: Harden | None = None,
     state: bytes | None = None,
     progress: Callable[[Progress], None] = lambda _: None,
 ) -> list[Epoch]:
@@ -111,6 +112,7 @@ def train(
         mean, std: of each channel, subtracted and divided after augmentation.
         seed: of the order of images, of augmentation and of dropout.
         held_out: what a recipe with ``patience`` stops and selects on; asked for by such only.
+        harden: makes of each augmented batch what is learned from instead.
         state: what a :class:`Progress` of the same training wrote; goes on from there.
         progress: called after each epoch.
 
@@ -128,6 +130,7 @@ def train(
     watched = None if held_out is None else Examples(*held_out, mean, std).to(device)
     with seeds.forked(seed):
         course = _Course(network, recipe, len(images), seed)
+        course.harden = harden
         if state is not None:
             course.resume(state)
         while course.goes_on:
@@ -135,6 +138,24 @@ def train(
             progress(Progress(epoch, course.state))
     course.conclude()
     return course.history
+
+
+Harden: TypeAlias = Callable[..., Images]
+"""As :meth:`bench.api.Hardening.harden`."""
+
+
+class _AsPixels(nn.Module):
+    """A network in training as an attack sees it: from pixels in [0, 1] to logits."""
+
+    def __init__(self, network: nn.Module, examples: Examples) -> None:
+        super().__init__()
+        self.network = network
+        self.examples = examples
+
+    def forward(self, images: Images) -> torch.Tensor:
+        """Return the logits of images."""
+        logits: torch.Tensor = self.network(self.examples.normalised(images))
+        return logits
 
 
 class _Course:
@@ -149,6 +170,7 @@ class _Course:
         self.generator = torch.Generator().manual_seed(seed)
         self.history: list[Epoch] = []
         self.best: dict[str, torch.Tensor] | None = None
+        self.harden: Harden | None = None
 
     @property
     def goes_on(self) -> bool:
@@ -191,6 +213,7 @@ class _Course:
             pixels, targets = augment(
                 examples.images[batch], labels, recipe.augment, classes, self.generator
             )
+            pixels = self._hardened(examples, pixels, labels)
             with _precision(recipe, device):
                 logits = self.network(examples.normalised(pixels))
             logits = logits.float()
@@ -204,6 +227,17 @@ class _Course:
             seen += len(batch)
         self.network.eval()
         return total.item() / seen, right.item() / seen
+
+    def _hardened(self, examples: Examples, pixels: Images, labels: Labels) -> Images:
+        """Attack a batch on the network as it stands, in eval mode."""
+        if self.harden is None:
+            return pixels
+        self.network.eval()
+        attacked = self.harden(
+            _AsPixels(self.network, examples), pixels, labels, generator=self.generator
+        )
+        self.network.train()
+        return attacked.detach()
 
     def conclude(self) -> None:
         """Put the best epoch's weights back, where the recipe selects."""

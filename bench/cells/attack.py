@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, ClassVar
 
 from bench import fingerprint, seeds
 from bench.cells.cell import Cell, Parent, package_of
-from bench.cells.workbench import Architecture, Compute, Workbench
+from bench.cells.subject import Subject
+from bench.cells.workbench import Compute, Workbench
 from bench.data import ImageSet
 from bench.records import JSON, Kind, Result
 from bench.store import Stored
@@ -26,8 +27,7 @@ class AttackCell(Cell):
 
     kind: ClassVar[Kind] = "attack"
 
-    architecture: Architecture
-    weights: Cell
+    subject: Subject
     entry: AttackEntry
     images: ImageSet
     suite_seed: int
@@ -43,7 +43,7 @@ class AttackCell(Cell):
     @property
     def parents(self) -> Mapping[str, Parent]:
         """The weights."""
-        return {"classifier": Parent(self.weights, "classifier")}
+        return self.subject.parents
 
     @property
     def inputs(self) -> dict[str, JSON]:
@@ -56,6 +56,7 @@ class AttackCell(Cell):
             "seed": self.seed,
             "images": self.images.named_digest,
             **self.compute.identity(batch_size=not plugin.batch_invariant),
+            **self.subject.identity,
         }
 
     @property
@@ -76,6 +77,7 @@ class AttackCell(Cell):
             "target": entry.target,
             "minimum_norm": entry.plugin.minimum_norm,
             "caveats": list(entry.plugin.caveats),
+            **self.subject.facts,
         }
 
     @property
@@ -87,7 +89,7 @@ class AttackCell(Cell):
             "bench.classifier",
             "bench.norms",
             *sorted({package_of(e.plugin) for e in self.entry.members or (self.entry,)}),
-            package_of(self.architecture.entry.plugin),
+            *self.subject.packages,
         )
 
     @property
@@ -105,13 +107,13 @@ class AttackCell(Cell):
         """Attack a classifier of its own, then have everything judged on another."""
         from bench import referee
 
-        attacked = workbench.sacrifice(self.architecture, parents["classifier"])
+        attacked = self.subject.attacked(workbench, parents)
         images, labels = self.images.tensors()
         started = time.perf_counter()
         with seeds.forked(self.seed), attacked.guarded(self.culprit):
             stacked, steps = self._perturb(workbench, attacked, images, labels)
         seconds = time.perf_counter() - started
-        classifier = workbench.classifier(self.architecture, parents["classifier"])
+        classifier = self.subject.judged(workbench, parents)
         records = referee.judge_attack(
             classifier,
             workbench.verdict(classifier, self.images),

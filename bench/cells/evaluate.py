@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from bench.cells.cell import Cell, Parent, package_of
-from bench.cells.workbench import Architecture, Compute, Workbench
+from bench.cells.cell import Cell, Parent
+from bench.cells.subject import Subject
+from bench.cells.workbench import Compute, Workbench
 from bench.data import ImageSet
 from bench.records import JSON, EvaluateRecord, Kind, Result
 from bench.store import Stored
@@ -26,8 +27,7 @@ class EvaluateCell(Cell):
     kind: ClassVar[Kind] = "evaluate"
     revision: ClassVar[int] = 2  # holds the most frequent confusions' images
 
-    architecture: Architecture
-    weights: Cell
+    subject: Subject
     images: ImageSet
     split: str
     compute: Compute
@@ -35,23 +35,26 @@ class EvaluateCell(Cell):
     @property
     def parents(self) -> Mapping[str, Parent]:
         """The weights."""
-        return {"classifier": Parent(self.weights, "classifier")}
+        return self.subject.parents
 
     @property
     def inputs(self) -> dict[str, JSON]:
         """The images and how numbers are computed."""
-        return {"images": self.images.named_digest, **self.compute.identity()}
+        return {
+            "images": self.images.named_digest,
+            **self.compute.identity(),
+            **self.subject.identity,
+        }
 
     @property
     def facts(self) -> dict[str, JSON]:
         """What the images are part of."""
-        return {"split": self.split}
+        return {"split": self.split, **self.subject.facts}
 
     @property
     def modules(self) -> tuple[str, ...]:
         """The cell, the referee, and the package of the model's plugin."""
-        plugin = package_of(self.architecture.entry.plugin)
-        return (*super().modules, "bench.referee", "bench.classifier", plugin)
+        return (*super().modules, "bench.referee", "bench.classifier", *self.subject.packages)
 
     @property
     def work(self) -> tuple[str, float]:
@@ -62,7 +65,7 @@ class EvaluateCell(Cell):
         """Classify every image."""
         from bench import referee
 
-        classifier = workbench.classifier(self.architecture, parents["classifier"])
+        classifier = self.subject.judged(workbench, parents)
         _, labels = self.images.tensors()
         verdict = workbench.verdict(classifier, self.images)
         records = referee.evaluate(verdict, labels, self.images.names)

@@ -11,7 +11,8 @@ import numpy as np
 
 from bench import registry, seeds
 from bench.cells.cell import Cell, Parent, package_of
-from bench.cells.workbench import Architecture, Compute, Workbench
+from bench.cells.subject import Subject
+from bench.cells.workbench import Compute, Workbench
 from bench.data import ImageSet
 from bench.layout import Gallery
 from bench.records import JSON, ExplainRecord, Kind, Result
@@ -46,8 +47,7 @@ class ExplainCell(Cell):
     kind: ClassVar[Kind] = "explain"
     revision: ClassVar[int] = 2  # records say which images the gallery shows
 
-    architecture: Architecture
-    weights: Cell
+    subject: Subject
     entry: ExplainerEntry
     images: ImageSet
     evaluated: ImageSet
@@ -66,7 +66,7 @@ class ExplainCell(Cell):
     @property
     def parents(self) -> Mapping[str, Parent]:
         """The weights."""
-        return {"classifier": Parent(self.weights, "classifier")}
+        return self.subject.parents
 
     @property
     def inputs(self) -> dict[str, JSON]:
@@ -80,6 +80,7 @@ class ExplainCell(Cell):
             "evaluated": self.evaluated.named_digest,
             "gallery": self.gallery.model_dump(mode="json"),
             **self.compute.identity(batch_size=not plugin.batch_invariant),
+            **self.subject.identity,
         }
 
     @property
@@ -96,7 +97,7 @@ class ExplainCell(Cell):
             "bench.referee",
             "bench.classifier",
             package_of(self.entry.plugin),
-            package_of(self.architecture.entry.plugin),
+            *self.subject.packages,
         )
 
     @property
@@ -113,19 +114,18 @@ class ExplainCell(Cell):
         """Explain the predicted classes, then measure the heatmaps on a classifier of its own."""
         from bench import referee
 
-        stored = parents["classifier"]
-        classifier = workbench.classifier(self.architecture, stored)
+        classifier = self.subject.judged(workbench, parents)
         shown = self._gallery(workbench.verdict(classifier, self.evaluated))
         more = shown[~np.isin(shown, self.images.positions)]
         looked_at = ImageSet(self.images.data, np.concatenate([self.images.positions, more]))
         images, labels = looked_at.tensors()
         verdict = referee.classify(classifier, images)
         started = time.perf_counter()
-        explained = workbench.sacrifice(self.architecture, stored)
+        explained = self.subject.attacked(workbench, parents)
         heatmaps = self._explain(workbench, explained, images, verdict.predictions)
         seconds = time.perf_counter() - started
         figures = self._measured(
-            workbench, stored, images, heatmaps, verdict.predictions, len(self.images)
+            workbench, parents, images, heatmaps, verdict.predictions, len(self.images)
         )
         confidence = verdict.confidence()
         records = [
@@ -149,7 +149,7 @@ class ExplainCell(Cell):
     def _measured(
         self,
         workbench: Workbench,
-        stored: Stored,
+        parents: Mapping[str, Stored],
         images: Images,
         heatmaps: Heatmaps,
         targets: Labels,
@@ -161,13 +161,13 @@ class ExplainCell(Cell):
         from bench import faithfulness
 
         images, heatmaps, targets = images[:count], heatmaps[:count], targets[:count]
-        classifier = workbench.classifier(self.architecture, stored)
+        classifier = self.subject.judged(workbench, parents)
         generator = torch.Generator().manual_seed(self.seed)
         made = faithfulness.deletion_insertion(
             classifier, images, heatmaps, targets, generator=generator
         )
         chance = faithfulness.random_order(classifier, images, targets, generator=generator)
-        fresh = workbench.randomised(self.architecture, stored, self.seed)
+        fresh = self.subject.randomised(workbench, parents, self.seed)
         random = self._explain(workbench, fresh, images, targets)
         alike = faithfulness.similarity(heatmaps, random).rank_correlation
         empty = faithfulness.is_empty(heatmaps)

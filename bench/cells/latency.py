@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from bench import machine
-from bench.cells.cell import Cell, Parent, package_of
-from bench.cells.workbench import Architecture, Compute, Workbench
+from bench.cells.cell import Cell, Parent
+from bench.cells.subject import Subject
+from bench.cells.workbench import Compute, Workbench
 from bench.data import ImageSet
 from bench.errors import PluginError
 from bench.records import JSON, Kind, Result
@@ -46,8 +47,7 @@ class LatencyCell(Cell):
 
     kind: ClassVar[Kind] = "latency"
 
-    architecture: Architecture
-    weights: Cell
+    subject: Subject
     images: ImageSet
     batch: int
     compute: Compute
@@ -62,7 +62,7 @@ class LatencyCell(Cell):
     @property
     def parents(self) -> Mapping[str, Parent]:
         """The weights."""
-        return {"classifier": Parent(self.weights, "classifier")}
+        return self.subject.parents
 
     @property
     def inputs(self) -> dict[str, JSON]:
@@ -73,6 +73,7 @@ class LatencyCell(Cell):
             "runs": self.runs,
             "machine": machine.identity(self.compute.device),
             **self.compute.identity(threads=True),
+            **self.subject.identity,
         }
 
     @property
@@ -83,8 +84,12 @@ class LatencyCell(Cell):
     @property
     def modules(self) -> tuple[str, ...]:
         """The cell, the machine, the classifier, and the package of the model's plugin."""
-        plugin = package_of(self.architecture.entry.plugin)
-        return (*super().modules, "bench.machine", "bench.classifier", plugin)
+        return (
+            *super().modules,
+            "bench.machine",
+            "bench.classifier",
+            *self.subject.packages,
+        )
 
     @property
     def work(self) -> tuple[str, float]:
@@ -95,7 +100,7 @@ class LatencyCell(Cell):
         """Wait until no other timing runs on this machine, then time."""
         import torch
 
-        classifier = workbench.sacrifice(self.architecture, parents["classifier"])
+        classifier = self.subject.copied(workbench, parents)
         images = self._images()
 
         def waiting() -> None:
@@ -150,7 +155,7 @@ class LatencyCell(Cell):
                 spent.append(time.perf_counter_ns() - started)
         if seen != [self.batch] * self.runs:
             raise PluginError.of(
-                self.architecture.culprit,
+                self.subject.architecture.culprit,
                 f"was timed in {len(seen)} passes on batches of {sorted(set(seen))}",
                 f"{self.runs} passes on batches of {self.batch}",
                 "no latency is recorded",

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from bench.cells.cell import Cell, Parent, package_of
-from bench.cells.workbench import Architecture, Compute, Workbench
+from bench.cells.cell import Cell, Parent
+from bench.cells.subject import Subject
+from bench.cells.workbench import Compute, Workbench
 from bench.records import JSON, Kind, Result
 from bench.store import Stored
 
@@ -27,25 +28,23 @@ class ProfileCell(Cell):
 
     kind: ClassVar[Kind] = "profile"
 
-    architecture: Architecture
-    weights: Cell
+    subject: Subject
     compute: Compute
 
     @property
     def parents(self) -> Mapping[str, Parent]:
         """The weights."""
-        return {"classifier": Parent(self.weights, "classifier")}
+        return self.subject.parents
 
     @property
     def inputs(self) -> dict[str, JSON]:
         """The precision, which decides the bytes; counts do not depend on where they are made."""
-        return {"precision": self.compute.precision}
+        return {"precision": self.compute.precision, **self.subject.identity}
 
     @property
     def modules(self) -> tuple[str, ...]:
         """The cell, the classifier, and the package of the model's plugin."""
-        plugin = package_of(self.architecture.entry.plugin)
-        return (*super().modules, "bench.classifier", plugin)
+        return (*super().modules, "bench.classifier", *self.subject.packages)
 
     def run(self, workbench: Workbench, parents: Mapping[str, Stored]) -> Result:
         """Count on a copy, on the CPU."""
@@ -55,13 +54,13 @@ class ProfileCell(Cell):
         from bench.classifier import state_arrays
 
         weights = parents["classifier"]
-        classifier = workbench.sacrifice(self.architecture, weights).cpu()
+        classifier = self.subject.copied(workbench, parents).cpu()
         network = classifier.network
         arrays = {name: np.asarray(a, order="C") for name, a in state_arrays(network).items()}
         stored = save(arrays, metadata=workbench.store.header(weights))
         # safetensors writes texts in an order of its own each time: other bytes, as many of them
         plain = save(arrays)
-        image = torch.zeros(1, *self.architecture.image_shape)
+        image = torch.zeros(1, *self.subject.architecture.image_shape)
         return Result(
             summary={
                 "parameters": sum(each.numel() for each in network.parameters()),

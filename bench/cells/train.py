@@ -10,15 +10,19 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from bench import fingerprint, machine, registry
-from bench.cells.cell import Cell, package_of
+from bench.api import Hardening
+from bench.cells.cell import Cell, Parent, package_of
 from bench.cells.workbench import Architecture, Compute, Workbench
 from bench.data import ImageSet
 from bench.recipes import Recipe
 from bench.records import JSON, Kind, Result
 from bench.store import Stored
+from bench.suite import DefenseEntry
 
 if TYPE_CHECKING:
     from torch import nn
+
+    from bench.training import Harden
 
 
 @dataclass(frozen=True)
@@ -26,6 +30,8 @@ class TrainCell(Cell):
     """A model to train. ``seed`` decides fresh weights, order, augmentation and dropout.
 
     ``held_out`` is what a recipe with patience stops and selects on; None for any other.
+    ``hardening`` attacks the batches as they come; ``start`` brings the weights to begin with,
+    where they are not fresh.
     """
 
     kind: ClassVar[Kind] = "train"
@@ -36,6 +42,13 @@ class TrainCell(Cell):
     held_out: ImageSet | None
     seed: int
     compute: Compute
+    hardening: DefenseEntry | None = None
+    start: Cell | None = None
+
+    @property
+    def parents(self) -> Mapping[str, Parent]:
+        """The weights that training begins with, where they are not fresh."""
+        return {} if self.start is None else {"start": Parent(self.start, "classifier")}
 
     @property
     def inputs(self) -> dict[str, JSON]:
@@ -51,6 +64,8 @@ class TrainCell(Cell):
         }
         if self.held_out is not None:
             told["held_out"] = self.held_out.digest
+        if self.hardening is not None:
+            told["hardening"] = self.hardening.identity
         return told
 
     @property
@@ -61,13 +76,15 @@ class TrainCell(Cell):
             "recipe": self.recipe.label,
             "training_seed": self.seed,
             "training_images": len(self.images),
+            **({} if self.hardening is None else {"hardening": self.hardening.plugin_name}),
         }
 
     @property
     def modules(self) -> tuple[str, ...]:
         """The cell, the trainer, and the package of the model's plugin."""
-        package = package_of(self.architecture.entry.plugin)
-        return (*super().modules, "bench.training", "bench.augmentation", package)
+        packages = [package_of(self.architecture.entry.plugin)]
+        packages += [] if self.hardening is None else [package_of(self.hardening.plugin)]
+        return (*super().modules, "bench.training", "bench.augmentation", *packages)
 
     @property
     def work(self) -> tuple[str, float]:
@@ -79,9 +96,7 @@ class TrainCell(Cell):
         from bench import training
         from bench.classifier import output_digests, state_arrays
 
-        mean, std = self.architecture.entry.plugin.normalization() or channel_statistics(
-            self.images
-        )
+        mean, std = self._normalisation(workbench, parents)
         self.architecture.check_channels(mean, self.architecture.culprit)
         key = self.key(parents)
         # a state that other code left would make weights that neither would
@@ -98,7 +113,7 @@ class TrainCell(Cell):
             )
 
         def trained(state: bytes | None) -> tuple[nn.Module, list[training.Epoch]]:
-            network = workbench.place(self.architecture.build(self.seed))
+            network = workbench.place(self._network(workbench, parents))
             history = training.train(
                 network,
                 *self.images.tensors(),
@@ -107,6 +122,7 @@ class TrainCell(Cell):
                 std=std,
                 seed=self.seed,
                 held_out=None if self.held_out is None else self.held_out.tensors(),
+                harden=self._harden,
                 state=state,
                 progress=progress,
             )
@@ -134,6 +150,31 @@ class TrainCell(Cell):
                 "kept_epoch": training.kept(history, self.recipe),
             },
         )
+
+    def _normalisation(
+        self, workbench: Workbench, parents: Mapping[str, Stored]
+    ) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Return mean and std: the start's, the suite's, or those of the training images."""
+        from bench.classifier import header_normalisation
+
+        if self.start is not None:
+            known = header_normalisation(workbench.store.header(parents["start"]))
+            if known is not None:
+                return known
+        given = self.architecture.entry.plugin.normalization()
+        return channel_statistics(self.images) if given is None else given
+
+    def _network(self, workbench: Workbench, parents: Mapping[str, Stored]) -> nn.Module:
+        """Build the network, with fresh weights or those of the start."""
+        if self.start is None:
+            return self.architecture.build(self.seed)
+        arrays = workbench.store.arrays(parents["start"])
+        return self.architecture.load(arrays, parents["start"].label)
+
+    @property
+    def _harden(self) -> Harden | None:
+        plugin = None if self.hardening is None else self.hardening.plugin
+        return plugin.harden if isinstance(plugin, Hardening) else None
 
 
 def channel_statistics(images: ImageSet) -> tuple[tuple[float, ...], tuple[float, ...]]:

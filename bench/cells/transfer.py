@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from bench import fingerprint, metrics
-from bench.cells.cell import Cell, Parent, package_of
-from bench.cells.workbench import Architecture, Compute, Workbench
+from bench.cells.cell import Cell, Parent
+from bench.cells.subject import Subject
+from bench.cells.workbench import Compute, Workbench
 from bench.data import ImageSet
 from bench.errors import StoreError
 from bench.records import JSON, NORMS, Kind, Result
@@ -25,8 +26,7 @@ class TransferCell(Cell):
     kind: ClassVar[Kind] = "transfer"
     revision: ClassVar[int] = 2  # records tell the norms
 
-    architecture: Architecture
-    weights: Cell
+    subject: Subject
     attack: Cell
     images: ImageSet
     target: int | None
@@ -38,7 +38,7 @@ class TransferCell(Cell):
         return {
             "adversarial_images": Parent(self.attack, "adversarial_images"),
             "source": Parent(self.attack, "records"),
-            "classifier": Parent(self.weights, "classifier"),
+            **self.subject.parents,
         }
 
     @property
@@ -48,18 +48,26 @@ class TransferCell(Cell):
             "images": self.images.named_digest,
             "target": self.target,
             **self.compute.identity(),
+            **self.subject.identity,
         }
 
     @property
     def facts(self) -> dict[str, JSON]:
-        """Those of the attack."""
-        return self.attack.facts
+        """Those of the attack, and what shields the target."""
+        shields = ("defense", "gradients", "randomised", "averaged")
+        told = {name: fact for name, fact in self.attack.facts.items() if name not in shields}
+        return {**told, **self.subject.facts}
 
     @property
     def modules(self) -> tuple[str, ...]:
         """The cell, the referee, and the package of the model's plugin."""
-        plugin = package_of(self.architecture.entry.plugin)
-        return (*super().modules, "bench.referee", "bench.classifier", "bench.metrics", plugin)
+        return (
+            *super().modules,
+            "bench.referee",
+            "bench.classifier",
+            "bench.metrics",
+            *self.subject.packages,
+        )
 
     @property
     def work(self) -> tuple[str, float]:
@@ -72,7 +80,7 @@ class TransferCell(Cell):
 
         from bench import referee
 
-        classifier = workbench.classifier(self.architecture, parents["classifier"])
+        classifier = self.subject.judged(workbench, parents)
         _, labels = self.images.tensors()
         attack = parents["adversarial_images"]
         arrays = workbench.store.arrays(attack)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -52,16 +51,11 @@ class Architecture:
 
     def build(self, seed: int = 0, *, pretrained: bool = False) -> nn.Module:
         """Build the network, with fresh weights drawn by a seed or with its library's own."""
-        from torch import nn
-
         plugin = self.entry.plugin
         with seeds.forked(seed):
             make = plugin.build_pretrained if pretrained else plugin.build
             network = make(classes=self.classes, image_shape=self.image_shape)
-        if not isinstance(network, nn.Module):
-            raise PluginError.of(
-                self.culprit, f"built a {type(network).__name__}", "a torch.nn.Module"
-            )
+        check_module(network, self.culprit)
         return network
 
     def load(self, arrays: Mapping[str, NDArray[Any]], where: str) -> nn.Module:
@@ -80,6 +74,19 @@ class Architecture:
                 f"mean and std have {len(mean)} numbers",
                 f"{self.image_shape[0]}: one for each channel of the data",
             )
+
+
+def check_module(built: object, culprit: str) -> None:
+    """Check that a plugin built a module.
+
+    Raises:
+        PluginError: naming ``culprit``.
+
+    """
+    from torch import nn
+
+    if not isinstance(built, nn.Module):
+        raise PluginError.of(culprit, f"built a {type(built).__name__}", "a torch.nn.Module")
 
 
 @dataclass(frozen=True)
@@ -177,11 +184,10 @@ class Workbench:
         return network.to(self.compute.device).to(memory_format=layout)
 
     def classifier(self, architecture: Architecture, weights: Stored) -> Classifier:
-        """Return the classifier that a load or train cell made; no other plugin sees it."""
+        """Return the classifier that a load or train cell made, without shields."""
         from bench.classifier import Classifier, header_normalisation
 
-        key = weights.outputs["classifier"]
-        if key not in self._classifiers:
+        def make() -> Classifier:
             where = f"cell {weights.key[:12]} ({weights.label})"
             normalisation = header_normalisation(self.store.header(weights))
             if normalisation is None:
@@ -189,28 +195,19 @@ class Workbench:
             arrays = self.store.arrays(weights)
             if fingerprint.of_arrays(arrays) != weights.outputs["weights"]:
                 raise WeightsError.of(where, "holds other weights than were made", "its own digest")
-            network = architecture.load(arrays, where)
-            classifier = Classifier(network, *normalisation)
-            self.place(classifier)
+            return Classifier(architecture.load(arrays, where), *normalisation)
+
+        return self.kept(weights.outputs["classifier"], make)
+
+    def kept(self, key: str, make: Callable[[], Classifier]) -> Classifier:
+        """Return a classifier that was made before, or make it and put it on the device."""
+        if key not in self._classifiers:
+            made = make()
+            self.place(made)
             while len(self._classifiers) >= _KEPT:
                 self._classifiers.pop(next(iter(self._classifiers)))
-            self._classifiers[key] = classifier
+            self._classifiers[key] = made
         return self._classifiers[key]
-
-    def sacrifice(self, architecture: Architecture, weights: Stored) -> Classifier:
-        """Return a classifier that a plugin may ruin; no verdict is ever given on it."""
-        own = copy.deepcopy(self.classifier(architecture, weights))
-        own.reset()
-        return own
-
-    def randomised(self, architecture: Architecture, weights: Stored, seed: int) -> Classifier:
-        """Return the same network with fresh weights, behind the same normalisation."""
-        from bench.classifier import Classifier, normalisation_arrays
-
-        mean, std = normalisation_arrays(self.classifier(architecture, weights))
-        fresh = Classifier(architecture.build(seed), tuple(mean.tolist()), tuple(std.tolist()))
-        self.place(fresh)
-        return fresh
 
     def verdict(self, classifier: Classifier, images: ImageSet) -> Verdict:
         """Return a classifier's verdict on images before any attack; one that was given is kept."""

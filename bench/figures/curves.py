@@ -68,7 +68,7 @@ def _lines(
 
 
 def _model(entry: Entry) -> str:
-    return entry.coordinates.model
+    return entry.coordinates.contender
 
 
 def _draw(

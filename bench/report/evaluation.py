@@ -13,7 +13,7 @@ from bench import metrics, scores
 from bench.comparison import Comparison
 from bench.figures import evaluation as drawings
 from bench.matrix import Entry, Matrix
-from bench.report.pictures import embedded
+from bench.report.pictures import embedded, named
 from bench.tables import DASH
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def _matrix_of(
 ) -> Iterator[str]:
     several = f", summed over {len(parts)} trainings" if len(parts) > 1 else ""
     counts, title = np.sum(parts, axis=0), f"{model}{several}"
-    path = drawings.confusion(counts, classes, title, folder / f"confusion-{model}")
+    path = drawings.confusion(counts, classes, title, folder / named("confusion", model))
     yield from embedded(path, f"Confusion matrix of {title}", width=520)
     rows = [[name, *(f"{n:.0f}" if n else "" for n in counts[i])] for i, name in enumerate(classes)]
     yield "<details><summary>The same as a table: true classes down, predicted across</summary>"
@@ -157,4 +157,4 @@ def _pictured(matrix: Matrix, model: str, entry: Entry, folder: Path) -> Path:
             rows.append((words, 1))
         captions.append(f"{100 * record['confidence']:.0f} % sure")
     images = matrix.store.arrays(stored)["examples"]
-    return drawings.examples(images, captions, rows, folder / f"confusions-{model}")
+    return drawings.examples(images, captions, rows, folder / named("confusions", model))

@@ -10,7 +10,7 @@ from bench import tables
 from bench.comparison import Comparison
 from bench.figures import explanations as drawings
 from bench.matrix import Entry, Matrix
-from bench.report.pictures import embedded
+from bench.report.pictures import embedded, named
 
 if TYPE_CHECKING:
     import numpy as np
@@ -77,7 +77,7 @@ def _gallery(
         heatmaps = [arrays["heatmaps"][row] for _, arrays in known]
         shown.append(drawings.Explained(known[0][1]["images"][row], words, heatmaps))
     names = [str(entry.coordinates.explainer) for entry in entries]
-    name = f"explanations-{model}-{'right' if is_right else 'wrong'}"
+    name = named("explanations", model, "right" if is_right else "wrong")
     return drawings.gallery(shown, names, folder / name)
 
 

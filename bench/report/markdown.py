@@ -145,7 +145,7 @@ def _page(
 def _entries(matrix: Matrix) -> Iterator[str]:
     """Say what the models' weights are and what the attacks' parameters are."""
     weights = {
-        str(entry.coordinates.model): str(entry.facts["weights"])
+        entry.coordinates.contender: str(entry.facts["weights"])
         for entry in matrix.entries
         if "weights" in entry.facts
     }

@@ -10,6 +10,11 @@ FOLDER = "figures"
 """Beside the page."""
 
 
+def named(figure: str, contender: str, suffix: str = "") -> str:
+    """Return the file's name of a figure of a model or, as ``model/variant``, of its variant."""
+    return "-".join(part for part in (figure, contender.replace("/", "-"), suffix) if part)
+
+
 def embedded(path: Path, words: str, *, width: int = 720) -> Iterator[str]:
     """Write the lines that show a figure, which lies in :data:`FOLDER` beside the page."""
     vector, raster = (f"{FOLDER}/{quote(name)}" for name in (path.name, f"{path.stem}.png"))

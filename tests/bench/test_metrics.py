@@ -18,6 +18,7 @@ from bench import metrics, statistics
 from bench.metrics import METRICS, Withheld
 from bench.records import (
     AttackRecord,
+    CertifyRecord,
     Coordinates,
     EvaluateRecord,
     ExplainRecord,
@@ -95,9 +96,12 @@ REPLICAS: dict[str, Callable[[Sequence[Any]], list[bool] | list[float]]] = {
     "source_success": lambda rs: [r.source_success for r in rs if r.source_success is not None],
     "target_success": lambda rs: [won(r) for r in rs if counts(r)],
     "transfer_rate": lambda rs: [won(r) for r in rs if r.source_success and counts(r)],
+    "certified_accuracy": lambda rs: [r.prediction == r.label for r in rs],
+    "certified_radius": lambda rs: [r.radius if r.prediction == r.label else 0.0 for r in rs],
     **{name: lambda rs, name=name: known(rs, name) for name in EXPLAINED},
 }
 WEIGHTED = {"macro_precision", "macro_recall", "macro_f1", "calibration_error", "median_norm"}
+WEIGHTED |= {"detection_auroc"}
 """Figures that are no mean over images: test_scores.py and test_budgets.py hold their replicas."""
 
 WHOLE = {name for name in METRICS if METRICS[name].kinds[0] in ("train", "profile", "latency")}
@@ -105,7 +109,7 @@ WHOLE |= {"forwards", "backwards", "seconds"}
 """Figures that the cell's summary holds; nothing of them is per image."""
 
 MEANS = {name for name in REPLICAS if name.startswith(("l", "confidence", "target_c", "steps"))}
-MEANS |= set(EXPLAINED)
+MEANS |= {*EXPLAINED, "certified_radius"}
 
 
 def oracle(name: str, records: Sequence[Any]) -> Estimate:
@@ -184,8 +188,18 @@ def explained(generator: random.Random, position: int, _: int | None) -> Explain
     )
 
 
+def certified(generator: random.Random, position: int, _: int | None) -> CertifyRecord:
+    return CertifyRecord(
+        image=f"test/{position}",
+        label=generator.randrange(CLASSES),
+        prediction=generator.choice([None, *range(CLASSES)]),
+        radius=generator.random(),
+    )
+
+
 MAKERS = {
     "attack": attacked, "transfer": transferred, "evaluate": evaluated, "explain": explained,
+    "certify": certified,
 }  # fmt: skip
 
 
@@ -470,4 +484,5 @@ def test_which_way_a_metric_is_better_is_told_where_one_is() -> None:
         *("clean_accuracy", "robust_accuracy", "images_per_second", "median_norm"),
         *("macro_precision", "macro_recall", "macro_f1"),
         *("faithfulness", "faithfulness_gain", "insertion_auc"),
+        *("certified_accuracy", "certified_radius", "detection_auroc"),
     }

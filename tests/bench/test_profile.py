@@ -21,6 +21,7 @@ from bench.cells import latency
 from bench.cells.latency import LatencyCell
 from bench.cells.load import LoadCell
 from bench.cells.profile import ProfileCell, multiplications, sparsity
+from bench.cells.subject import Subject
 from bench.cells.workbench import Architecture, Compute, Workbench
 from bench.classifier import state_arrays
 from bench.data import ImageSet, Prepared
@@ -52,6 +53,7 @@ class Bench:
         self.compute = Compute("cpu", "channels_last", batch_size=8, threads=1)
         self.architecture = Architecture(ModelEntry(name, name, plugin, None), CLASSES, SHAPE)
         self.weights = LoadCell(Coordinates(name), self.architecture, None, None)
+        self.subject = Subject(self.architecture, self.weights)
         network = self.architecture.build(seed=3)
         arrays = state_arrays(network)
         header = {"mean": json.dumps([0.5] * 3), "std": json.dumps([0.25] * 3)}
@@ -70,13 +72,12 @@ class Bench:
 
     @property
     def profile(self) -> ProfileCell:
-        return ProfileCell(Coordinates("planted"), self.architecture, self.weights, self.compute)
+        return ProfileCell(Coordinates("planted"), self.subject, self.compute)
 
     def latency(self, **changes: Any) -> LatencyCell:
         known = {
             "coordinates": Coordinates("planted"),
-            "architecture": self.architecture,
-            "weights": self.weights,
+            "subject": self.subject,
             "images": self.images(changes.pop("count", 5)),
             "batch": 1,
             "compute": self.compute,
@@ -287,7 +288,7 @@ def test_a_profile_depends_on_the_weights_alone(plant: Callable[..., Bench]) -> 
         Compute("cpu", "contiguous", batch_size=8, threads=1),
         Compute("cuda:1", "channels_last", batch_size=99, threads=7),
     ):
-        cell = ProfileCell(Coordinates("planted"), bench.architecture, bench.weights, other)
+        cell = ProfileCell(Coordinates("planted"), bench.subject, other)
         assert cell.key(bench.parents) == key
     changed = bench.put(Result(outputs={"classifier": "another"}))
     assert bench.profile.key({"classifier": changed}) != key

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import random
+from dataclasses import asdict
 
 import numpy as np
 import pandas as pd
@@ -13,6 +15,7 @@ from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
 from bench import metrics, scores, statistics
 from bench.metrics import METRICS, Reading
+from bench.records import Budget, DetectRecord
 
 cheap = settings(derandomize=True, database=None, deadline=None, max_examples=60)
 
@@ -276,3 +279,43 @@ def test_one_training_is_read_without_knowing_of_others() -> None:
     alone = metrics.estimate(METRICS["macro_f1"], told, {})
     halves = [Reading(told.iloc[:15], {}, "a"), Reading(told.iloc[15:], {}, "a")]
     assert metrics.replicated(METRICS["macro_f1"], halves) == alone  # folds of one seed
+
+
+def detected(seed: int, ties: bool) -> list[DetectRecord]:
+    generator = random.Random(seed)
+
+    def score() -> float:
+        return float(generator.randrange(4)) if ties else generator.random()
+
+    return [
+        DetectRecord(
+            image=f"test/{i}",
+            label=0,
+            success=generator.choice([None, False, True, True]),
+            clean_score=score(),
+            adversarial_score=score() + 0.3,
+            linf=0.1,
+            l2=generator.random(),
+            l1=1.0,
+            l0=1.0,
+            violation=None,
+        )
+        for i in range(40)
+    ]
+
+
+@pytest.mark.parametrize("ties", [False, True])
+@pytest.mark.parametrize("budget", [None, Budget("l2", 0.6)])
+def test_detection_auroc_is_scikit_learns(ties: bool, budget: Budget | None) -> None:
+    from sklearn.metrics import roc_auc_score
+
+    records = detected(3, ties)
+    given = metrics.scored(pd.DataFrame([asdict(record) for record in records]), budget)
+    fell = [r for r in records if r.success and (budget is None or r.l2 <= budget.eps)]
+    values = [r.clean_score for r in records] + [r.adversarial_score for r in fell]
+    expected = roc_auc_score([0] * len(records) + [1] * len(fell), values)
+    found = metrics.estimate(METRICS["detection_auroc"], given, {}, budget)
+    assert found.value == pytest.approx(expected, abs=1e-12)
+    assert found.low < found.value < found.high
+    nobody = given.assign(success=False)
+    assert metrics.estimate(METRICS["detection_auroc"], nobody, {}) == metrics.NOTHING

@@ -1,0 +1,148 @@
+"""What is judged: a network with its weights, and what defends it."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from bench import fingerprint, seeds
+from bench.api import Shield
+from bench.cells.cell import Cell, Parent, package_of
+from bench.cells.workbench import Architecture, Workbench, check_module
+from bench.records import JSON
+from bench.store import Stored
+from bench.suite import DefenseEntry
+
+if TYPE_CHECKING:
+    from torch.nn import Module
+
+    from bench.classifier import Classifier
+
+
+@dataclass(frozen=True)
+class Subject:
+    """An architecture, the cell that brings its weights, and its shields, the innermost first.
+
+    ``members`` are what the shields ask for besides, by name. ``seed`` is the suite's: a shield
+    that draws random numbers draws the same for every image and model.
+    """
+
+    architecture: Architecture
+    weights: Cell
+    shields: tuple[DefenseEntry, ...] = ()
+    members: tuple[tuple[str, Subject], ...] = ()
+    seed: int = 0
+
+    @property
+    def parents(self) -> Mapping[str, Parent]:
+        """The weights, and those of the members, by their places."""
+        own = {"classifier": Parent(self.weights, "classifier")}
+        return own | {
+            f"member {place}": Parent(member.weights, "classifier")
+            for place, (_, member) in enumerate(self.members, 1)
+        }
+
+    @property
+    def identity(self) -> dict[str, JSON]:
+        """What decides the answers besides the parents' weights; nothing where nothing shields."""
+        if not self.shields:
+            return {}
+        shields: list[JSON] = [
+            {**shield.identity, "seed": self.seed_of(shield)} for shield in self.shields
+        ]
+        members: list[JSON] = [member.identity for _, member in self.members]
+        return {"shields": shields, "members": members}
+
+    def seed_of(self, shield: DefenseEntry) -> int | None:
+        """Return what a shield draws by; None for one that draws nothing."""
+        if not shield.plugin.randomised:
+            return None
+        return seeds.derive(self.seed, "defense", shield.identity)
+
+    @property
+    def facts(self) -> dict[str, JSON]:
+        """What the verdict and the attacks go through; nothing where nothing shields."""
+        if not self.shields:
+            return {}
+        return {
+            "defense": ", ".join(shield.plugin_name for shield in self.shields),
+            "gradients": ", ".join(shield.plugin.gradients for shield in self.shields),
+            "randomised": any(shield.plugin.randomised for shield in self.shields),
+            "averaged": all(
+                shield.plugin.gradients == "expectation"
+                for shield in self.shields
+                if shield.plugin.randomised
+            ),
+        }
+
+    @property
+    def packages(self) -> tuple[str, ...]:
+        """The packages of the plugins, whose source is noted as provenance."""
+        plugins = [self.architecture.entry.plugin, *(shield.plugin for shield in self.shields)]
+        return tuple(dict.fromkeys(package_of(plugin) for plugin in plugins))
+
+    def judged(self, workbench: Workbench, parents: Mapping[str, Stored]) -> Classifier:
+        """Return the classifier that verdicts are given on; no plugin ever has it."""
+        return self._classifier(workbench, parents, surrogate=False)
+
+    def copied(self, workbench: Workbench, parents: Mapping[str, Stored]) -> Classifier:
+        """Return a copy of what is judged, to be moved and counted."""
+        return copy.deepcopy(self.judged(workbench, parents))
+
+    def attacked(self, workbench: Workbench, parents: Mapping[str, Stored]) -> Classifier:
+        """Return a classifier that a plugin may ruin, with gradients that are of use."""
+        surrogate = bool(self.shields)
+        own = copy.deepcopy(self._classifier(workbench, parents, surrogate=surrogate))
+        own.reset()
+        return own
+
+    def randomised(
+        self, workbench: Workbench, parents: Mapping[str, Stored], seed: int
+    ) -> Classifier:
+        """Return the network with fresh weights, behind the same normalisation, unshielded."""
+        from bench.classifier import Classifier, normalisation_arrays
+
+        mean, std = normalisation_arrays(self.judged(workbench, parents))
+        network = self.architecture.build(seed)
+        fresh = Classifier(network, tuple(mean.tolist()), tuple(std.tolist()))
+        workbench.place(fresh)
+        return fresh
+
+    def _classifier(
+        self, workbench: Workbench, parents: Mapping[str, Stored], *, surrogate: bool
+    ) -> Classifier:
+        plain = workbench.classifier(self.architecture, parents["classifier"])
+        if not self.shields:
+            return plain
+        members = [
+            member.judged(workbench, {"classifier": parents[f"member {place}"]})
+            for place, (_, member) in enumerate(self.members, 1)
+        ]
+        digests: list[JSON] = [parents[role].outputs["classifier"] for role in self.parents]
+        key = fingerprint.fingerprint([digests, self.identity, surrogate])
+        return workbench.kept(key, lambda: self._shielded(plain, members, surrogate=surrogate))
+
+    def _shielded(
+        self, plain: Classifier, members: Sequence[Classifier], *, surrogate: bool
+    ) -> Classifier:
+        """Put the shields before a classifier, or what attacks are given instead of them."""
+        from bench.classifier import Classifier, normalisation_arrays
+
+        left = list(members)
+
+        def shielded(inner: Module) -> Module:
+            for entry in self.shields:
+                plugin = entry.plugin
+                if not isinstance(plugin, Shield):
+                    raise TypeError(f"{entry.name} is no shield")
+                make = plugin.surrogate if surrogate else plugin.defend
+                asked = [left.pop(0) for _ in plugin.members]
+                # attacks do not know what the verdict will draw
+                inner = make(inner, asked, seed=(self.seed_of(entry) or 0) + surrogate)
+                check_module(inner, f"defense '{entry.name}' (plugin {entry.plugin_name})")
+            return inner
+
+        mean, std = normalisation_arrays(plain)
+        return Classifier(plain.network, tuple(mean.tolist()), tuple(std.tolist()), shielded)

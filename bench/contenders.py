@@ -1,0 +1,232 @@
+"""Who is judged: every training of every model, in every variant, and where its weights come from.
+
+Nothing is computed here, and torch is not imported.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from bench import checkpoints, fingerprint
+from bench.api import Detector, Hardening, Shield
+from bench.cells.cell import Cell
+from bench.cells.load import LoadCell
+from bench.cells.subject import Subject
+from bench.cells.train import TrainCell
+from bench.cells.workbench import Architecture, Compute
+from bench.data import ImageSet, Prepared
+from bench.errors import SuiteError, WeightsError
+from bench.recipes import Recipe
+from bench.records import ORIGINAL, Coordinates
+from bench.suite import DefenseEntry, ModelEntry, Suite, VariantEntry
+
+
+@dataclass(frozen=True)
+class Contender:
+    """One variant of one training of a model, and the images that it is judged on.
+
+    Those are never what it learned from: ``evaluated`` are all of them, ``images`` those that
+    attacks and explainers work on. ``is_first`` tells the replica that stands for all where they
+    cannot differ, as in size. ``detectors`` tell which images look attacked.
+    """
+
+    place: Coordinates
+    model: ModelEntry
+    is_first: bool
+    subject: Subject
+    evaluated: ImageSet
+    images: ImageSet
+    split: str
+    detectors: tuple[DefenseEntry, ...] = ()
+
+    @property
+    def shields(self) -> tuple[DefenseEntry, ...]:
+        """What stands between images and answers."""
+        return self.subject.shields
+
+    @property
+    def trained_from(self) -> Iterator[Cell]:
+        """The cells that bring the weights, parents first."""
+        cell = self.subject.weights
+        if isinstance(cell, TrainCell) and cell.start is not None:
+            yield cell.start
+        yield cell
+
+
+def contenders(suite: Suite, data: Prepared, compute: Compute) -> list[Contender]:
+    """Lay out all trainings of the selected models in all selected variants.
+
+    Raises:
+        SuiteError, WeightsError: where a model's weights cannot come from where the suite says.
+
+    """
+    found = [
+        contender
+        for model in suite.selected
+        for training in _trainings(suite, model, data, compute)
+        for contender in training.variants(suite.selected_variants)
+    ]
+    return [_with_members(contender, found) for contender in found]
+
+
+@dataclass(frozen=True)
+class _Training:
+    """One training of one model: seed, fold, and the images on either side of it."""
+
+    suite: Suite
+    data: Prepared
+    compute: Compute
+    model: ModelEntry
+    replica: str | None
+    is_first: bool
+    seed: int
+    images: ImageSet | None
+    held_out: ImageSet
+
+    @property
+    def architecture(self) -> Architecture:
+        return Architecture(self.model, len(self.data.classes), self.data.image_shape)
+
+    def variants(self, entries: Sequence[VariantEntry]) -> Iterator[Contender]:
+        """Lay out each variant; what trains comes before what shields, whatever the order."""
+        base = self.weights(Coordinates(self.model.name, replica=self.replica))
+        for entry in entries:
+            place = Coordinates(self.model.name, entry.name, replica=self.replica)
+            weights = base
+            for step in entry.steps:
+                if isinstance(step.plugin, Hardening):
+                    weights = self.hardened(place, step, weights)
+            yield Contender(
+                place=place,
+                model=self.model,
+                is_first=self.is_first,
+                subject=Subject(
+                    self.architecture,
+                    weights,
+                    tuple(step for step in entry.steps if isinstance(step.plugin, Shield)),
+                    seed=self.suite.seed,
+                ),
+                evaluated=self.held_out,
+                images=self.held_out.drawn(self.suite.images.count, self.suite.seed),
+                split="+".join(self.suite.images.splits)
+                if self.images is None
+                else "folds of train",
+                detectors=tuple(s for s in entry.steps if isinstance(s.plugin, Detector)),
+            )
+
+    def weights(self, place: Coordinates) -> Cell:
+        """Decide where weights come from: a file, a library, a checkpoint, or training."""
+        recipe = self.model.recipe
+        if recipe is not None:
+            return self.unless_shipped(self.training(place, recipe))
+        file = self.model.plugin.weights
+        if file is not None and not file.is_file():
+            raise WeightsError.of(
+                self.suite.document.where(("models", self.model.name, "weights")),
+                f"no such file: '{file}'",
+                "a .safetensors or .pt file, from the folder that you are in",
+                "no other weights take its place",
+            )
+        digest = fingerprint.of_file(file) if file is not None else None
+        return LoadCell(place, self.architecture, file, digest)
+
+    def training(self, place: Coordinates, recipe: Recipe) -> TrainCell:
+        """Lay out a training from fresh weights."""
+        watched = None
+        if recipe.patience is not None:
+            if "valid" not in self.data.splits:
+                raise SuiteError.of(
+                    self.suite.document.where(("models", self.model.name, "train", "patience")),
+                    f"needs the split 'valid', which {self.data.name} does not have",
+                    "one of its own: " + ", ".join(self.data.splits),
+                    "train without patience, as the preset 'strong' does",
+                )
+            watched = self.data.split("valid")
+        images = self.data.split("train") if self.images is None else self.images
+        return TrainCell(place, self.architecture, recipe, images, watched, self.seed, self.compute)
+
+    def hardened(self, place: Coordinates, step: DefenseEntry, base: Cell) -> Cell:
+        """Lay out a training against attacks, from fresh weights or those there are."""
+        plugin = step.plugin
+        if not isinstance(plugin, Hardening):
+            raise TypeError(f"{step.name} trains nothing")
+        cell = replace(
+            self.training(place, plugin.recipe),
+            hardening=step,
+            start=None if plugin.is_from_scratch else base,
+        )
+        return self.unless_shipped(cell)
+
+    def unless_shipped(self, cell: TrainCell) -> Cell:
+        """Return a training, or the loading of the checkpoint that ships in its place."""
+        file = None if self.suite.run.from_scratch else checkpoints.find(cell)
+        if file is None:
+            return cell
+        digest = fingerprint.of_file(file)
+        return LoadCell(cell.coordinates, self.architecture, file, digest, shipped=True)
+
+
+def _trainings(
+    suite: Suite, model: ModelEntry, data: Prepared, compute: Compute
+) -> Iterator[_Training]:
+    """Lay out every training of a model, or the one set of weights that it brings."""
+    seeds, folds = model.replication.seeds, model.replication.folds
+    recipe_seed = None if model.recipe is None else model.recipe.seed
+    usual = suite.seed if recipe_seed is None else recipe_seed
+    for first_seed, seed in enumerate(seeds or (usual,)):
+        for fold in range(1, folds + 1) if folds is not None else (None,):
+            names = [f"seed{seed}"] if seeds else []
+            names += [f"fold{fold}of{folds}"] if fold is not None else []
+            training, held_out = (
+                data.fold(fold, folds, suite.seed)
+                if fold is not None and folds is not None
+                else (None, data.select(suite.images.splits))
+            )
+            yield _Training(
+                suite=suite,
+                data=data,
+                compute=compute,
+                model=model,
+                replica="-".join(names) or None,
+                is_first=first_seed == 0 and fold in (None, 1),
+                seed=seed,
+                images=training,
+                held_out=held_out,
+            )
+
+
+def _with_members(contender: Contender, known: Sequence[Contender]) -> Contender:
+    """Give a shield the subjects that it asks: of the same replica, if they have replicas.
+
+    Raises:
+        SuiteError: where the run does not have one.
+
+    """
+    asked = [
+        name
+        for entry in contender.shields
+        if isinstance(entry.plugin, Shield)
+        for name in entry.plugin.members
+    ]
+    if not asked:
+        return contender
+    members = []
+    for name in asked:
+        model, _, variant = name.rpartition("/")
+        wanted = (model or contender.model.name, variant)
+        fits = [
+            other
+            for other in known
+            if (other.place.model, other.place.variant) == wanted
+            and other.place.replica in (contender.place.replica, None)
+        ]
+        if not fits:
+            raise SuiteError.of(
+                f"variant '{contender.place.variant}' of '{contender.model.name}'",
+                f"asks '{name}', which is not part of this run",
+                "a variant of a model that is run",
+                f"'{ORIGINAL}' is the model itself; choose models with --models",
+            )
+        members.append((name, fits[0].subject))
+    return replace(contender, subject=replace(contender.subject, members=tuple(members)))
