@@ -95,7 +95,9 @@ class Wrapped(Attack):
         library: its class in torchattacks.
         since: the oldest version of torchattacks in which it works.
         table: its parameters by name.
+        fixed: what torchattacks is given besides, always.
         withheld: parameters of torchattacks that it does not offer, and why.
+        refusal: why targets are refused, where torchattacks would take them.
         radius: the parameter that is the radius of its ball.
         batch: how many images torchattacks is given at a time, always; None: all that come.
         wants: what the adapter must give it, besides parameters.
@@ -107,7 +109,9 @@ class Wrapped(Attack):
     library: ClassVar[str]
     since: ClassVar[str] = "3.3.0"
     table: ClassVar[Mapping[str, Parameter]] = {}
+    fixed: ClassVar[Mapping[str, Any]] = {}
     withheld: ClassVar[Mapping[str, str]] = {}
+    refusal: ClassVar[str | None] = None
     radius: ClassVar[str] = "eps"
     batch: ClassVar[int | None] = None
     wants: ClassVar[tuple[Want, ...]] = ()
@@ -182,10 +186,11 @@ class Wrapped(Attack):
     def _arguments(self) -> dict[str, Any]:
         """Return what torchattacks is given, by its own names."""
         values = {name: (p, p.value(self, name)) for name, p in self.table.items()}
-        return {
+        given = {
             p.name or name: value if p.given is None else p.given(value)
             for name, (p, value) in values.items()
         }
+        return {**given, **self.fixed}
 
     def _filled(self, part: Tensor) -> Tensor:
         """Repeat the last entry until there are as many as a batch holds."""

@@ -121,6 +121,16 @@ STUCK = (
     "stays where it is for all later steps"
 )
 
+FROZEN = "values that are exactly 0 or 1 never change"
+ALIKE = "where the classifier is certain (logits 17 apart) all candidates look alike to it"
+MOVED_ORIGIN = (
+    "its first step moves the very images that it measures from: values at 0 or 1 may leave that "
+    "range, and then there is no verdict"
+)
+TINY = (
+    "it keeps a division from failing; torchattacks' 1e-10 is longer than gradients where the "
+    "classifier is certain, and stops them"
+)
 SMOOTHED = (
     "it attacks the classifier behind noise of noise_sd, by default far more than eps: "
     "weak where the classifier is not smoothed"
@@ -282,6 +292,9 @@ TPGD = wrapped(
     norm="linf",
     parameters={"eps": EPS, "alpha": ALPHA, "steps": STEPS},
     passes=lambda attack: attack.steps + 1,
+    faults={
+        "rises": "it may settle where the classifier is more certain of the true class than before"
+    },
     caveats=("it is not told the labels: an image that was wrong before may come out right",),
 )
 
@@ -319,12 +332,12 @@ Jitter = wrapped(
 
     Source: Schwinn et al., "Exploring Misclassifications of Robust Neural Networks to Enhance
         Adversarial Attacks", 2021. Computed by torchattacks' Jitter.
-    Deviations: alpha is eps / 4, the ratio of torchattacks' defaults, unless it is given.
+    Deviations: alpha is eps / 4, the ratio of torchattacks' defaults, unless it is given; targets
+        are refused: its loss keeps most images at a class between the true one and the target.
     """,
     norm="linf",
-    targetable=True,
     traceable=True,
-    wants=("labels",),  # it looks for the smallest change once an image is wrong
+    refusal="its loss keeps most images at a class between the true one and the target",
     parameters={
         "eps": EPS,
         "alpha": ALPHA,
@@ -355,6 +368,7 @@ PGDRS = wrapped(
         "batch_max": BATCH_MAX,
     },
     passes=lambda attack: attack.steps * attack.noise_batch_size,
+    faults={"black_and_white": FROZEN},  # clamp passes no gradient there
     caveats=(SMOOTHED,),
 )
 
@@ -369,7 +383,8 @@ PGDL2 = wrapped(
     norm="l2",
     targetable=True,
     traceable=True,
-    withheld={"eps_for_division": "it only keeps a division from failing"},
+    fixed={"eps_for_division": 1e-30},
+    withheld={"eps_for_division": TINY},
     parameters={"eps": EPS_L2, "alpha": ALPHA_L2, "steps": STEPS, "random_start": RANDOM_START},
 )
 
@@ -383,7 +398,8 @@ PGDRSL2 = wrapped(
     """,
     norm="l2",
     targetable=True,
-    withheld={"eps_for_division": "it only keeps a division from failing"},
+    fixed={"eps_for_division": 1e-30},
+    withheld={"eps_for_division": TINY},
     parameters={
         "eps": EPS_L2,
         "alpha": ALPHA_L2,
@@ -394,6 +410,7 @@ PGDRSL2 = wrapped(
         "batch_max": BATCH_MAX,
     },
     passes=lambda attack: attack.steps * attack.noise_batch_size,
+    faults={"black_and_white": FROZEN},  # clamp passes no gradient there
     caveats=(SMOOTHED,),
 )
 
@@ -651,9 +668,11 @@ FAB = wrapped(
     Source: Croce and Hein, "Minimally Distorted Adversarial Examples with a Fast Adaptive Boundary
         Attack", 2020, algorithm 1. Computed by torchattacks' FAB.
     Deviations: 10 steps by default, as torchattacks. Images that it does not fool within eps come
-        back as they were. The norm l1 is not offered: torchattacks fails there.
+        back as they were. The norm l1 is not offered: torchattacks fails there. Targets are
+        refused: torchattacks would leave alone every image that is not the target already.
     """,
     minimum_norm=True,
+    refusal="torchattacks leaves alone every image that is not the target already",
     wants=("seed", "n_classes"),
     parameters={
         "norm": NORM,
@@ -748,6 +767,7 @@ OnePixel = wrapped(
     gradients=False,
     radius="pixels",
     batch=1,
+    caveats=(ALIKE,),
     parameters={
         "pixels": Parameter(int, 1, "how many are changed", {"ge": 1}),
         "steps": STEPS,
@@ -779,6 +799,7 @@ Pixle = wrapped(
     targetable=True,
     gradients=False,
     batch=1,
+    caveats=(ALIKE,),
     needs=(SQUARE_IMAGES,) if installed("3.4.0") else (SQUARE_IMAGES, THREE_CHANNELS),
     parameters={
         "x_dimensions": _SIDES,
@@ -810,8 +831,16 @@ CW = wrapped(
     """,
     norm="l2",
     minimum_norm=True,
-    targetable=installed("3.4.0"),  # 3.3.0 keeps images that are not the target
+    targetable=installed("3.4.0"),
+    refusal=None if installed("3.4.0") else "torchattacks 3.3.0 keeps images that miss the target",
     traceable=True,
+    faults={
+        "black_and_white": FROZEN,
+        "negative_logits": (
+            "its margin is wrong where the true logit, or all others, are negative: "
+            "images that should fall stay as they are"
+        ),
+    },
     parameters={
         "c": Parameter(float, 1.0, "weight of the margin", {"gt": 0}),
         "kappa": KAPPA,
@@ -832,6 +861,12 @@ DeepFool = wrapped(
     norm="l2",
     minimum_norm=True,
     batch=1,
+    faults={
+        "black_and_white": (
+            "values at 0 or 1 swallow a part of each step: "
+            "it may near the boundary without ever crossing it"
+        ),
+    },
     parameters={
         "steps": STEPS_50,
         "overshoot": Parameter(float, 0.02, "beyond the boundary, as a share", {"ge": 0}),
@@ -910,6 +945,7 @@ EADL1 = wrapped(
     since="3.5.0",
     parameters=_EAD,
     passes=lambda attack: attack.binary_search_steps * attack.max_iterations * 3 // 2,
+    faults={"black_and_white": MOVED_ORIGIN},
 )
 
 EADEN = wrapped(
@@ -929,4 +965,5 @@ EADEN = wrapped(
     since="3.5.0",
     parameters=_EAD,
     passes=lambda attack: attack.binary_search_steps * attack.max_iterations * 3 // 2,
+    faults={"black_and_white": MOVED_ORIGIN},
 )
