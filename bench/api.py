@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, TypeAlias
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from bench.norms import TOLERANCE, measure
-from bench.recipes import Recipe
+from bench.recipes import Augmentation, Recipe
 from bench.records import JSON, Budget, Norm
 from bench.tensors import Heatmaps, Images, Labels, PerImage, PixelArray
 
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 __all__ = [
     "KINDS",
     "Attack",
+    "Augmentation",
     "Cascade",
     "Certificates",
     "Content",
@@ -39,6 +40,7 @@ __all__ = [
     "Defense",
     "Detector",
     "Explainer",
+    "Gradients",
     "Hardening",
     "Model",
     "Plugin",

@@ -7,7 +7,7 @@ elsewhere.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -167,7 +167,28 @@ class Matrix:
 
     def estimate(self, entries: Sequence[Entry], metric: Metric) -> Estimate | Withheld:
         """Compute a metric of a done cell, or of the done replicas of one."""
+        if metric.across:
+            return metrics.replicated(metric, [self._worst(entry) for entry in entries])
         return metrics.replicated(metric, self.readings(entries))
+
+    def _worst(self, entry: Entry) -> Reading:
+        """Read all attacks on a cell's model, within the cell's budget."""
+        where = entry.coordinates
+        on = replace(where, attack=None)
+        found = []
+        for other in self.entries:
+            if (
+                other.kind == "attack"
+                and other.state == "done"
+                and replace(other.coordinates, attack=None) == on
+            ):
+                records = self.records(other)
+                if records is not None and records["violation"].isna().all():
+                    found.append(records)
+        if entry.budget is None or not found:
+            return Reading(None, {}, where.training)
+        worst = metrics.worst_case(found, entry.budget)
+        return Reading(worst, {}, where.training, entry.budget)
 
     def frame(self) -> DataFrame:
         """Return all per-image records of the run with their cells' coordinates and facts."""

@@ -44,6 +44,7 @@ class Metric:
         biased: a small sample shifts it, so that no interval is told and no test is made.
         better: which way is better, where one is.
         needs_verdict: withheld where an image of the cell has no verdict.
+        across: of all attacks on a model together, within the budget of a cell.
         mean: a mean with a bootstrap interval; else a rate with a Wilson interval.
         needs_budget: withheld where an attack has no budget: a rate belongs to one.
         needs_minimum: withheld where an attack looks for any image in a ball, not for the nearest.
@@ -58,6 +59,7 @@ class Metric:
     needs_verdict: bool = True
     needs_budget: bool = False
     needs_minimum: bool = False
+    across: bool = False
     mean: bool = False
     weighted: Weighted | None = None
     counts: Callable[[DataFrame], Values] | None = None
@@ -165,21 +167,61 @@ def reached(records: DataFrame) -> Values:
     return counted["size"].astype(float).where(fooled(counted), float("inf"))
 
 
-def _median(of: Callable[[DataFrame], Values]) -> Weighted:
-    """Return the median over the images that count (of two in the middle, the smaller)."""
+def stepped(records: DataFrame) -> Values:
+    """Return the step at which each eligible image fell; infinite where it did not.
+
+    Nothing where the attack does not tell its steps, which all images that fell would have.
+    """
+    counted = records[eligible(records)]
+    fell = fooled(counted)
+    if counted["steps_to_success"][fell].isna().any() or not fell.any():
+        return counted["steps_to_success"].astype(float)[:0]
+    return counted["steps_to_success"].astype(float).where(fell, float("inf"))
+
+
+def stands(records: DataFrame) -> Values:
+    """Which images are right before and after every attack; see :func:`worst_case`."""
+    return records["stands"]
+
+
+def worst_case(attacks: Sequence[DataFrame], budget: Budget) -> DataFrame:
+    """Put several attacks on one model together: which images stand all that lies in a ball.
+
+    Args:
+        attacks: records of each, of the same images; at least one.
+        budget: an image counts if its perturbation lies within, whatever the attack aimed at.
+
+    """
+    first = attacks[0].set_index("image")
+    standing = right_before(first)
+    for records in attacks:
+        known = scored(records.drop(columns="within_budget", errors="ignore"), budget)
+        known = known.set_index("image").loc[first.index]
+        wrong = known["prediction"].notna() & ~_truth(known["prediction"] == known["label"])
+        standing &= ~(wrong & known["within_budget"])
+    return first.assign(stands=standing).reset_index()[["image", "label", "stands"]]
+
+
+_SLACK = 1e-9
+"""Sums of weights carry rounding."""
+
+
+def _quantile(of: Callable[[DataFrame], Values], share: float) -> Weighted:
+    """Return the least value that a share of the images that count does not exceed."""
 
     def weighted(records: DataFrame) -> Statistic:
         values = of(records).sort_values()
         rows, numbers = values.index.to_numpy(), values.to_numpy(dtype=float)
 
-        def median(weights: NDArray[np.float64]) -> NDArray[np.float64]:
+        def quantile(weights: NDArray[np.float64]) -> NDArray[np.float64]:
             counted = weights[:, rows].cumsum(axis=1)
             if not len(rows):
                 return scores.share(counted.sum(1), counted.sum(1), undefined=float("nan"))
-            found: NDArray[np.float64] = numbers[(2 * counted < counted[:, -1:]).sum(axis=1)]
+            short = counted < share * counted[:, -1:] - _SLACK
+            found: NDArray[np.float64] = numbers[short.sum(axis=1)]
             return found
 
-        return median
+        return quantile
 
     return weighted
 
@@ -360,6 +402,18 @@ METRICS: Mapping[str, Metric] = {
             better="higher",
         ),
         Metric(
+            "worst_case_accuracy",
+            "Right before, and right after every attack of the run whose image lies within the "
+            "budget; a targeted attack that causes any error counts. A cell with an image that "
+            "has no verdict is left out.",
+            "share",
+            _ATTACK,
+            stands,
+            needs_budget=True,
+            across=True,
+            better="higher",
+        ),
+        Metric(
             "robust_error",
             "1 - robust_accuracy; many papers call this the success rate.",
             "share",
@@ -417,10 +471,34 @@ METRICS: Mapping[str, Metric] = {
             "for the nearest adversarial image.",
             "pixels",
             _ATTACK,
-            weighted=_median(reached),
+            weighted=_quantile(reached, 0.5),
             counts=reached,
             needs_minimum=True,
             better="higher",
+        ),
+        Metric(
+            "norm_80",
+            "The size within which 80 % of those images fall; of median_norm, 50 %.",
+            "pixels",
+            _ATTACK,
+            weighted=_quantile(reached, 0.8),
+            counts=reached,
+            needs_minimum=True,
+            better="higher",
+        ),
+        *(
+            Metric(
+                f"steps_{percent}",
+                f"The step by which {percent} % of the images that success_rate counts have "
+                "fallen; infinite where fewer fall. Only for attacks whose model calls are their "
+                "iterates.",
+                "count",
+                _ATTACK,
+                weighted=_quantile(stepped, percent / 100),
+                counts=stepped,
+                better="higher",
+            )
+            for percent in (50, 80)
         ),
         Metric(
             "steps_to_success",

@@ -226,7 +226,7 @@ def _guards(
 ) -> Iterator[tuple[Cell, str | None]]:
     """Lay out what shields prove, and what detectors make of each attack."""
     for contender in found:
-        if any(proves(shield) for shield in contender.shields):
+        if contender.shields and proves(contender.shields[-1]):
             proof = CertifyCell(
                 contender.place, contender.subject, contender.images, suite.seed, compute
             )

@@ -230,9 +230,10 @@ def build(
             column_keys.setdefault(column, len(column_keys)),
         )
         others = found.setdefault(place, [])
-        if others and not _is_replica(entry, others[0]):
+        if others and not _is_same(measure, entry, others[0]):
             _refuse_pooling(matrix, entry, others[0], [*rows, *columns])
-        others.append(entry)
+        if not (measure.across and any(_is_one_training(entry, other) for other in others)):
+            others.append(entry)
     places = {place: _place(matrix, tuple(found[place]), measure) for place in found}
     return Table(
         title=title,
@@ -256,6 +257,7 @@ def _choose(
             entry
             for entry in matrix.entries
             if entry.kind == kind
+            and not (metric.across and (entry.state != "done" or entry.budget is None))
             and all(_same(entry.value(name), value) for name, value in where.items())
         ]
         if entries and all(
@@ -282,6 +284,19 @@ def _same(value: JSON, wanted: JSON) -> bool:
     if isinstance(value, int | float) and isinstance(wanted, int | float):
         return abs(value - wanted) <= 1e-9 * max(1.0, abs(value))
     return str(value) == str(wanted)
+
+
+def _is_same(metric: Metric, entry: Entry, other: Entry) -> bool:
+    """Say whether two cells belong in one place: replicas, or attacks that a figure combines."""
+    if not metric.across:
+        return _is_replica(entry, other)
+    one, two = entry.coordinates, other.coordinates
+    return (one.contender, entry.budget) == (two.contender, other.budget)
+
+
+def _is_one_training(entry: Entry, other: Entry) -> bool:
+    """Say whether two attacks are on one training of one model."""
+    return replace(entry.coordinates, attack=None) == replace(other.coordinates, attack=None)
 
 
 def _is_replica(entry: Entry, other: Entry) -> bool:

@@ -55,7 +55,10 @@ class AttackCell(Cell):
             "target": self.entry.target,
             "seed": self.seed,
             "images": self.images.named_digest,
-            **self.compute.identity(batch_size=not plugin.batch_invariant),
+            # what stands for a randomised shield draws anew for each batch
+            **self.compute.identity(
+                batch_size=not plugin.batch_invariant or self.subject.is_randomised
+            ),
             **self.subject.identity,
         }
 

@@ -83,7 +83,7 @@ class CertifyCell(Cell):
         plugin = self.shield.plugin
         culprit = f"defense '{self.shield.name}' (plugin {self.shield.plugin_name})"
         inner = replace(self.subject, shields=self.subject.shields[:-1])
-        classifier = inner.attacked(workbench, parents)
+        classifier = inner.copied(workbench, parents)
         images, labels = self.images.tensors()
         generator = torch.Generator().manual_seed(self.seed)
         records: list[CertifyRecord] = []

@@ -109,7 +109,7 @@ class DetectCell(Cell):
         culprit = f"defense '{self.detector.name}' (plugin {self.detector.plugin_name})"
         if not isinstance(plugin, Detector):
             raise TypeError(f"{self.detector.name} is no detector")
-        classifier = self.subject.attacked(workbench, parents)
+        classifier = self.subject.copied(workbench, parents)
         seed = seeds.derive(self.suite_seed, "detect", self.detector.identity)
         parts = []
         with seeds.forked(seed), classifier.guarded(culprit), torch.no_grad():

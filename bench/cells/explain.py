@@ -79,7 +79,10 @@ class ExplainCell(Cell):
             "images": self.images.named_digest,
             "evaluated": self.evaluated.named_digest,
             "gallery": self.gallery.model_dump(mode="json"),
-            **self.compute.identity(batch_size=not plugin.batch_invariant),
+            # what stands for a randomised shield draws anew for each batch
+            **self.compute.identity(
+                batch_size=not plugin.batch_invariant or self.subject.is_randomised
+            ),
             **self.subject.identity,
         }
 

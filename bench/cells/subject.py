@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bench import fingerprint, seeds
-from bench.api import Shield
+from bench.api import Defense, Shield
 from bench.cells.cell import Cell, Parent, package_of
 from bench.cells.workbench import Architecture, Workbench, check_module
 from bench.records import JSON
@@ -68,14 +68,21 @@ class Subject:
             return {}
         return {
             "defense": ", ".join(shield.plugin_name for shield in self.shields),
-            "gradients": ", ".join(shield.plugin.gradients for shield in self.shields),
-            "randomised": any(shield.plugin.randomised for shield in self.shields),
-            "averaged": all(
-                shield.plugin.gradients == "expectation"
-                for shield in self.shields
-                if shield.plugin.randomised
-            ),
+            "gradients": ", ".join(dict.fromkeys(d.gradients for d in self._met)),
+            "randomised": self.is_randomised,
+            "averaged": all(d.gradients == "expectation" for d in self._met if d.randomised),
         }
+
+    @property
+    def is_randomised(self) -> bool:
+        """Whether a shield, or one of a member, draws random numbers."""
+        return any(defense.randomised for defense in self._met)
+
+    @property
+    def _met(self) -> tuple[Defense, ...]:
+        """The shields that an image meets, those of members included."""
+        within = (shield for _, member in self.members for shield in member.shields)
+        return tuple(shield.plugin for shield in (*self.shields, *within))
 
     @property
     def packages(self) -> tuple[str, ...]:
@@ -117,7 +124,9 @@ class Subject:
         if not self.shields:
             return plain
         members = [
-            member.judged(workbench, {"classifier": parents[f"member {place}"]})
+            member._classifier(  # noqa: SLF001 (its own kind)
+                workbench, {"classifier": parents[f"member {place}"]}, surrogate=surrogate
+            )
             for place, (_, member) in enumerate(self.members, 1)
         ]
         digests: list[JSON] = [parents[role].outputs["classifier"] for role in self.parents]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics as slow
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -16,7 +16,7 @@ from bench import metrics, registry, session, tables
 from bench import suite as suites
 from bench.api import Attack, Cascade
 from bench.classifier import Classifier
-from bench.errors import SuiteError
+from bench.errors import SuiteError, UsageError
 from bench.matrix import Matrix
 from bench.metrics import METRICS, Reading
 from bench.records import AttackRecord, Budget, TransferRecord
@@ -128,6 +128,91 @@ def test_the_median_norm_is_infinite_where_the_attack_fails() -> None:
     assert tables.figure(found, METRICS["median_norm"], intervals=True) == f"∞ [∞, ∞] ({found.n})"
     nobody = [r for r in attacked(1) if not counted(r)]
     assert value("median_norm", frame(nobody)) == metrics.NOTHING
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_eighty_percent_fall_within_norm_80_and_fewer_below(seed: int) -> None:
+    sizes = [r.l2 if fell(r, None) else math.inf for r in attacked(seed) if counted(r)]
+    found = value("norm_80", frame(attacked(seed))).value
+    assert sum(size <= found for size in sizes) >= 0.8 * len(sizes)
+    assert sum(size < found for size in sizes) < 0.8 * len(sizes)
+
+
+def test_steps_by_which_a_share_fell() -> None:
+    steps = [1, 2, 2, 3, 5, 8, None, None, None, None]
+    records = [
+        replace(
+            attacked(0)[i],
+            label=0,
+            clean_prediction=0,
+            prediction=0 if step is None else 1,
+            l2=0.5,
+            steps_to_success=step,
+        )
+        for i, step in enumerate(steps)
+    ]
+    assert value("steps_50", frame(records)).value == 5
+    assert value("steps_80", frame(records)).value == math.inf
+    untold = [replace(record, steps_to_success=None) for record in records]
+    assert value("steps_50", frame(untold)) == metrics.NOTHING
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_worst_case_is_that_of_a_slow_replica(seed: int) -> None:
+    several = [attacked(seed), attacked(seed + 50, target=1), attacked(seed + 90)]
+    truth = [(r.label, r.clean_prediction) for r in several[0]]
+    several = [
+        [
+            replace(r, label=label, clean_prediction=before)
+            for r, (label, before) in zip(records, truth, strict=True)
+        ]
+        for records in several
+    ]
+    stand = [
+        label == before
+        and not any(
+            records[i].prediction != label and records[i].l2 <= BUDGET.eps + 1e-6
+            for records in several
+        )
+        for i, (label, before) in enumerate(truth)
+    ]
+    worst = metrics.worst_case([frame(records, None) for records in several], BUDGET)
+    assert worst["stands"].tolist() == stand
+    assert 0 < sum(stand) < len(stand)
+
+
+def test_the_worst_case_over_a_run(tiny: dict[str, Any], tmp_path: Path) -> None:
+    attacks = {
+        "fgsm": {"grid": {"eps": [0.035, 0.05]}},
+        "aimed": {"plugin": "pgd", "eps": 0.035, "target": 1},
+        "pgd": {"eps": 0.035},
+        "blend": {"budget": {"norm": "l2", "eps": 1.2}},
+        "greedy": {"eps": 0.035},
+    }
+    matrix = run(tiny, tmp_path, attacks=attacks)
+    table = tables.build(matrix, "worst_case_accuracy", rows=["model"], columns=["budget"])
+    found = {
+        (row["model"], row["budget"]): row["value"] for row in table.frame().to_dict("records")
+    }
+    assert set(found) == {
+        (model, budget)
+        for model in ("linear", "gaudy")
+        for budget in ("linf 0.035", "linf 0.05", "l2 1.2")
+    }
+    for model in ("linear", "gaudy"):
+        records = {
+            name: matrix.records(entry(matrix, f"attack {model}/{name}"))
+            for name in ("fgsm@eps=0.035", "aimed", "pgd", "blend")
+        }
+        stands = metrics.right_before(records["pgd"])
+        for name, given in records.items():
+            near = given["linf"] <= 0.035 + 1e-6
+            assert near.all() or name == "blend"
+            stands &= ~((given["prediction"] != given["label"]) & near)
+        assert found[model, "linf 0.035"] == pytest.approx(stands.mean())
+        assert found[model, "linf 0.05"] <= found[model, "linf 0.035"]
+    with pytest.raises(UsageError, match="budget"):
+        tables.build(matrix, "worst_case_accuracy", rows=["model"], columns=[])
 
 
 def test_an_attack_in_a_ball_has_no_median_norm() -> None:

@@ -101,8 +101,11 @@ REPLICAS: dict[str, Callable[[Sequence[Any]], list[bool] | list[float]]] = {
     **{name: lambda rs, name=name: known(rs, name) for name in EXPLAINED},
 }
 WEIGHTED = {"macro_precision", "macro_recall", "macro_f1", "calibration_error", "median_norm"}
-WEIGHTED |= {"detection_auroc"}
+WEIGHTED |= {"detection_auroc", "norm_80", "steps_50", "steps_80"}
 """Figures that are no mean over images: test_scores.py and test_budgets.py hold their replicas."""
+
+ACROSS = {name for name, metric in METRICS.items() if metric.across}
+"""Figures over several attacks: test_budgets.py holds their replica."""
 
 WHOLE = {name for name in METRICS if METRICS[name].kinds[0] in ("train", "profile", "latency")}
 WHOLE |= {"forwards", "backwards", "seconds"}
@@ -229,11 +232,13 @@ def frame(tmp_path: Path) -> Callable[[Sequence[Record]], DataFrame]:
     return through
 
 
-PLACES = [(name, kind) for name, metric in METRICS.items() for kind in metric.kinds]
+PLACES = [
+    (name, kind) for name, metric in METRICS.items() if not metric.across for kind in metric.kinds
+]
 
 
 def test_every_metric_has_a_replica_and_no_replica_lacks_its_metric() -> None:
-    assert set(REPLICAS) | WHOLE | WEIGHTED == set(METRICS)
+    assert set(REPLICAS) | WHOLE | WEIGHTED | ACROSS == set(METRICS)
     assert {name for name, metric in METRICS.items() if metric.values is None} == WHOLE | WEIGHTED
     assert {name for name, metric in METRICS.items() if metric.weighted is not None} == WEIGHTED
 
@@ -449,6 +454,7 @@ def test_without_a_budget_there_is_no_rate() -> None:
         "source_success",
         "target_success",
         "transfer_rate",
+        "worst_case_accuracy",
     }
 
 
@@ -482,6 +488,7 @@ def test_which_way_a_metric_is_better_is_told_where_one_is() -> None:
     }
     assert higher == {
         *("clean_accuracy", "robust_accuracy", "images_per_second", "median_norm"),
+        *("norm_80", "steps_50", "steps_80", "worst_case_accuracy"),
         *("macro_precision", "macro_recall", "macro_f1"),
         *("faithfulness", "faithfulness_gain", "insertion_auc"),
         *("certified_accuracy", "certified_radius", "detection_auroc"),
