@@ -20,6 +20,7 @@ def test_first_party_plugins_are_offered() -> None:
         "datasets",
         "models",
         "attacks",
+        "defenses",
         "explainers",
     }
 

@@ -1,0 +1,1 @@
+"""Plugins that make a variant of a model hold out better."""
