@@ -40,6 +40,7 @@ from bench import machine, referee, registry, runner, session, suite
 from bench.api import Attack
 from bench.cells.attack import AttackCell
 from bench.cells.workbench import Workbench
+from bench.classifier import Classifier
 from bench.data import ImageSet
 from bench.runner import Run
 from bench.statistics import mcnemar
@@ -85,7 +86,12 @@ class Case:
 
     cell: AttackCell
     workbench: Workbench
-    stored: Stored
+    parents: Mapping[str, Stored]
+
+    @property
+    def judged(self) -> Classifier:
+        """The classifier that verdicts are given on."""
+        return self.cell.subject.judged(self.workbench, self.parents)
 
     @property
     def steps(self) -> int:
@@ -94,8 +100,7 @@ class Case:
 
     def naive(self) -> Naive:
         """Return a network of its own, as it comes from a file: contiguous, not frozen."""
-        classifier = self.workbench.classifier(self.cell.architecture, self.stored)
-        network = Naive(classifier.network, classifier.mean, classifier.std)
+        network = Naive(self.judged.network, self.judged.mean, self.judged.std)
         own = copy.deepcopy(network).to(memory_format=torch.contiguous_format)
         return own.requires_grad_(requires_grad=True).eval()
 
@@ -132,7 +137,7 @@ def in_a_cell(case: Case, *names: str) -> Contender:
     def contender() -> Turn:
         started = time.perf_counter()
         with case.cell.compute.applied():
-            result = case.cell.run(case.workbench, {"classifier": case.stored})
+            result = case.cell.run(case.workbench, case.parents)
         whole = time.perf_counter() - started
         attack = result.summary["seconds"]
         if not isinstance(attack, float):
@@ -187,8 +192,8 @@ def art_pgd(case: Case) -> OnBatch:
     classifier = PyTorchClassifier(
         case.naive(),
         loss=nn.CrossEntropyLoss(),
-        input_shape=case.cell.architecture.image_shape,
-        nb_classes=case.cell.architecture.classes,
+        input_shape=case.cell.subject.architecture.image_shape,
+        nb_classes=case.cell.subject.architecture.classes,
         clip_values=(0.0, 1.0),
         device_type="cpu",
     )
@@ -250,13 +255,14 @@ def cases(folder: Path, given: argparse.Namespace) -> Iterator[Case]:
     store = Store(folder)
     plan = session.make_plan(shortened, store)
     cells = [step.cell for step in plan.steps if isinstance(step.cell, AttackCell)]
-    weights = frozenset(cell.weights.label for cell in cells)
+    weights = frozenset(p.cell.label for cell in cells for p in cell.parents.values())
     run = runner.execute(Run(plan, store, "problem_b", "benchmarks/attacks.py", only=weights))
     for cell in cells:
-        stored = run.statuses[cell.weights.label].stored
-        if stored is None or stored.kind != "load":
+        found = {role: run.statuses[p.cell.label].stored for role, p in cell.parents.items()}
+        parents = {role: one for role, one in found.items() if one and one.kind == "load"}
+        if parents.keys() != found.keys():
             raise SystemExit(f"{cell.coordinates.model}: no shipped checkpoint was loaded")
-        yield Case(cell, Workbench(store, plan.compute), stored)
+        yield Case(cell, Workbench(store, plan.compute), parents)
 
 
 def contenders_of(case: Case) -> list[Contender]:
@@ -281,10 +287,9 @@ def contenders_of(case: Case) -> list[Contender]:
 
 def success(case: Case, adversarial_images: Tensor) -> NDArray[np.bool_]:
     """Say of each image that was right before whether it is wrong now, as the referee sees it."""
-    classifier = case.workbench.classifier(case.cell.architecture, case.stored)
     labels = case.cell.images.tensors()[1]
-    right = case.workbench.verdict(classifier, case.cell.images).predictions == labels
-    wrong = referee.classify(classifier, adversarial_images).predictions != labels
+    right = case.workbench.verdict(case.judged, case.cell.images).predictions == labels
+    wrong = referee.classify(case.judged, adversarial_images).predictions != labels
     found: NDArray[np.bool_] = wrong[right].numpy()
     return found
 
@@ -361,7 +366,7 @@ def told_of_others(share: float | None) -> str:
 
 def outcomes(case: Case, plugin: Attack, seed: int) -> NDArray[np.bool_]:
     """Attack from one random start; say of each image that was right before whether it fell."""
-    classifier = case.workbench.sacrifice(case.cell.architecture, case.stored)
+    classifier = case.cell.subject.attacked(case.workbench, case.parents)
     generator = torch.Generator().manual_seed(seed)
     attack = batch_by_batch(
         case,
@@ -444,6 +449,8 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--agreement-images", type=int, default=200,
                         help="to compare bf16 with fp32 on; 0: do not")  # fmt: skip
     given = parser.parse_args(words)
+    if min(given.images, given.steps, given.rounds, given.warmup, given.seeds - 1) < 1:
+        parser.error("images, steps, rounds and warmup are at least 1, seeds at least 2")
     torch.set_num_threads(given.threads)
     tell_machine(given)
     with tempfile.TemporaryDirectory() as folder:
