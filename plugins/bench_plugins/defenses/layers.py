@@ -49,7 +49,8 @@ def _coded(pixels: PixelArray, quality: int) -> PixelArray:
 def quantise(images: Images, *, bits: int) -> Images:
     """Round pixels to ``2 ** bits`` levels, 0 and 1 among them."""
     steps = 2**bits - 1
-    return (images * steps).round() / steps
+    rounded: Images = (images * steps).round() / steps
+    return rounded
 
 
 def smooth(images: Images, *, sigma: float, kernel_size: int) -> Images:
@@ -120,7 +121,7 @@ class Transformed(nn.Module):
     def forward(self, images: Images) -> Logits:
         """Return the logits of transformed images."""
         seen = (
-            _StraightThrough.apply(images, self.transformation)  # type: ignore[no-untyped-call]
+            _StraightThrough.apply(images, self.transformation)
             if self.straight_through
             else self.transformation(images)
         )
@@ -132,11 +133,11 @@ class _StraightThrough(torch.autograd.Function):
     """A transformation whose backward pass is the identity."""
 
     @staticmethod
-    def forward(_: object, images: Images, transformation: Callable[[Images], Images]) -> Images:  # type: ignore[override]
+    def forward(_: object, images: Images, transformation: Callable[[Images], Images]) -> Images:
         return transformation(images)
 
     @staticmethod
-    def backward(_: object, gradient: torch.Tensor) -> tuple[torch.Tensor, None]:  # type: ignore[override]
+    def backward(_: object, gradient: torch.Tensor) -> tuple[torch.Tensor, None]:
         return gradient, None
 
 
