@@ -14,7 +14,15 @@ from tabulate import tabulate
 from bench import tables
 from bench.errors import UsageError
 from bench.matrix import Matrix
-from bench.report import attacks, choosing, evaluation, explanations, timing, training
+from bench.report import (
+    attacks,
+    choosing,
+    evaluation,
+    explanations,
+    timing,
+    training,
+    transfers,
+)
 from bench.report.pictures import FOLDER
 from bench.tables import Table
 
@@ -110,7 +118,7 @@ def _page(
     for words in refused:
         yield words
         yield ""
-    for section in (choosing, timing, evaluation, training, attacks, explanations):
+    for section in (choosing, timing, evaluation, training, attacks, transfers, explanations):
         yield from section.section(matrix, figures)
     yield from _missing(matrix)
     yield from _entries(matrix)
