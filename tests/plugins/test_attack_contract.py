@@ -52,7 +52,7 @@ LARGE = {"eps": 0.1, "max_epsilon": 0.1}
 
 DRAWS_NOTHING = {
     *("vanila", "fgsm", "bim", "upgd", "mifgsm", "nifgsm", "sinifgsm", "pifgsm", "pifgsmpp"),
-    *("cw", "deepfool", "sparsefool", "jsma", "eadl1", "eaden", "fab"),
+    *("cw", "deepfool", "sparsefool", "jsma", "eadl1", "eaden", "fab", "bisection"),
 }
 CONTROLS = {"vanila", "gn", "noise"}
 COUNT = 8
@@ -216,7 +216,7 @@ def test_a_row_offers_every_parameter_or_says_why_not(name: str) -> None:
 
 CHECKS = {
     *("budget", "zero", "rises", "targets", "restored", "seed", "batch", "channels_last"),
-    *("black_and_white", "suited", "negative_logits", "certainty", "traceable"),
+    *("black_and_white", "bf16", "suited", "negative_logits", "certainty", "flat", "traceable"),
 }
 
 
@@ -318,6 +318,59 @@ def test_a_classifier_that_is_certain_falls_too(name: str, linear: Classifier) -
     certain = with_a_gap_of(60, linear, images)  # logits whose softmax is 1 in float32
     result = attack(name).perturb(certain, images, labels, generator=generator())
     check_success(name, fooled(linear, result, labels))
+
+
+@pytest.mark.parametrize("name", cases("flat"))
+def test_a_gradient_of_zero_yields_images_all_the_same(name: str, linear: Classifier) -> None:
+    images, labels = data(COUNT)
+    plugin = attack(name)
+    flat = nn.Sequential(linear, Rescale(scale=0))
+    check_range_and_budget(
+        plugin, plugin.perturb(flat, images, labels, generator=generator()), images
+    )
+
+
+class FlatOnce(nn.Module):
+    """At one of its calls, logits whose gradient is zero."""
+
+    def __init__(self, at: int) -> None:
+        super().__init__()
+        self.at, self.calls = at, 0
+
+    def forward(self, logits: torch.Tensor) -> torch.Tensor:
+        self.calls += 1
+        return 0 * logits if self.calls == self.at else logits
+
+
+@pytest.mark.parametrize("name", ["mifgsm", "nifgsm", "difgsm", "tifgsm", "upgd"])
+def test_momentum_is_lost_for_good_where_a_gradient_is_zero_once(
+    name: str, linear: Classifier
+) -> None:
+    images, labels = data(COUNT)
+
+    def reach(name: str) -> float:
+        flat = nn.Sequential(linear, FlatOnce(at=2))
+        result = attack(name).perturb(flat, images, labels, generator=generator())
+        return float(measure("linf", result - images).max())
+
+    step = LARGE["eps"] / 4
+    assert reach("bim") == pytest.approx(LARGE["eps"], abs=TOLERANCE)
+    assert reach(name) == pytest.approx(step, abs=TOLERANCE)  # the first step, and no other
+    assert table.STUCK in registry.load("attacks", name).caveats
+
+
+@pytest.mark.parametrize("name", cases("bf16", only=follows_gradients))
+def test_bf16_reaches_the_classifier_and_nothing_else(name: str, convolutional: Classifier) -> None:
+    images, labels = data(COUNT)
+    plain, low = attack(name), attack(name, precision="bf16")
+    assert "precision" not in plain.parameters()
+    assert low.parameters() == {**plain.parameters(), "precision": "bf16"}
+    seen: list[torch.dtype] = []
+    with convolutional.register_forward_hook(lambda *call: seen.append(call[2].dtype)):
+        result = low.perturb(convolutional, images, labels, generator=generator())
+    assert torch.bfloat16 in seen
+    check_range_and_budget(low, result, images)
+    assert fooled(convolutional, result, labels) > 0.4
 
 
 @pytest.mark.parametrize(

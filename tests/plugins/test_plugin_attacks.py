@@ -299,6 +299,9 @@ class Dirty:
         assert self.normalization_used is None
         assert self.applied is None
         self.model.train()
+        for module in self.model.modules():
+            module.register_forward_hook(lambda *_: None)
+            module._forward_pre_hooks.clear()
         for parameter in self.model.parameters():
             parameter.requires_grad_(requires_grad=True)
         self.model(images).sum().backward()
@@ -315,6 +318,7 @@ def state(model: nn.Module) -> tuple[Any, ...]:
         numpy_state[1].tolist(),
         random.getstate(),
         [module.training for module in model.modules()],
+        [(len(m._forward_hooks), len(m._forward_pre_hooks)) for m in model.modules()],
         [parameter.requires_grad for parameter in model.parameters()],
         [None if p.grad is None else p.grad.tolist() for p in model.parameters()],
     )
@@ -326,6 +330,7 @@ def a_used_network() -> nn.Module:
     network(torch.rand(5, *SHAPE)).sum().backward()
     network.eval()
     network[3].train()
+    network[1].register_forward_pre_hook(lambda *_: None)
     network[2].requires_grad_(requires_grad=False)
     return network
 

@@ -124,9 +124,10 @@ STUCK = (
 FROZEN = "values that are exactly 0 or 1 never change"
 ALIKE = "where the classifier is certain (logits 17 apart) all candidates look alike to it"
 MOVED_ORIGIN = (
-    "its first step moves the very images that it measures from: values at 0 or 1 may leave that "
-    "range, and then there is no verdict"
+    "its first step moves the very images that it measures from: values near 0 or 1 may leave "
+    "that range, and then there is no verdict"
 )
+NO_NUMBER = "where the gradient is exactly zero it divides by zero: its image has no verdict"
 TINY = (
     "it keeps a division from failing; torchattacks' 1e-10 is longer than gradients where the "
     "classifier is certain, and stops them"
@@ -866,6 +867,7 @@ DeepFool = wrapped(
             "values at 0 or 1 swallow a part of each step: "
             "it may near the boundary without ever crossing it"
         ),
+        "flat": NO_NUMBER,
     },
     parameters={
         "steps": STEPS_50,
@@ -885,6 +887,7 @@ SparseFool = wrapped(
     norm="l0",
     minimum_norm=True,
     batch=1,
+    faults={"flat": NO_NUMBER},
     parameters={
         "steps": STEPS,
         "lam": Parameter(float, 3.0, "how far beyond DeepFool's boundary, as a factor", {"ge": 1}),

@@ -74,13 +74,14 @@ def run(
 
     seed = int(torch.randint(2**63 - 1, (), generator=generator))
     with seeds.forked(seed), _restored(classifier), torch.enable_grad():
+        model = _facade()(classifier, precision).eval()
         if "seed" in wants:
             parameters["seed"] = seed
         if "n_classes" in wants:
             parameters["n_classes"] = min(_classes(classifier, images), parameters["n_classes"])
         if "targets" in wants and targets is None:
             targets = (labels + 1) % _classes(classifier, images)
-        attack = _attack(name, _facade()(classifier, precision), parameters)
+        attack = _attack(name, model, parameters)
         attack.set_device(images.device)
         if targets is not None:
             _aim(attack, targets if "labels" in wants else None)
@@ -97,7 +98,6 @@ def _classes(classifier: Module, images: Images) -> int:
     """Count the classes by asking for the logits of one image, which is not counted as a pass."""
     import torch
 
-    classifier.eval()
     with torch.no_grad(), filled_up(classifier, 1):
         return int(classifier(images[:1]).shape[1])
 
