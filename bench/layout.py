@@ -182,6 +182,9 @@ class Layout(_Section):
     )
     transfer: Transfer | None = None
     explainers: dict[str, dict[str, Any] | None] = Field(default_factory=dict)
+    explain_attacks: tuple[str, ...] = Field(
+        (), description="attacks whose images are explained too: by name, or by key of a grid"
+    )
     gallery: Gallery = Gallery()
     profile: Profile | None = None
     recommend: dict[str, Choice] = Field(default_factory=dict)

@@ -518,6 +518,22 @@ METRICS: Mapping[str, Metric] = {
             Metric(name, definition, unit, _EXPLAIN, _column(name), mean=True, better=better)
             for name, definition, unit, better in _EXPLAINED
         ),
+        *(
+            Metric(
+                name,
+                f"{told} of the heatmaps of an image before and after an attack, each of the class "
+                f"that is predicted; over all evaluated images ({source}).",
+                "score",
+                ("drift",),
+                _column(name),
+                mean=True,
+                better="higher",
+            )
+            for name, told, source in (
+                ("heatmap_similarity", "Spearman correlation", "Adebayo et al. 2018"),
+                ("heatmap_overlap", "Overlap of the top 20 %", "Ghorbani et al. 2019"),
+            )
+        ),
         Metric(
             "certified_accuracy",
             "Predicted right, and proved to stay so within some radius, over all images.",

@@ -17,6 +17,7 @@ from bench.cells.attack import AttackCell
 from bench.cells.cell import Cell
 from bench.cells.certify import CertifyCell, proves
 from bench.cells.detect import DetectCell
+from bench.cells.drift import DriftCell
 from bench.cells.evaluate import EvaluateCell
 from bench.cells.explain import ExplainCell
 from bench.cells.latency import LatencyCell
@@ -137,6 +138,7 @@ def build(suite: Suite, data: Prepared) -> Plan:
             cells += ((cell, None) for cell in _profiles(contender, suite.profile, compute))
     cells += _explanations(suite, found, data, compute)
     cells += _attacks(suite, found, data, compute)
+    cells += _drifts(suite, found, data, compute)
     cells += _guards(suite, found, data, compute)
     return Plan(
         suite,
@@ -219,6 +221,28 @@ def _attacks(
 def _attack(suite: Suite, on: Contender, entry: AttackEntry, compute: Compute) -> AttackCell:
     place = replace(on.place, attack=entry.name)
     return AttackCell(place, on.subject, entry, on.images, suite.seed, compute)
+
+
+def _drifts(
+    suite: Suite, found: list[Contender], data: Prepared, compute: Compute
+) -> Iterator[tuple[Cell, str | None]]:
+    """Lay out explanations of what attacks made."""
+    for contender in found:
+        for entry in suite.attacks:
+            if not {entry.name, entry.group} & {*suite.explain_attacks}:
+                continue
+            attack = _attack(suite, contender, entry, compute)
+            for explainer in suite.explainers:
+                cell = DriftCell(
+                    replace(attack.coordinates, explainer=explainer.name),
+                    contender.subject,
+                    attack,
+                    explainer,
+                    contender.images,
+                    suite.seed,
+                    compute,
+                )
+                yield cell, _unsuited(explainer.plugin, data) or _unshielded(contender, data)
 
 
 def _guards(

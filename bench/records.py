@@ -29,6 +29,7 @@ Kind: TypeAlias = Literal[
     "transfer",
     "certify",
     "detect",
+    "drift",
 ]
 
 ORIGINAL = "original"
@@ -214,8 +215,29 @@ class DetectRecord:
     violation: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class DriftRecord:
+    """One image before and after an attack, and how alike the two explanations are.
+
+    Each explains the class that is predicted. Figures are None where a map is the same everywhere.
+    """
+
+    image: str
+    label: int
+    clean_prediction: int
+    prediction: int
+    heatmap_similarity: float | None
+    heatmap_overlap: float | None
+
+
 Record: TypeAlias = (
-    EvaluateRecord | AttackRecord | TransferRecord | ExplainRecord | CertifyRecord | DetectRecord
+    EvaluateRecord
+    | AttackRecord
+    | TransferRecord
+    | ExplainRecord
+    | CertifyRecord
+    | DetectRecord
+    | DriftRecord
 )
 
 

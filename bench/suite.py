@@ -129,6 +129,7 @@ class Suite:
     attacks: tuple[AttackEntry, ...]
     transfer: Transfer | None
     explainers: tuple[ExplainerEntry, ...]
+    explain_attacks: tuple[str, ...]
     gallery: Gallery
     profile: Profile | None
     recommend: Mapping[str, Choice]
@@ -240,6 +241,7 @@ class _Reader(Findings):
             attacks=attacks,
             transfer=layout.transfer,
             explainers=explainers,
+            explain_attacks=layout.explain_attacks,
             gallery=layout.gallery,
             profile=layout.profile,
             recommend=layout.recommend,
@@ -561,6 +563,10 @@ class _Reader(Findings):
             names = part.get(key) if isinstance(part, dict) else None
             for name in names if isinstance(names, list) else ():
                 self.check_name((section, key), name, among, f"is no {told} of this suite")
+        named = {name for attack in attacks for name in (attack.name, attack.group)}
+        asked = raw.get("explain_attacks")
+        for place, name in enumerate(asked if isinstance(asked, list) else ()):
+            self.check_name(("explain_attacks", place), name, named, "is no attack of this suite")
         self.check_choices(raw.get("recommend"))
         tables = raw.get("tables")
         parameters = {name for attack in attacks for name in attack.plugin.parameters()}

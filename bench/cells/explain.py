@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from bench import registry, seeds
+from bench.cells import explaining
 from bench.cells.cell import Cell, Parent, package_of
 from bench.cells.subject import Subject
 from bench.cells.workbench import Compute, Workbench
@@ -58,10 +58,7 @@ class ExplainCell(Cell):
     @property
     def seed(self) -> int:
         """The same for every model, so that all face the same random draws."""
-        plugin = registry.identity("explainers", self.entry.plugin_name, self.entry.plugin)
-        parameters = self.entry.plugin.parameters()
-        digest = self.images.digest
-        return seeds.derive(self.suite_seed, "explain", plugin["plugin"], parameters, digest)
+        return explaining.seed_of(self.entry, self.images, self.suite_seed)
 
     @property
     def parents(self) -> Mapping[str, Parent]:
@@ -73,8 +70,7 @@ class ExplainCell(Cell):
         """The explainer, its parameters and seed, the images, how numbers are computed."""
         plugin = self.entry.plugin
         return {
-            **registry.identity("explainers", self.entry.plugin_name, plugin),
-            "parameters": plugin.parameters(),
+            **explaining.identity_of(self.entry),
             "seed": self.seed,
             "images": self.images.named_digest,
             "evaluated": self.evaluated.named_digest,
@@ -96,6 +92,7 @@ class ExplainCell(Cell):
         """The cell, its judges, and the packages of the explainer's and the model's plugins."""
         return (
             *super().modules,
+            "bench.cells.explaining",
             "bench.faithfulness",
             "bench.referee",
             "bench.classifier",
@@ -107,11 +104,6 @@ class ExplainCell(Cell):
     def work(self) -> tuple[str, float]:
         """Two maps an image, and the passes that measure them."""
         return f"model {self.coordinates.model}", 100.0 * len(self.images)
-
-    @property
-    def culprit(self) -> str:
-        """How errors name the explainer."""
-        return f"explainer '{self.entry.name}' (plugin {self.entry.plugin_name})"
 
     def run(self, workbench: Workbench, parents: Mapping[str, Stored]) -> Result:
         """Explain the predicted classes, then measure the heatmaps on a classifier of its own."""
@@ -202,23 +194,12 @@ class ExplainCell(Cell):
     def _explain(
         self, workbench: Workbench, classifier: Classifier, images: Images, targets: Labels
     ) -> Heatmaps:
-        """Explain batch by batch; check what comes back."""
-        import torch
-
-        from bench import faithfulness
-
-        device, size = self.compute.device, self.compute.batch_size
-        generator = torch.Generator().manual_seed(self.seed)
-        heatmaps: list[torch.Tensor] = []
-        with seeds.forked(self.seed), classifier.guarded(self.culprit):
-            for start in range(0, len(images), size):
-                batch = images[start : start + size]
-                made = self.entry.plugin.explain(
-                    classifier,
-                    batch.to(device, copy=True),
-                    targets[start : start + size].to(device, copy=True),
-                    generator=generator,
-                )
-                heatmaps.append(faithfulness.check_form(made, batch, self.culprit))
-                workbench.notify(min(1.0, (start + size) / len(images)), "")
-        return torch.cat(heatmaps)
+        return explaining.explain(
+            self.entry,
+            classifier,
+            images,
+            targets,
+            seed=self.seed,
+            compute=self.compute,
+            notify=workbench.notify,
+        )

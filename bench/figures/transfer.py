@@ -39,9 +39,13 @@ def heat_map(rates: Mapping[tuple[str, Pair], Estimate], path: Path) -> Path:
             if estimate is None or estimate.value is None:
                 continue
             shade = "white" if estimate.value > _DARK else "#333333"
-            place = {"ha": "center", "va": "center", "color": shade}
-            axes.text(column, row - 0.14, f"{100 * estimate.value:.0f}", fontsize=8, **place)
-            axes.text(column, row + 0.27, f"of {estimate.n}", fontsize=5, **place)
+            for lower, words, size in (
+                (-0.14, f"{100 * estimate.value:.0f}", 8),
+                (0.27, f"of {estimate.n}", 5),
+            ):
+                axes.text(
+                    column, row + lower, words, ha="center", va="center", color=shade, fontsize=size
+                )
     axes.set_yticks(range(len(attacks)), attacks, fontsize=8)
     labels = [f"{source} to\n{target}" for source, target in pairs]
     axes.set_xticks(range(len(pairs)), labels, rotation=45, ha="right", fontsize=7)

@@ -32,6 +32,7 @@ def section(matrix: Matrix, folder: Path) -> Iterator[str]:
     }
     if not any(entries.values()):
         return
+    yield from _drifts(matrix, comparison, folder)
     yield "## Explanations"
     yield ""
     for measure in _MEASURES:
@@ -52,6 +53,54 @@ def section(matrix: Matrix, folder: Path) -> Iterator[str]:
                     path,
                     f"{model}, predicted {words}: image, heatmap of the predicted class, both",
                 )
+
+
+def _drifts(matrix: Matrix, comparison: Comparison, folder: Path) -> Iterator[str]:
+    """Write how far attacks move the maps, and show some images before and after."""
+    found = [e for e in matrix.entries if e.kind == "drift" and e.state == "done"]
+    if not found:
+        return
+    yield "## Explanations under attack"
+    yield ""
+    for measure in ("heatmap_similarity", "heatmap_overlap"):
+        rows = ["model", "variant", "attack"]
+        table = tables.build(matrix, measure, rows=rows, columns=["explainer"], intervals=True)
+        grid, _, under = table.render("github").partition("\n\n")
+        yield grid
+        yield ""
+        yield under.replace("\n", "\n\n")
+        yield ""
+    for model in comparison.models:
+        cells = [e for e in comparison.entries("drift", model) if e.state == "done"]
+        attacks = dict.fromkeys(str(entry.coordinates.attack) for entry in cells)
+        for attack in attacks:
+            path = _before_and_after(matrix, model, attack, cells, folder)
+            words = f"{model} under {attack}: each image before and after, the predicted class"
+            yield from embedded(path, words)
+
+
+def _before_and_after(
+    matrix: Matrix, model: str, attack: str, cells: list[Entry], folder: Path
+) -> Path:
+    """Draw the maps of the images that are kept, clean and attacked in turn."""
+    mine = [e for e in cells if e.coordinates.attack == attack]
+    mine = [e for e in mine if e.coordinates.replica == mine[0].coordinates.replica]
+    kept = [_read(matrix, entry) for entry in mine]
+    records, first = kept[0]
+    classes: list[str] = matrix.run["dataset"]["classes"]
+    shown = []
+    for place, row in enumerate(first["shown"].tolist()):
+        record: Any = records.iloc[row]
+        for images, maps, column, words in (
+            ("images", "heatmaps", "clean_prediction", "clean"),
+            ("adversarial_images", "adversarial_heatmaps", "prediction", "attacked"),
+        ):
+            picture = (255 * first[images][place]).round().astype("uint8").transpose(1, 2, 0)
+            told = f"{words}\n{classes[int(record[column])]}"
+            heatmaps = [arrays[maps][place] for _, arrays in kept]
+            shown.append(drawings.Explained(picture, told, heatmaps))
+    names = [str(entry.coordinates.explainer) for entry in mine]
+    return drawings.gallery(shown, names, folder / named("drift", model, attack))
 
 
 def _gallery(

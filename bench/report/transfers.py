@@ -106,7 +106,7 @@ def _contrasts(matrix: Matrix, entries: list[Entry]) -> Iterator[Contrast]:
         if name == "direction":
             labels = [f"{e.value('source')} > {e.coordinates.contender}" for e in (one, other)]
             pair = str(one.coordinates.attack)
-        yield Contrast(name, *labels, pair, test, len(common))
+        yield Contrast(name, labels[0], labels[1], pair, test, len(common))
 
 
 def _property(one: Entry, other: Entry) -> str | None:

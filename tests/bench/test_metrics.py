@@ -20,6 +20,7 @@ from bench.records import (
     AttackRecord,
     CertifyRecord,
     Coordinates,
+    DriftRecord,
     EvaluateRecord,
     ExplainRecord,
     Record,
@@ -96,6 +97,8 @@ REPLICAS: dict[str, Callable[[Sequence[Any]], list[bool] | list[float]]] = {
     "source_success": lambda rs: [r.source_success for r in rs if r.source_success is not None],
     "target_success": lambda rs: [won(r) for r in rs if counts(r)],
     "transfer_rate": lambda rs: [won(r) for r in rs if r.source_success and counts(r)],
+    "heatmap_similarity": lambda rs: known(rs, "heatmap_similarity"),
+    "heatmap_overlap": lambda rs: known(rs, "heatmap_overlap"),
     "certified_accuracy": lambda rs: [r.prediction == r.label for r in rs],
     "certified_radius": lambda rs: [r.radius if r.prediction == r.label else 0.0 for r in rs],
     **{name: lambda rs, name=name: known(rs, name) for name in EXPLAINED},
@@ -112,7 +115,7 @@ WHOLE |= {"forwards", "backwards", "seconds"}
 """Figures that the cell's summary holds; nothing of them is per image."""
 
 MEANS = {name for name in REPLICAS if name.startswith(("l", "confidence", "target_c", "steps"))}
-MEANS |= {*EXPLAINED, "certified_radius"}
+MEANS |= {*EXPLAINED, "certified_radius", "heatmap_similarity", "heatmap_overlap"}
 
 
 def oracle(name: str, records: Sequence[Any]) -> Estimate:
@@ -200,9 +203,20 @@ def certified(generator: random.Random, position: int, _: int | None) -> Certify
     )
 
 
+def drifted(generator: random.Random, position: int, _: int | None) -> DriftRecord:
+    return DriftRecord(
+        image=f"test/{position}",
+        label=generator.randrange(CLASSES),
+        clean_prediction=generator.randrange(CLASSES),
+        prediction=generator.randrange(CLASSES),
+        heatmap_similarity=generator.choice([None, generator.random()]),
+        heatmap_overlap=generator.choice([None, generator.random()]),
+    )
+
+
 MAKERS = {
     "attack": attacked, "transfer": transferred, "evaluate": evaluated, "explain": explained,
-    "certify": certified,
+    "certify": certified, "drift": drifted,
 }  # fmt: skip
 
 
@@ -492,4 +506,5 @@ def test_which_way_a_metric_is_better_is_told_where_one_is() -> None:
         *("macro_precision", "macro_recall", "macro_f1"),
         *("faithfulness", "faithfulness_gain", "insertion_auc"),
         *("certified_accuracy", "certified_radius", "detection_auroc"),
+        *("heatmap_similarity", "heatmap_overlap"),
     }
