@@ -28,7 +28,7 @@ class Contender:
 
     Those are never what it learned from: ``evaluated`` are all of them, ``images`` those that
     attacks and explainers work on. ``is_first`` tells the replica that stands for all where they
-    cannot differ, as in size. ``detectors`` tell which images look attacked.
+    cannot differ, as in size. ``steps`` are those of the variant.
     """
 
     place: Coordinates
@@ -38,7 +38,12 @@ class Contender:
     evaluated: ImageSet
     images: ImageSet
     split: str
-    detectors: tuple[DefenseEntry, ...] = ()
+    steps: tuple[DefenseEntry, ...] = ()
+
+    @property
+    def detectors(self) -> tuple[DefenseEntry, ...]:
+        """What tells which images look attacked."""
+        return tuple(step for step in self.steps if isinstance(step.plugin, Detector))
 
     @property
     def shields(self) -> tuple[DefenseEntry, ...]:
@@ -112,7 +117,7 @@ class _Training:
                 split="+".join(self.suite.images.splits)
                 if self.images is None
                 else "folds of train",
-                detectors=tuple(s for s in entry.steps if isinstance(s.plugin, Detector)),
+                steps=entry.steps,
             )
 
     def weights(self, place: Coordinates) -> Cell:

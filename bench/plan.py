@@ -131,8 +131,12 @@ def build(suite: Suite, data: Prepared) -> Plan:
     found = contenders(suite, data, compute)
     cells: list[tuple[Cell, str | None]] = []
     for contender in sorted(found, key=lambda contender: bool(contender.subject.members)):
-        cells += ((cell, None) for cell in contender.trained_from)
-        cells.append((_evaluation(contender, compute), _unshielded(contender, data)))
+        reason = _undefended(contender, data)
+        cells += (  # the weights that a variant starts from are skipped for no fault of its own
+            (cell, reason if cell.coordinates == contender.place else None)
+            for cell in contender.trained_from
+        )
+        cells.append((_evaluation(contender, compute), reason))
     for contender in found:
         if suite.profile is not None and contender.is_first:
             cells += ((cell, None) for cell in _profiles(contender, suite.profile, compute))
@@ -186,7 +190,7 @@ def _explanations(
                     suite.seed,
                     compute,
                 ),
-                _unsuited(entry.plugin, data) or _unshielded(contender, data),
+                _unsuited(entry.plugin, data) or _undefended(contender, data),
             )
 
 
@@ -197,7 +201,7 @@ def _attacks(
     reasons = {entry.name: _unsuited(entry.plugin, data) for entry in suite.attacks}
     for contender in found:
         for entry in suite.attacks:
-            reason = reasons[entry.name] or _unshielded(contender, data)
+            reason = reasons[entry.name] or _undefended(contender, data)
             yield _attack(suite, contender, entry, compute), reason
     for source, target, reason in _pairs(suite, found):
         for entry in suite.attacks:
@@ -242,7 +246,7 @@ def _drifts(
                     suite.seed,
                     compute,
                 )
-                yield cell, _unsuited(explainer.plugin, data) or _unshielded(contender, data)
+                yield cell, _unsuited(explainer.plugin, data) or _undefended(contender, data)
 
 
 def _guards(
@@ -254,7 +258,7 @@ def _guards(
             proof = CertifyCell(
                 contender.place, contender.subject, contender.images, suite.seed, compute
             )
-            yield proof, _unshielded(contender, data)
+            yield proof, _undefended(contender, data)
         for detector in contender.detectors:
             reason = _unsuited(detector.plugin, data)
             for entry in suite.attacks:
@@ -271,9 +275,9 @@ def _guards(
                 yield cell, reason
 
 
-def _unshielded(contender: Contender, data: Prepared) -> str | None:
-    """Say why a contender's shields cannot work on the data, or None."""
-    reasons = (_unsuited(shield.plugin, data) for shield in contender.shields)
+def _undefended(contender: Contender, data: Prepared) -> str | None:
+    """Say why a contender's defenses cannot work on the data, or None."""
+    reasons = (_unsuited(step.plugin, data) for step in contender.steps)
     return next((reason for reason in reasons if reason is not None), None)
 
 

@@ -13,7 +13,16 @@ from pathlib import Path
 from typing import Any
 
 from bench import constraints, document, registry
-from bench.api import Attack, Dataset, Defense, Explainer, Model, Plugin, Shield
+from bench.api import (
+    Attack,
+    Dataset,
+    Defense,
+    Detector,
+    Explainer,
+    Model,
+    Plugin,
+    Shield,
+)
 from bench.cascade import Listed
 from bench.document import Document
 from bench.errors import BenchError, Problem, SuiteError, nearest
@@ -345,6 +354,8 @@ class _Reader(Findings):
             read = [self.step(step, ("variants", name, place)) for place, step in enumerate(steps)]
             if name == ORIGINAL and steps:
                 self.report(("variants", name), "has steps", f"none: '{ORIGINAL}' is the model")
+            if sum(step is not None and isinstance(step.plugin, Detector) for step in read) > 1:
+                self.report(("variants", name), "has two detectors", "one in each variant")
             if name != ORIGINAL and not steps:
                 self.report(("variants", name), "has no step", f"one, or the name '{ORIGINAL}'")
             yield VariantEntry(name, tuple(step for step in read if step is not None))

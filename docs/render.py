@@ -13,15 +13,17 @@ import inspect
 import os
 import sys
 from pathlib import Path
+from typing import get_args
 
 from tabulate import tabulate
 from typer.testing import CliRunner
 
 import bench
 from bench import cli, listing, metrics, registry, statistics, tables
+from bench.api import Plugin
 from bench.comparison import Comparison, Test
 from bench.figures import curves
-from bench.matrix import Matrix
+from bench.matrix import Entry, Matrix
 from bench.metrics import METRICS
 from bench.report import choosing
 from bench.store import Store
@@ -80,7 +82,118 @@ def commands_page() -> str:
     return "\n".join(lines)
 
 
-CHECKED = {"metrics.md": metrics_page, "plugins.md": plugins_page}
+def attacks_page() -> str:
+    """Every attack of torchattacks: what it is, needs and gets wrong; what was measured is kept."""
+    path = DOCS / "attacks.md"
+    known = path.read_text(encoding="utf-8") if path.exists() else ""
+    measured = known.partition("<!-- measured -->\n")[2].partition("<!-- /measured -->")[0]
+    offers = [o for o in registry.offers("attacks") if o.distribution == "bench-classifiers"]
+    plugins = {offer.name: registry.load("attacks", offer.name) for offer in offers}
+    rows, sections = [], []
+    for name, plugin in plugins.items():
+        usual = plugin.model_construct()
+        rows.append(
+            [
+                f"[{name}](#{name})",
+                _norms(plugin, usual),
+                "the nearest" if usual.minimum_norm else "any in the ball",
+                *(
+                    "yes" if getattr(usual, flag) else ""
+                    for flag in ("targetable", "traceable", "batch_invariant")
+                ),
+                ", ".join(need.told for need in getattr(usual, "needs", ())),
+                getattr(usual, "since", ""),
+            ]
+        )
+        sections += [f"## {name}", "", inspect.getdoc(plugin) or "", ""]
+        sections += [f"- {caveat}" for caveat in usual.caveats] + [""] * bool(usual.caveats)
+    headers = ["attack", "norm", "looks for", "targets", "steps", "any batch", "needs", "since"]
+    return "\n".join(
+        [
+            NOTE + "# Attacks",
+            "",
+            "Every attack of torchattacks, and what is true of each. Targets: honours them indeed.",
+            "Steps: its model calls are its iterates, so `steps_to_success` is told. Any batch: an",
+            "image's result does not depend on the batch it came in. Since: the oldest version of",
+            "torchattacks in which it works. Under each, its known faults: they are printed beside",
+            "its numbers. Parameters stand in [plugins.md](plugins.md).",
+            "",
+            tabulate(rows, headers, tablefmt="github", disable_numparse=True),
+            "",
+            "## Measured",
+            "",
+            "<!-- measured -->",
+            f"{measured}<!-- /measured -->",
+            "",
+            *sections,
+        ]
+    )
+
+
+def _norms(plugin: type[Plugin], usual: Plugin) -> str:
+    """Name an attack's norm, or those that the suite may choose from."""
+    field = plugin.model_fields.get("norm")
+    choice = get_args(field.annotation) if field is not None else ()
+    return " or ".join(choice) or getattr(usual, "norm", None) or tables.DASH
+
+
+def attacks(store: str) -> int:
+    """Put what a run of the suite ``attacks`` measured into its page."""
+    matrix = Matrix.last(Store(store), "attacks")
+    missing = [entry.label for entry in matrix.entries if entry.state != "done"]
+    if missing:
+        print(f"{store} lacks {', '.join(missing)}: run suites/attacks.yaml", file=sys.stderr)
+        return 1
+    models = Comparison(matrix).models
+    cells = {
+        (entry.coordinates.attack, entry.coordinates.model): entry
+        for entry in matrix.entries
+        if entry.kind == "attack"
+    }
+    rows = []
+    for attack in dict.fromkeys(name for name, _ in cells):
+        found = [cells[attack, model] for model in models]
+        figures = [
+            _measured(matrix, entry, name)
+            for name in ("success_rate", "forwards", "backwards", "seconds")
+            for entry in found
+        ]
+        rows.append([attack, str(found[0].facts.get("budget") or tables.DASH), *figures])
+    names = ("success", "forwards", "backwards", "seconds")
+    headers = ["attack", "budget", *(f"{name}, {model}" for name in names for model in models)]
+    text = "\n".join(
+        [
+            matrix.run["description"].strip(),
+            "",
+            tabulate(rows, headers, tablefmt="github", disable_numparse=True),
+            "",
+            "Success: of the images that were right before; n in parentheses, and few: see what",
+            "fails, not who wins. Passes are for one image, seconds for all of them, on one",
+            f"thread of {matrix.run['versions']['platform']}.",
+            "",
+            "    bench run suites/attacks.yaml && python docs/render.py --attacks .bench",
+            "",
+        ]
+    )
+    path = DOCS / "attacks.md"
+    path.write_text(
+        between(attacks_page(), "measured", text).replace("\n\n<!-- /m", "\n<!-- /m"),
+        encoding="utf-8",
+    )
+    return 0
+
+
+def _measured(matrix: Matrix, entry: Entry, name: str) -> str:
+    """Write one figure of one cell; why it is withheld is told by the page of a run."""
+    found = matrix.estimate([entry], METRICS[name])
+    if isinstance(found, metrics.Withheld) or found.value is None:
+        return tables.DASH
+    if name == "success_rate":
+        return tables.figure(found, METRICS[name], intervals=False)
+    return tables.number(found.value, METRICS[name].unit)
+
+
+CHECKED = {"metrics.md": metrics_page, "plugins.md": plugins_page, "attacks.md": attacks_page}
 PAGES = {**CHECKED, "commands.md": commands_page}  # the words around commands are a library's
 
 
@@ -219,11 +332,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true")
     parser.add_argument("--cross-validation", metavar="STORE", help="with runs of both suites")
+    parser.add_argument("--attacks", metavar="STORE", help="with a run of the suite attacks")
     given = parser.parse_args()
     if given.check:
         return check()
     if given.cross_validation:
         return cross_validation(given.cross_validation)
+    if given.attacks:
+        return attacks(given.attacks)
     for name, render in PAGES.items():
         (DOCS / name).write_text(render(), encoding="utf-8")
     results()
