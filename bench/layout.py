@@ -182,6 +182,9 @@ class Layout(_Section):
     )
     transfer: Transfer | None = None
     explainers: dict[str, dict[str, Any] | None] = Field(default_factory=dict)
+    examples: int = Field(
+        0, ge=0, le=1000, description="images of each attack that are written out, to look at"
+    )
     explain_attacks: tuple[str, ...] = Field(
         (), description="attacks whose images are explained too: by name, or by key of a grid"
     )

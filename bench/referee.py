@@ -137,8 +137,8 @@ def violations(
 
 
 def judge_attack(
-    classifier: Classifier,
     before: Verdict,
+    after: Verdict,
     images: Images,
     adversarial_images: Images,
     labels: Labels,
@@ -152,6 +152,7 @@ def judge_attack(
 
     Args:
         before: the classifier's verdict on the images before the attack.
+        after: its verdict on the adversarial images.
         images, adversarial_images: float32, (image, channel, height, width), on the CPU.
         labels: true classes.
         names: of the images.
@@ -161,7 +162,6 @@ def judge_attack(
             of calls if the final image must decide, or None where the attack is not traceable.
 
     """
-    after = classify(classifier, adversarial_images)
     broken = violations(images, adversarial_images, budget)
     broken = _without_logits(broken, before, after)
     perturbation = adversarial_images.double() - images.double()

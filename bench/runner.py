@@ -200,6 +200,7 @@ class Run:
             "recommend": {
                 name: choice.model_dump(mode="json") for name, choice in suite.recommend.items()
             },
+            "examples": suite.examples,
             "notes": list(self.plan.notes),
             "interrupted": self.interrupted,
             "versions": _versions(),

@@ -138,6 +138,7 @@ class Suite:
     attacks: tuple[AttackEntry, ...]
     transfer: Transfer | None
     explainers: tuple[ExplainerEntry, ...]
+    examples: int
     explain_attacks: tuple[str, ...]
     gallery: Gallery
     profile: Profile | None
@@ -250,6 +251,7 @@ class _Reader(Findings):
             attacks=attacks,
             transfer=layout.transfer,
             explainers=explainers,
+            examples=layout.examples,
             explain_attacks=layout.explain_attacks,
             gallery=layout.gallery,
             profile=layout.profile,

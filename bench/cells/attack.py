@@ -26,6 +26,7 @@ class AttackCell(Cell):
     """A model to attack. ``suite_seed`` and the images decide the attack's seed, not the model."""
 
     kind: ClassVar[Kind] = "attack"
+    revision: ClassVar[int] = 2  # holds the originals and all probabilities, to look at
 
     subject: Subject
     entry: AttackEntry
@@ -117,9 +118,11 @@ class AttackCell(Cell):
             stacked, steps = self._perturb(workbench, attacked, images, labels)
         seconds = time.perf_counter() - started
         classifier = self.subject.judged(workbench, parents)
+        before = workbench.verdict(classifier, self.images)
+        after = referee.classify(classifier, stacked)
         records = referee.judge_attack(
-            classifier,
-            workbench.verdict(classifier, self.images),
+            before,
+            after,
             images,
             stacked,
             labels,
@@ -129,12 +132,17 @@ class AttackCell(Cell):
             steps=steps,
         )
         budget = self.entry.plugin.budget
-        arrays = {"adversarial_images": stacked.numpy()}
+        made = {"adversarial_images": stacked.numpy()}
         return Result(
             records=records,
-            arrays=arrays,
+            arrays={
+                **made,
+                "images": self.images.pixels,
+                "clean_probabilities": before.probabilities.float().numpy(),
+                "probabilities": after.probabilities.float().numpy(),
+            },
             outputs={
-                "adversarial_images": fingerprint.of_arrays(arrays),
+                "adversarial_images": fingerprint.of_arrays(made),
                 "records": fingerprint.fingerprint([asdict(record) for record in records]),
             },
             summary={

@@ -83,10 +83,11 @@ class TransferCell(Cell):
         classifier = self.subject.judged(workbench, parents)
         _, labels = self.images.tensors()
         attack = parents["adversarial_images"]
-        arrays = workbench.store.arrays(attack)
-        if fingerprint.of_arrays(arrays) != attack.outputs["adversarial_images"]:
+        made = workbench.store.arrays(attack)["adversarial_images"]
+        digest = fingerprint.of_arrays({"adversarial_images": made})
+        if digest != attack.outputs["adversarial_images"]:
             raise StoreError.of(attack.label, "holds other images than were made", "its own digest")
-        stacked = torch.from_numpy(arrays["adversarial_images"])
+        stacked = torch.from_numpy(made)
         before = workbench.store.records(attack)
         won = metrics.success(before)
         source = [

@@ -18,6 +18,7 @@ from bench.report import (
     attacks,
     choosing,
     evaluation,
+    examples,
     explanations,
     timing,
     training,
@@ -118,7 +119,16 @@ def _page(
     for words in refused:
         yield words
         yield ""
-    for section in (choosing, timing, evaluation, training, attacks, transfers, explanations):
+    for section in (
+        choosing,
+        timing,
+        evaluation,
+        training,
+        attacks,
+        transfers,
+        examples,
+        explanations,
+    ):
         yield from section.section(matrix, figures)
     yield from _missing(matrix)
     yield from _entries(matrix)

@@ -36,8 +36,8 @@ def image_of(channel: int) -> torch.Tensor:
 def judge(classifier: Classifier, adversarial: torch.Tensor, **kwargs) -> list[AttackRecord]:
     images = torch.stack([image_of(int(label)) for label in LABELS])
     given = {"target": None, "budget": None, "steps": [None] * 6, **kwargs}
-    before = referee.classify(classifier, images)
-    return referee.judge_attack(classifier, before, images, adversarial, LABELS, NAMES, **given)
+    before, after = (referee.classify(classifier, part) for part in (images, adversarial))
+    return referee.judge_attack(before, after, images, adversarial, LABELS, NAMES, **given)
 
 
 def originals() -> torch.Tensor:

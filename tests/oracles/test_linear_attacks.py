@@ -107,8 +107,8 @@ def falls(
 ) -> torch.Tensor:
     """Which images the referee sees fall, each within its budget."""
     records = referee.judge_attack(
-        classifier,
         referee.classify(classifier, images),
+        referee.classify(classifier, found),
         images,
         found,
         labels,
