@@ -9,18 +9,34 @@ from typing import Any
 from tabulate import tabulate
 
 from bench import metrics, tables
+from bench.figures import curves
 from bench.figures import norms as drawings
 from bench.matrix import Entry, Matrix
 from bench.metrics import METRICS
-from bench.records import NORMS
+from bench.records import JSON, NORMS
 from bench.report.pictures import embedded
 
 
 def section(matrix: Matrix, folder: Path) -> Iterator[str]:
     """Write what attacks of minimum norm needed, and cascades; figures go into ``folder``."""
     attacks = [e for e in matrix.entries if e.kind == "attack" and e.state == "done"]
+    yield from _curves(matrix, [e for e in attacks if not e.coordinates.replica], folder)
     yield from _norms(matrix, [e for e in attacks if e.facts.get("minimum_norm")], folder)
     yield from _cascades(matrix, [e for e in attacks if matrix.stored(e).summary.get("stages")])
+
+
+def _curves(matrix: Matrix, entries: list[Entry], folder: Path) -> Iterator[str]:
+    """Draw robust accuracy over eps, for attacks that the suite varies it of."""
+    radii: dict[str, set[JSON]] = {}
+    for entry in entries:
+        radii.setdefault(str(entry.facts["group"]), set()).add(entry.value("eps"))
+    groups = [group for group, known in radii.items() if len(known) > 1]
+    if not groups:
+        return
+    yield "## Robust accuracy over eps"
+    yield ""
+    path = curves.success(matrix, "robust_accuracy", groups, folder / "robust-accuracy.svg")
+    yield from embedded(path, "Robust accuracy over eps, with 95 % bands")
 
 
 def _norms(matrix: Matrix, entries: list[Entry], folder: Path) -> Iterator[str]:

@@ -419,12 +419,14 @@ def test_the_page_tells_norms_and_what_each_part_of_a_cascade_did(
         "pgd": {"eps": 0.035, "steps": 5},
         "all": {"cascade": ["pgd", "fgsm"]},
         "aimed": {"cascade": ["pgd", "fgsm"], "target": 1},
+        "sweep": {"plugin": "fgsm", "grid": {"eps": [0.02, 0.05]}},
     }
     suite = {**tiny, "transfer": None, "attacks": attacks}
     session.run(suite, store=tmp_path / "store", reports=tmp_path / "reports")
     page = (tmp_path / "reports" / "tiny" / "README.md").read_text(encoding="utf-8")
     assert (tmp_path / "reports" / "tiny" / "figures" / "norms-l2.svg").is_file()
     assert "## Nearest adversarial images" in page
+    assert (tmp_path / "reports" / "tiny" / "figures" / "robust-accuracy.svg").is_file()
     matrix = Matrix.last(Store(tmp_path / "store"))
     for label in ("linear/all", "linear/aimed", "gaudy/all"):
         rows = [
