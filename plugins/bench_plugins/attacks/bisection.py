@@ -60,20 +60,21 @@ class Bisection(Attack):
         def fooled(sizes: Tensor) -> Tensor:
             with torch.no_grad():
                 predictions = classifier(_moved(images, direction, sizes)).argmax(1)
-            return predictions != labels if targets is None else predictions == targets
+            fell: Tensor = predictions != labels if targets is None else predictions == targets
+            return fell
 
         below = torch.zeros(len(images), device=images.device)
         above = torch.full_like(below, float("inf"))
         for step in range(self.scan + 1):
             sizes = torch.full_like(below, self.largest * step / self.scan)
-            fell = fooled(sizes) & above.isinf()
-            above = torch.where(fell, sizes, above)
+            first = fooled(sizes) & above.isinf()
+            above = torch.where(first, sizes, above)
             below = torch.where(above.isinf(), sizes, below)
         for _ in range(self.halvings):
             middle = torch.where(above.isinf(), below, (below + above) / 2)
-            fell = fooled(middle) & above.isfinite()
-            above = torch.where(fell, middle, above)
-            below = torch.where(fell, below, middle)
+            falls = fooled(middle) & above.isfinite()
+            above = torch.where(falls, middle, above)
+            below = torch.where(falls, below, middle)
         return _moved(images, direction, torch.where(above.isinf(), 0.0, above))
 
 
