@@ -19,10 +19,24 @@ _OWN: dict[str, dict[str, Any]] = {
     "attacks": {
         "target": {"type": "integer", "minimum": 0},
         "grid": {"type": "object", "additionalProperties": {"type": "array"}},
+        "budget": {"$ref": "#/$defs/Ball"},
     },
     "explainers": {},
+    "defenses": {},
 }
 """Keys of an entry that are the suite's, not the plugin's."""
+
+
+_CASCADE = {
+    "type": "object",
+    "description": "attacks in a row, cheapest first, each on what still stands",
+    "required": ["cascade"],
+    "properties": {
+        "cascade": {"type": "array", "items": {"type": "string"}, "minItems": 2},
+        "target": _OWN["attacks"]["target"],
+    },
+    "additionalProperties": False,
+}
 
 
 def suite_schema() -> tuple[dict[str, Any], list[str]]:
@@ -31,6 +45,7 @@ def suite_schema() -> tuple[dict[str, Any], list[str]]:
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     schema["title"] = "A suite of bench"
     definitions = schema.setdefault("$defs", {})
+    definitions["Ball"] = _numbers(definitions["Ball"])
     definitions["Recipe"] = _numbers(Recipe.model_json_schema())
     definitions["Replication"] = Replication.model_json_schema()
     broken: list[str] = []
@@ -48,12 +63,17 @@ def suite_schema() -> tuple[dict[str, Any], list[str]]:
         entries[offer.kind][offer.name] = {"$ref": f"#/$defs/{name}"}
     properties = schema["properties"]
     for kind in ("models", "attacks", "explainers"):
-        anything = {"anyOf": [*entries[kind].values(), _NULL]}
+        cascades = [_CASCADE] if kind == "attacks" else []
+        anything = {"anyOf": [*entries[kind].values(), *cascades, _NULL]}
         properties[kind]["additionalProperties"] = anything
         properties[kind]["properties"] = {
             name: {"if": _NAMES_A_PLUGIN, "then": anything, "else": {"anyOf": [entry, _NULL]}}
             for name, entry in entries[kind].items()
         }
+    properties["variants"]["additionalProperties"] = {
+        "type": "array",
+        "items": {"anyOf": [{"enum": list(entries["defenses"])}, _step(entries["defenses"])]},
+    }
     properties["dataset"] = {"anyOf": [{"type": "string"}, *entries["datasets"].values()]}
     return schema, broken
 
@@ -78,6 +98,17 @@ def _entry(kind: str, name: str, parameters: dict[str, Any]) -> dict[str, Any]:
         }
     )
     return entry
+
+
+def _step(entries: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """Return the schema of one step of a variant: one defense and its parameters."""
+    return {
+        "type": "object",
+        "properties": {name: {"anyOf": [entry, _NULL]} for name, entry in entries.items()},
+        "additionalProperties": False,
+        "minProperties": 1,
+        "maxProperties": 1,
+    }
 
 
 def _numbers(schema: Any) -> Any:
