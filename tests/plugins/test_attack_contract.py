@@ -6,8 +6,10 @@ to fail it: a fault that goes away is noticed.
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Callable, Mapping
+from importlib import metadata
 from itertools import pairwise
 from typing import Any
 
@@ -179,6 +181,13 @@ def check_range_and_budget(plugin: Attack, result: torch.Tensor, images: torch.T
 
 
 # the table itself
+
+
+def test_the_version_in_use_is_the_one_that_planning_sees_and_make_asks_for() -> None:
+    import torchattacks
+
+    here = torchattacks.__version__
+    assert metadata.version("torchattacks") == here == os.environ.get("TORCHATTACKS", here)
 
 
 def test_the_table_is_what_torchattacks_offers() -> None:
