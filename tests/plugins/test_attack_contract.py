@@ -6,6 +6,7 @@ to fail it: a fault that goes away is noticed.
 
 from __future__ import annotations
 
+import copy
 import os
 import random
 from collections.abc import Callable, Mapping
@@ -216,7 +217,7 @@ def test_a_row_offers_every_parameter_or_says_why_not(name: str) -> None:
     plugin: Any = registry.load("attacks", name)
     theirs = set(inspect.signature(getattr(torchattacks, plugin.library)).parameters)
     ours = {spec.name or name for name, spec in plugin.table.items() if name != "precision"}
-    told = {"model", "verbose"} | set(plugin.wants) | plugin.withheld.keys()
+    told = {"model", "verbose", *plugin.wants} | plugin.withheld.keys()
     assert theirs - told <= ours <= theirs
     assert name == plugin.library.lower()
     assert set(plugin.faults.values()) <= set(plugin.caveats)
@@ -225,7 +226,16 @@ def test_a_row_offers_every_parameter_or_says_why_not(name: str) -> None:
 
 CHECKS = {
     *("budget", "zero", "rises", "targets", "restored", "seed", "batch", "channels_last"),
-    *("black_and_white", "bf16", "suited", "negative_logits", "certainty", "flat", "traceable"),
+    *(
+        "black_and_white",
+        "bf16",
+        "cuda",
+        "suited",
+        "negative_logits",
+        "certainty",
+        "flat",
+        "traceable",
+    ),
 }
 
 
@@ -551,6 +561,24 @@ def test_everything_is_left_as_it_was(name: str) -> None:
         with pytest.raises(RuntimeError, match="out of memory"):
             attack(name).perturb(network, images, labels, generator=generator())
         assert state(network) == before
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize("name", cases("cuda"))
+def test_it_runs_on_cuda_and_leaves_its_generator(name: str, convolutional: Classifier) -> None:
+    images, labels = data(COUNT)
+    torch.cuda.manual_seed(1)
+    before = torch.cuda.get_rng_state()
+    model = copy.deepcopy(convolutional).cuda()
+    plugin = attack(name)
+    first, again = (
+        plugin.perturb(model, images.cuda(), labels.cuda(), generator=generator()) for _ in range(2)
+    )
+    assert first.is_cuda
+    assert torch.equal(first, again)
+    check_range_and_budget(plugin, first, images.cuda())
+    assert torch.equal(torch.cuda.get_rng_state(), before)
 
 
 # data that an attack cannot bear

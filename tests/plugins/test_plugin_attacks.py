@@ -429,17 +429,3 @@ def test_parameters_out_of_range_are_refused(
 ) -> None:
     with pytest.raises(ValueError, match="validation error"):
         plugin(**parameters)
-
-
-@pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
-@pytest.mark.parametrize("name", TABLE)
-def test_attacks_run_on_cuda_and_leave_its_generator(name: str) -> None:
-    images, labels = batch()
-    torch.cuda.manual_seed(1)
-    before = torch.cuda.get_rng_state()
-    arguments = (classifier().cuda(), images.cuda(), labels.cuda())
-    first, again = (TABLE[name].perturb(*arguments, generator=generator()) for _ in range(2))
-    assert first.is_cuda
-    assert torch.equal(first, again)
-    assert torch.equal(torch.cuda.get_rng_state(), before)

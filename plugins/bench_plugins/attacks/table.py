@@ -768,6 +768,7 @@ OnePixel = wrapped(
     gradients=False,
     radius="pixels",
     batch=1,
+    wants=("cpu",),  # it lets NumPy index by labels
     caveats=(ALIKE,),
     parameters={
         "pixels": Parameter(int, 1, "how many are changed", {"ge": 1}),

@@ -21,11 +21,11 @@ from bench.errors import PluginError
 from bench.tensors import Images, Labels
 
 if TYPE_CHECKING:
-    from torch import Generator
+    from torch import Generator, device
     from torch.nn import Module
 
 Precision: TypeAlias = Literal["fp32", "bf16"]
-Want: TypeAlias = Literal["seed", "n_classes", "labels", "targets"]
+Want: TypeAlias = Literal["seed", "n_classes", "labels", "targets", "cpu"]
 
 _HARMLESS = (
     "Conversion of an array with ndim > 0 to a scalar is deprecated",  # OnePixel, arrays of one
@@ -62,7 +62,7 @@ def run(
         wants: what else the attack must be given: ``seed``, for the generators that it seeds
             itself; ``n_classes``, how many there are, at most the parameter of that name;
             ``labels``, the true ones beside the targets; ``targets``, always: untargeted, the
-            class after the true one.
+            class after the true one; ``cpu``, images there, wherever the classifier is.
         precision: what the classifier computes in; logits are float32 whatever it is.
         parameters: what the attack's constructor takes.
 
@@ -74,7 +74,7 @@ def run(
 
     seed = int(torch.randint(2**63 - 1, (), generator=generator))
     with seeds.forked(seed), _restored(classifier), torch.enable_grad():
-        model = _facade()(classifier, precision).eval()
+        model = _facade()(classifier, precision, images.device).eval()
         if "seed" in wants:
             parameters["seed"] = seed
         if "n_classes" in wants:
@@ -82,7 +82,8 @@ def run(
         if "targets" in wants and targets is None:
             targets = (labels + 1) % _classes(classifier, images)
         attack = _attack(name, model, parameters)
-        attack.set_device(images.device)
+        given = images.contiguous().to("cpu" if "cpu" in wants else images.device)
+        attack.set_device(given.device)
         if targets is not None:
             _aim(attack, targets if "labels" in wants else None)
         _leave_normalization_off(attack)
@@ -90,8 +91,8 @@ def run(
         with warnings.catch_warnings():
             for message in _HARMLESS:
                 warnings.filterwarnings("ignore", message)
-            adversarial_images: Images = attack(images.contiguous(), told)
-    return adversarial_images.detach()
+            adversarial_images: Images = attack(given, told)
+    return adversarial_images.detach().to(images.device)
 
 
 def _classes(classifier: Module, images: Images) -> int:
@@ -103,7 +104,7 @@ def _classes(classifier: Module, images: Images) -> int:
 
 
 @cache
-def _facade() -> Callable[[Module, Precision], Module]:
+def _facade() -> Callable[[Module, Precision, device], Module]:
     """Define what torchattacks is given in place of the classifier.
 
     Its class, and that it has no ``mean`` or ``std``, matter: torchattacks takes those of a
@@ -122,16 +123,17 @@ def _facade() -> Callable[[Module, Precision], Module]:
             return gradient.contiguous()
 
     class Facade(torch.nn.Module):
-        def __init__(self, classifier: Module, precision: Precision) -> None:
+        def __init__(self, classifier: Module, precision: Precision, where: device) -> None:
             super().__init__()
             self.classifier = classifier
-            self.precision = precision
+            self.low = precision == "bf16"
+            self.where = where
 
         def forward(self, images: Images) -> Any:
-            low = self.precision == "bf16"
-            with torch.autocast(images.device.type, torch.bfloat16, enabled=low):
-                logits = self.classifier(Contiguous.apply(images))
-            return logits.float()
+            seen = Contiguous.apply(images.to(self.where))
+            with torch.autocast(self.where.type, torch.bfloat16, enabled=self.low):
+                logits = self.classifier(seen)
+            return logits.float().to(images.device)
 
     return Facade
 
