@@ -1,6 +1,7 @@
 """The command line: parses words, calls one function, sets the exit code.
 
-Exit codes: 0 all is well; 1 some cell failed; 2 the user must change something; 130 Ctrl-C.
+Exit codes: 0 all is well; 1 some cell failed, or a strict audit found something; 2 the user must
+change something; 130 Ctrl-C.
 Heavy imports stand inside the commands, so that ``bench --help`` is quick and commands that only
 read the disk never import torch.
 """
@@ -167,7 +168,7 @@ def run(
 
 def _conclude(done: Run, reports: Path) -> NoReturn:
     """Print the table and a line on what was done, write the report; exit."""
-    from bench import console, session
+    from bench import audit, console, session
     from bench.matrix import Matrix
     from bench.report import markdown
 
@@ -179,7 +180,9 @@ def _conclude(done: Run, reports: Path) -> NoReturn:
             err=True,
         )
         raise typer.Exit(_INTERRUPTED)
-    tables, refused = markdown.suite_tables(Matrix(done.store, done.account()))
+    matrix = Matrix(done.store, done.account())
+    audited = audit.audit(matrix)
+    tables, refused = markdown.suite_tables(matrix, audited)
     shown = next((table for table in tables.values() if table.places), None)
     if shown is not None and done.only is None:
         typer.echo(f"{shown.title}\n\n{shown}")
@@ -188,13 +191,19 @@ def _conclude(done: Run, reports: Path) -> NoReturn:
     typer.echo(f"\n{told}; {words}; {console.duration(done.seconds)}", err=True)
     for problem in refused:
         typer.echo(f"note: {problem}", err=True)
-    failed = [status for status in done.statuses.values() if status.state == "failed"]
+    # a probe that fails costs a rule its evidence, and no figure: the audit tells it
+    failed = [
+        status
+        for status in done.statuses.values()
+        if status.state == "failed" and status.step.cell.kind != "probe"
+    ]
     for status in failed:
         typer.echo(f"failed: {status.step.cell.label}: {status.reason}", err=True)
     if failed:
         typer.echo(f"see 'bench why \"{failed[0].step.cell.label}\"'", err=True)
     if done.only is None:
-        typer.echo(f"tables: {session.write_report(done, reports)}", err=True)
+        typer.echo(f"tables: {session.write_report(done, reports, audited)}", err=True)
+        typer.echo(audited.summary + ("; see 'bench audit'" if audited.findings else ""), err=True)
     raise typer.Exit(1 if failed else 0)
 
 
@@ -300,6 +309,24 @@ def _condition(text: str) -> tuple[str, Any]:
     if not equals:
         raise UsageError.of("--where", f"got '{text}'", "dimension=value, as in eps=8/255")
     return name.strip(), parse_value(value)
+
+
+@app.command("audit")
+def audit_(
+    suite: Annotated[str | None, typer.Option(help="Of this suite's last run.")] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Exit with 1 where there is a finding.")
+    ] = False,
+    store: StoreOption = None,
+) -> None:
+    """Print what the audit finds in the last run; reads the disk only."""
+    from bench import session
+    from bench.report import audits
+
+    outcome = session.open_last(suite, store)
+    typer.echo(f"{outcome.matrix.run['name']}\n")
+    typer.echo("\n".join(audits.lines(outcome.audit)).rstrip())
+    raise typer.Exit(1 if strict and outcome.audit.findings else 0)
 
 
 @app.command("list")

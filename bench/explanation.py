@@ -50,9 +50,10 @@ def _entry(cell: str, store: Store, suite: str | None) -> Entry | None:
         matrix = Matrix.last(store, suite)
     except StoreError:
         return None
-    named = [e for e in matrix.entries if cell in (e.label, str(e.coordinates))]
+    cells = (*matrix.entries, *matrix.probes)
+    named = [e for e in cells if cell in (e.label, str(e.coordinates))]
     if not named and len(cell) >= 4:  # noqa: PLR2004 (shorter keys say too little)
-        named = [e for e in matrix.entries if e.key is not None and e.key.startswith(cell)]
+        named = [e for e in cells if e.key is not None and e.key.startswith(cell)]
     if len(named) > 1 and len({e.key for e in named}) > 1:
         raise UsageError.of(
             "cell", f"'{cell}' means several", " or ".join(f"'{entry.label}'" for entry in named)

@@ -6,7 +6,7 @@ Entries of ``models`` and ``attacks`` are left open here: their keys are the plu
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -149,6 +149,10 @@ class Transfer(_Section):
     to: tuple[str, ...] | Literal["all"] = "all"
 
 
+Extent: TypeAlias = Literal["cheap", "full", "off"]
+"""How many images the audit's probes take: at most 32, all, none."""
+
+
 class TableSpec(_Section):
     """One table: a metric over rows and columns."""
 
@@ -192,6 +196,9 @@ class Layout(_Section):
     profile: Profile | None = None
     recommend: dict[str, Choice] = Field(default_factory=dict)
     tables: dict[str, TableSpec] = Field(default_factory=dict)
+    audit: Extent = Field(
+        "cheap", description="images that probes take: cheap, at most 32; full, all; off, none"
+    )
     run: Settings = Settings()
 
     @field_validator("models", "variants", "attacks", "explainers", "recommend", "tables")

@@ -80,7 +80,16 @@ class Matrix:
 
     @cached_property
     def entries(self) -> tuple[Entry, ...]:
-        """The cells, in the plan's order."""
+        """The cells, in the plan's order; without the audit's probes, which no table shows."""
+        return tuple(entry for entry in self._all if entry.kind != "probe")
+
+    @cached_property
+    def probes(self) -> tuple[Entry, ...]:
+        """The cells that are there for the audit only."""
+        return tuple(entry for entry in self._all if entry.kind == "probe")
+
+    @cached_property
+    def _all(self) -> tuple[Entry, ...]:
         return tuple(
             Entry(
                 label=cell["label"],

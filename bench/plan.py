@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bench import machine
+from bench import machine, probes
 from bench.api import Attack, Defense, Explainer
 from bench.cells.attack import AttackCell
 from bench.cells.cell import Cell
@@ -144,6 +144,7 @@ def build(suite: Suite, data: Prepared) -> Plan:
     cells += _attacks(suite, found, data, compute)
     cells += _drifts(suite, found, data, compute)
     cells += _guards(suite, found, data, compute)
+    cells += probes.lay_out([cell for cell, skip in cells if skip is None], suite.audit)
     return Plan(
         suite,
         data,

@@ -30,6 +30,7 @@ Kind: TypeAlias = Literal[
     "certify",
     "detect",
     "drift",
+    "probe",
 ]
 
 ORIGINAL = "original"
@@ -230,6 +231,15 @@ class DriftRecord:
     heatmap_overlap: float | None
 
 
+@dataclass(frozen=True, slots=True)
+class GradientRecord:
+    """The loss's gradient at one unattacked image: its Euclidean length, None where not finite."""
+
+    image: str
+    label: int
+    gradient: float | None
+
+
 Record: TypeAlias = (
     EvaluateRecord
     | AttackRecord
@@ -238,6 +248,7 @@ Record: TypeAlias = (
     | CertifyRecord
     | DetectRecord
     | DriftRecord
+    | GradientRecord
 )
 
 

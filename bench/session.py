@@ -5,10 +5,12 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench import data, plan, runner, suite, tables
+from bench.audit import Audit, audit
 from bench.errors import UsageError
 from bench.matrix import Matrix
 from bench.overrides import Overrides
@@ -49,8 +51,19 @@ class Outcome:
 
         """
         return tables.build(
-            self.matrix, metric, rows=rows, columns=columns, where=where, intervals=intervals
+            self.matrix,
+            metric,
+            rows=rows,
+            columns=columns,
+            where=where,
+            intervals=intervals,
+            audited=self.audit,
         )
+
+    @cached_property
+    def audit(self) -> Audit:
+        """What the audit found."""
+        return audit(self.matrix)
 
     def frame(self) -> DataFrame:
         """Return all per-image records with their cells' coordinates."""
@@ -92,8 +105,13 @@ def make_plan(
     return plan.build(read, prepared)
 
 
-def write_report(done: Run, reports: Path) -> Path:
+def write_report(done: Run, reports: Path, audited: Audit | None = None) -> Path:
     """Write a run's page and its tables; returns the page.
+
+    Args:
+        done: the run.
+        reports: the folder of all reports; the suite's name is added.
+        audited: the run's audit, where it is known; else it is made.
 
     Raises:
         UsageError: where the folder cannot be written.
@@ -101,7 +119,7 @@ def write_report(done: Run, reports: Path) -> Path:
     """
     folder = reports / done.plan.suite.name
     try:
-        return markdown.write(Matrix(done.store, done.account()), folder)
+        return markdown.write(Matrix(done.store, done.account()), folder, audited)
     except OSError as error:
         raise UsageError.of(
             str(folder),

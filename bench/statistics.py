@@ -291,7 +291,7 @@ class PairedTest:
     """Two yes-or-no outcomes on the same images, compared.
 
     ``only_first`` and ``only_second`` count the images where just one of them says yes;
-    ``p_value`` is two-sided.
+    ``p_value`` is two-sided unless the first alone was suspected.
     """
 
     only_first: int
@@ -300,11 +300,12 @@ class PairedTest:
     p_value: float
 
 
-def mcnemar(first: ArrayLike, second: ArrayLike) -> PairedTest:
+def mcnemar(first: ArrayLike, second: ArrayLike, *, one_sided: bool = False) -> PairedTest:
     """Compare two outcomes on the same images by McNemar's exact test.
 
     Args:
         first, second: booleans, one an image, in the same order of images.
+        one_sided: ask only whether the first says yes more often.
 
     Source: McNemar 1947; the exact form is a binomial test on the discordant pairs.
 
@@ -315,7 +316,12 @@ def mcnemar(first: ArrayLike, second: ArrayLike) -> PairedTest:
         raise ValueError(f"paired outcomes need equal length, got {a.shape} and {b.shape}")
     only_first = int((a & ~b).sum())
     only_second = int((~a & b).sum())
-    p_value = _binomial_two_sided(min(only_first, only_second), only_first + only_second)
+    discordant = only_first + only_second
+    p_value = (
+        at_least(only_first, discordant, 0.5)
+        if one_sided
+        else _binomial_two_sided(min(only_first, only_second), discordant)
+    )
     return PairedTest(only_first, only_second, int(a.size), p_value)
 
 
@@ -324,6 +330,30 @@ def _binomial_two_sided(smaller: int, n: int) -> float:
     tail = sum(math.comb(n, k) for k in range(smaller + 1))
     # beyond the smallest float the quotient is 0, which no p-value is
     return float(max(sys.float_info.min, min(1.0, 2 * tail / 2**n)))
+
+
+def at_least(hits: int, n: int, share: float) -> float:
+    """Return the exact p-value of so many hits or more, if at most ``share`` of all are hits.
+
+    Of so few hits or fewer, if at least ``share`` are: ``at_least(n - hits, n, 1 - share)``.
+
+    Args:
+        hits: how many of the ``n``.
+        n: how many were looked at.
+        share: what is doubted, in [0, 1].
+
+    """
+    if not 0 <= hits <= n:
+        raise ValueError(f"{hits} hits of {n}")
+    if hits == 0 or share >= 1:
+        return 1.0
+    if share <= 0:
+        return sys.float_info.min  # what cannot be was seen; 0 is no p-value
+    ratios = math.log(share), math.log1p(-share)
+    # logarithms: beyond a thousand images the counts of ways are no floats any more
+    ways = (math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1) for k in range(n + 1))
+    terms = (w + k * ratios[0] + (n - k) * ratios[1] for k, w in enumerate(ways) if k >= hits)
+    return max(sys.float_info.min, min(1.0, math.fsum(map(math.exp, terms))))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

@@ -30,6 +30,7 @@ from bench.layout import (
     DIMENSIONS,
     Ball,
     Choice,
+    Extent,
     Gallery,
     Images,
     Layout,
@@ -144,6 +145,7 @@ class Suite:
     profile: Profile | None
     recommend: Mapping[str, Choice]
     tables: Mapping[str, TableSpec]
+    audit: Extent
     run: Settings
     document: Document
 
@@ -257,6 +259,7 @@ class _Reader(Findings):
             profile=layout.profile,
             recommend=layout.recommend,
             tables=layout.tables,
+            audit=layout.audit,
             run=layout.run,
             document=self.doc,
         )

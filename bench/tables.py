@@ -12,9 +12,10 @@ import io
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
+from bench.audit import Audit, Finding, audit
 from bench.errors import UsageError, nearest
 from bench.matrix import Entry, Matrix
 from bench.metrics import METRICS, Metric, Unit, Withheld
@@ -33,12 +34,43 @@ DASH = "–"  # noqa: RUF001 (the mark for an empty denominator)
 class Place:
     """One place of a table: an estimate, or the reason that there is none.
 
-    ``entries`` are the cells it comes from: one, or one for each replica of a model.
+    ``entries`` are the cells it comes from: one, or one for each replica of a model. ``findings``
+    are what the audit found about it.
     """
 
     estimate: Estimate | None
     note: str = ""
     entries: tuple[Entry, ...] = ()
+    findings: tuple[Finding, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Footnotes:
+    """What stands under a table: reasons by number, findings by letter, each once."""
+
+    reasons: list[str] = field(default_factory=list)
+    findings: list[str] = field(default_factory=list)
+
+    def number(self, reason: str) -> int:
+        if reason not in self.reasons:
+            self.reasons.append(reason)
+        return self.reasons.index(reason) + 1
+
+    def letter(self, finding: str) -> str:
+        if finding not in self.findings:
+            self.findings.append(finding)
+        return _letters(self.findings.index(finding))
+
+    def lines(self) -> list[str]:
+        reasons = [f"[{number}] {reason}" for number, reason in enumerate(self.reasons, 1)]
+        found = [f"[{_letters(place)}] {words}" for place, words in enumerate(self.findings)]
+        return reasons + found
+
+
+def _letters(place: int) -> str:
+    """Count in letters: a, b, ... z, aa, ab, ..."""
+    before, last = divmod(place, 26)
+    return (_letters(before - 1) if before else "") + chr(ord("a") + last)
 
 
 @dataclass(frozen=True)
@@ -71,7 +103,7 @@ class Table:
         }[form]()
 
     def frame(self) -> DataFrame:
-        """Return one row for each place, with plain numbers: value, low, high, n, note."""
+        """Return one row for each place: value, low, high, n as plain numbers; note, findings."""
         import pandas as pd
 
         return pd.DataFrame(list(self._long()))
@@ -93,10 +125,11 @@ class Table:
                     "n": known.n if known else None,
                     "trainings": known.trainings if known else None,
                     "note": place.note or None,
+                    "findings": " ".join(dict.fromkeys(f.rule for f in place.findings)) or None,
                     "key": " ".join(entry.key or "" for entry in place.entries) or None,
                 }
 
-    def _grid(self, notes: list[str]) -> tuple[list[str], list[list[str]]]:
+    def _grid(self, notes: _Footnotes) -> tuple[list[str], list[list[str]]]:
         between = " to " if self.column_names == ("source", "model") else " / "
         headers = [*self.row_names, *(between.join(_text(v) for v in c) for c in self.columns)]
         if not self.column_names:
@@ -109,19 +142,19 @@ class Table:
             body.append([*(_text(value) for value in row), *figures])
         return headers, body
 
-    def _words(self, place: Place | None, notes: list[str]) -> str:
+    def _words(self, place: Place | None, notes: _Footnotes) -> str:
         if place is None:
             return ""
         if place.estimate is None:
-            if place.note not in notes:
-                notes.append(place.note)
-            return f"withheld [{notes.index(place.note) + 1}]"
-        return figure(place.estimate, self.metric, intervals=self.intervals)
+            return f"withheld [{notes.number(place.note)}]"
+        marks = [notes.letter(finding.sentence) for finding in place.findings]
+        told = figure(place.estimate, self.metric, intervals=self.intervals)
+        return f"{told} [{', '.join(marks)}]" if marks else told
 
     def _github(self) -> str:
         from tabulate import tabulate
 
-        notes: list[str] = []
+        notes = _Footnotes()
         headers, body = self._grid(notes)
         align = ["left"] * len(self.row_names) + ["right"] * len(self.columns)
         text = tabulate(
@@ -137,7 +170,7 @@ class Table:
     def _latex(self) -> str:
         from tabulate import tabulate
 
-        notes: list[str] = []
+        notes = _Footnotes()
         headers, body = self._grid(notes)
         align = ["left"] * len(self.row_names) + ["right"] * len(self.columns)
         text = tabulate(
@@ -149,7 +182,7 @@ class Table:
         )
         return "\n".join([text, *(f"% {line}" for line in self._under(notes))])
 
-    def _under(self, notes: Sequence[str]) -> list[str]:
+    def _under(self, notes: _Footnotes) -> list[str]:
         """Return the lines under a table: what it shows, footnotes, what is missing."""
         lines = [f"{self.metric.name}: {self.metric.definition}"]
         counted = "the timed runs" if self.metric.kinds == ("latency",) else "the images that count"
@@ -162,8 +195,7 @@ class Table:
             t = "; of several trainings, Student's t over images and trainings" if several else ""
             words = f"In brackets: 95 % {kind} interval{t}. {words}"
         lines.append(words)
-        lines += [f"[{number}] {note}" for number, note in enumerate(notes, 1)]
-        return [*lines, *self.remarks]
+        return [*lines, *notes.lines(), *self.remarks]
 
     def _csv(self) -> str:
         rows = list(self._long())
@@ -194,6 +226,7 @@ def build(
     where: Mapping[str, JSON] | None = None,
     intervals: bool = False,
     title: str = "",
+    audited: Audit | None = None,
 ) -> Table:
     """Lay a metric out over rows and columns.
 
@@ -204,6 +237,7 @@ def build(
         where: only cells with these values.
         intervals: print the 95 % intervals.
         title: over the table.
+        audited: the run's audit, where it is known; else it is made.
 
     Raises:
         UsageError: for an unknown metric or dimension, or where several cells fall in one place.
@@ -234,7 +268,8 @@ def build(
             _refuse_pooling(matrix, entry, others[0], [*rows, *columns])
         if not (measure.across and any(_is_one_training(entry, other) for other in others)):
             others.append(entry)
-    places = {place: _place(matrix, tuple(found[place]), measure) for place in found}
+    findings = (audit(matrix) if audited is None else audited).findings
+    places = {place: _place(matrix, tuple(found[place]), measure, findings) for place in found}
     return Table(
         title=title,
         metric=measure,
@@ -309,16 +344,19 @@ def _is_replica(entry: Entry, other: Entry) -> bool:
     }
 
 
-def _place(matrix: Matrix, entries: tuple[Entry, ...], metric: Metric) -> Place:
+def _place(
+    matrix: Matrix, entries: tuple[Entry, ...], metric: Metric, findings: Sequence[Finding]
+) -> Place:
+    concerned = tuple(finding for finding in findings if finding.concerns(entries, metric))
     missing = [entry for entry in entries if entry.state != "done"]
     if missing:
         reason = f": {missing[0].reason}" if missing[0].reason else ""
         among = f"{len(missing)} of {len(entries)} replicas " if len(entries) > 1 else ""
-        return Place(None, f"{among}{missing[0].state}{reason}", entries)
+        return Place(None, f"{among}{missing[0].state}{reason}", entries, concerned)
     found = matrix.estimate(entries, metric)
     if isinstance(found, Withheld):
-        return Place(None, found.reason, entries)
-    return Place(found, entries=entries)
+        return Place(None, found.reason, entries, concerned)
+    return Place(found, "", entries, concerned)
 
 
 def _refuse_pooling(matrix: Matrix, entry: Entry, other: Entry, used: Sequence[str]) -> None:

@@ -21,11 +21,17 @@ from typer.testing import CliRunner
 import bench
 from bench import cli, listing, metrics, registry, statistics, tables
 from bench.api import Plugin
+from bench.audit import LEVEL
 from bench.comparison import Comparison, Test
 from bench.figures import curves
 from bench.matrix import Entry, Matrix
 from bench.metrics import METRICS
+from bench.probes import CHEAP_IMAGES, CHEAP_PASSES, FEW_STEPS, LARGE_STEPS
 from bench.report import choosing
+from bench.rules.attacks import FLIPS
+from bench.rules.evidence import POINTS
+from bench.rules.models import BETTER, USEFUL, WIDEST, ZERO_GRADIENTS
+from bench.rules.table import RULES
 from bench.store import Store
 
 ROOT = Path(__file__).parent.parent
@@ -69,13 +75,69 @@ def plugins_page() -> str:
     return "\n".join(lines)
 
 
+def audit_page() -> str:
+    """Tell how the audit works, and every rule."""
+    rows = "\n".join(f"| `{rule.name}` | {rule.sees} | {rule.matters} |" for rule in RULES)
+    return f"""{NOTE}# Audit
+
+After every run, rules look for what no sound evaluation would show. What they find stands as a
+footnote on the very numbers that it concerns (`87.5 % (40) [a]`), in the column `findings` of
+CSV and JSON, on the page of the run, and in `bench audit`; `bench audit --strict` exits with 1
+where there is a finding. The page also tells which rules had nothing to look at, and what was
+missing.
+
+## When a rule fires
+
+Never on chance. What is certain (an image over its budget) is told as it is. Where images are
+counted, the test is exact and one-sided: McNemar's on the same images, or a binomial one. A
+finding has p < {LEVEL}, by Holm over all cases of its rule in the run, and is worth telling:
+two rates lie {100 * POINTS:.0f} points apart or more. So a rule is silent where a run has too
+few images to tell, and its silence is no proof.
+
+- Chance is the accuracy of always saying the same. A model is no better than chance where
+  chance explains its accuracy (p >= {BETTER}) and an accuracy {100 * USEFUL:.0f} points above
+  it can be excluded.
+- Gradients are in doubt where more than {ZERO_GRADIENTS:.0%} of the images have none: where a
+  model is certain, single ones underflow.
+- With eps 0, {FLIPS:.0%} of the predictions may turn by rounding; no image may move.
+- Of the images that withstand noise, an attack must fool at least the share that noise fools of
+  all, taken at the lower end of its interval. Where noise fools under {POINTS:.0%}, nothing is
+  told.
+- The 95 % interval of a rate is too wide beyond {100 * WIDEST:.0f} points. Only rates whose n
+  the suite chooses are looked at: a `transfer_rate` is of the images that fell on the source.
+- An attack is iterative if it takes more than one gradient of an image, as was counted. Steps,
+  alpha and eps are known by these names. A sparsity may be off by one weight.
+
+## Probes
+
+What the audit must see and no table shows are cells of their own. For each model and variant
+(of several trainings the first) and each untargeted attack (of a grid the point in the middle
+of its eps): the attack with eps 0, with an eps by which any image can become any other, and
+with its steps doubled; one step and noise at the same linf eps, unless the suite has them. For
+each model and variant: the length of the loss's gradient at each image.
+
+`audit: cheap`, the default, takes {CHEAP_IMAGES} images at most, and no probe that costs more
+than {CHEAP_PASSES} passes an image. `full` takes all images and all probes. `off` takes none;
+rules that need no probe look all the same. With eps 0 attacks take {FEW_STEPS} steps at most,
+with a large eps {LARGE_STEPS}. Cascades are not varied, nor is the eps of an attack that looks
+for the nearest image. A probe that fails fails no run.
+
+## The rules
+
+| rule | sees | why it matters |
+| --- | --- | --- |
+{rows}
+"""
+
+
 def commands_page() -> str:
     """Every command's help."""
     os.environ["COLUMNS"] = "96"
     os.environ["TERM"] = "dumb"
     runner = CliRunner()
     lines = [NOTE + "# Commands", ""]
-    for name in ("run", "plan", "check", "table", "list", "describe", "why", "schema", "export"):
+    names = "run plan check table audit list describe why schema export"
+    for name in names.split():
         text = runner.invoke(cli.app, [name, "--help"], prog_name="bench").stdout
         text = "\n".join(line.rstrip() for line in text.strip().splitlines())
         lines += [f"## bench {name}", "", "```", text, "```", ""]
@@ -194,7 +256,12 @@ def _measured(matrix: Matrix, entry: Entry, name: str) -> str:
     return tables.number(found.value, METRICS[name].unit)
 
 
-CHECKED = {"metrics.md": metrics_page, "plugins.md": plugins_page, "attacks.md": attacks_page}
+CHECKED = {
+    "metrics.md": metrics_page,
+    "plugins.md": plugins_page,
+    "attacks.md": attacks_page,
+    "audit.md": audit_page,
+}
 PAGES = {**CHECKED, "commands.md": commands_page}  # the words around commands are a library's
 
 

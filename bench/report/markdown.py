@@ -12,10 +12,12 @@ from typing import Any
 from tabulate import tabulate
 
 from bench import tables
+from bench.audit import Audit, audit
 from bench.errors import UsageError
 from bench.matrix import Matrix
 from bench.report import (
     attacks,
+    audits,
     choosing,
     evaluation,
     examples,
@@ -28,8 +30,12 @@ from bench.report.pictures import FOLDER
 from bench.tables import Table
 
 
-def suite_tables(matrix: Matrix) -> tuple[dict[str, Table], list[str]]:
+def suite_tables(matrix: Matrix, audited: Audit) -> tuple[dict[str, Table], list[str]]:
     """Build the tables that the suite declares; a suite that declares none gets the usual ones.
+
+    Args:
+        matrix: of one run.
+        audited: its audit, whose findings are printed on the figures that they concern.
 
     Returns:
         The tables by name, and a line on each that cannot be laid out, as when ``--attacks`` left
@@ -49,6 +55,7 @@ def suite_tables(matrix: Matrix) -> tuple[dict[str, Table], list[str]]:
                 where=table["where"],
                 intervals=table["intervals"],
                 title=table["title"] or name,
+                audited=audited,
             )
         except UsageError as error:
             refused.append(f"table '{name}' is left out: {error}")
@@ -78,24 +85,32 @@ def _usual(matrix: Matrix) -> dict[str, dict[str, Any]]:
     return usual
 
 
-def write(matrix: Matrix, folder: Path) -> Path:
-    """Write ``README.md``, a CSV file for each table, and figures; returns the page's path."""
+def write(matrix: Matrix, folder: Path, audited: Audit | None = None) -> Path:
+    """Write ``README.md``, a CSV file for each table, and figures; returns the page's path.
+
+    Args:
+        matrix: of one run.
+        folder: where they are written; figures and tables of an earlier run are removed.
+        audited: the run's audit, where it is known; else it is made.
+
+    """
+    audited = audit(matrix) if audited is None else audited
     folder.mkdir(parents=True, exist_ok=True)
     for stale in (folder / FOLDER).glob("*.*g"):
         stale.unlink()
-    built, refused = suite_tables(matrix)
+    built, refused = suite_tables(matrix, audited)
     for stale in folder.glob("*.csv"):  # of an earlier run: it would pass for one of this
         stale.unlink()
     for name, table in built.items():
         (folder / f"{name}.csv").write_text(table.render("csv") + "\n", encoding="utf-8")
     page = folder / "README.md"
-    lines = list(_page(matrix, built, refused, folder / FOLDER))
+    lines = list(_page(matrix, audited, built, refused, folder / FOLDER))
     page.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return page
 
 
 def _page(
-    matrix: Matrix, built: dict[str, Table], refused: list[str], figures: Path
+    matrix: Matrix, audited: Audit, built: dict[str, Table], refused: list[str], figures: Path
 ) -> Iterator[str]:
     run = matrix.run
     yield f"# {run['suite']}"
@@ -119,6 +134,7 @@ def _page(
     for words in refused:
         yield words
         yield ""
+    yield from audits.section(audited)
     for section in (
         choosing,
         timing,

@@ -12,7 +12,15 @@ import numpy as np
 from bench import comparison
 from bench.comparison import Comparison
 from bench.matrix import Matrix
-from bench.records import Coordinates, EvaluateRecord, Result
+from bench.records import (
+    AttackRecord,
+    Coordinates,
+    EvaluateRecord,
+    GradientRecord,
+    Record,
+    Result,
+    TransferRecord,
+)
 from bench.store import Store
 
 
@@ -23,10 +31,12 @@ class Planted:
         self.store = Store(folder / "store")
         self.cells: list[dict[str, Any]] = []
         self.classes: list[str] = ["even", "odd"]
+        self.leaks: list[dict[str, Any]] = []
+        self.document: dict[str, Any] = {}
 
     def put(self, kind: str, model: str, result: Result, **told: Any) -> None:
         facts = told.pop("facts", {})
-        state = told.pop("state", "done")
+        state, reason = told.pop("state", "done"), told.pop("reason", "")
         place = Coordinates(model, **told)
         key = f"{len(self.cells):064x}"
         self.store.put(key, kind, place, {}, result, {})
@@ -38,7 +48,7 @@ class Planted:
                 "facts": facts,
                 "state": state,
                 "key": key,
-                "reason": "",
+                "reason": reason,
             }
         )
 
@@ -52,8 +62,60 @@ class Planted:
         summary = {"images": len(records)}
         self.put("evaluate", model, Result(records=records, summary=summary), **told)
 
-    def profile(self, model: str, **summary: Any) -> None:
-        self.put("profile", model, Result(summary=summary))
+    def attack(self, model: str, name: str, fooled: Sequence[bool], **told: Any) -> None:
+        """An untargeted attack on images that were right, of two classes in turn."""
+        facts, broken = told.pop("facts", {}), told.pop("broken", {})
+        eps, norm = told.pop("eps", 0.1), told.pop("norm", "linf")
+        size = told.pop("size", eps)
+        summary = {"images": len(fooled), "backwards": told.pop("backwards", 10.0)}
+        records = [
+            AttackRecord(
+                **_attacked(i, hit, size, broken.get(i)), target=None, steps_to_success=None
+            )
+            for i, hit in enumerate(fooled)
+        ]
+        usual = {
+            "group": name.partition("@")[0],
+            "plugin": name.partition("@")[0].partition("~")[0],
+            "norm": norm,
+            "eps": eps,
+            "budget": f"{norm} {eps:g}",
+            "targeted": False,
+            "target": None,
+            "minimum_norm": False,
+            "caveats": [],
+        }
+        result = Result(records=records, summary=summary)
+        kind = told.pop("kind", "attack")
+        self.put(kind, model, result, attack=name, facts={**usual, **facts}, **told)
+
+    def probe(self, model: str, of: str, probe: str, fooled: Sequence[bool], **told: Any) -> None:
+        """A variation of an attack that was put before."""
+        facts = {"group": of.partition("@")[0], "plugin": of.partition("@")[0]}
+        facts |= told.pop("facts", {}) | {"probe": probe, "of": of}
+        self.attack(model, f"{of}~{probe}", fooled, kind="probe", facts=facts, **told)
+
+    def gradients(self, model: str, lengths: Sequence[float | None]) -> None:
+        records: list[Record] = [
+            GradientRecord(f"test/{i}", i % 2, length) for i, length in enumerate(lengths)
+        ]
+        facts = {"probe": "gradients", "of": None}
+        result = Result(records=records, summary={"images": len(records)})
+        self.put("probe", model, result, attack="loss~gradients", facts=facts)
+
+    def transfer(self, source: str, model: str, name: str, fooled: Sequence[bool]) -> None:
+        """The images of an attack that was put before, judged on another model."""
+        records = [
+            TransferRecord(**_attacked(i, hit, 0.1, None), target=None, source_success=True)
+            for i, hit in enumerate(fooled)
+        ]
+        facts = next(c["facts"] for c in self.cells if c["coordinates"]["attack"] == name)
+        result = Result(records=records, summary={"images": len(records)})
+        told = {"attack": name, "source": f"{source}/original", "facts": facts}
+        self.put("transfer", model, result, **told)
+
+    def profile(self, model: str, *, facts: dict[str, Any] | None = None, **summary: Any) -> None:
+        self.put("profile", model, Result(summary=summary), facts=facts or {})
 
     def latency(
         self,
@@ -87,7 +149,7 @@ class Planted:
             "digest": "0" * 64,
             "classes": list(self.classes),
             "counts": {"test": dict.fromkeys(self.classes, 1)},
-            "leaks": [],
+            "leaks": self.leaks,
             "splits": ["test"],
             "images": 10,
         }
@@ -97,6 +159,7 @@ class Planted:
             "description": "",
             "source": "planted",
             "command": "bench run planted",
+            "document": self.document,
             "seed": 7,
             "settings": {},
             "versions": {},
@@ -115,3 +178,22 @@ class Planted:
     def row(self, name: str, part: str = "") -> comparison.Row:
         (found,) = [r for r in self.comparison.rows if (r.metric.name, r.part) == (name, part)]
         return found
+
+
+def _attacked(place: int, hit: bool, size: float, violation: str | None) -> dict[str, Any]:
+    """What records of attacks and of transfers share: an image that was right before."""
+    label = place % 2
+    return {
+        "image": f"test/{place}",
+        "label": label,
+        "clean_prediction": label,
+        "clean_confidence": 0.75,
+        "prediction": None if violation else 1 - label if hit else label,
+        "confidence": None if violation else 0.75,
+        "target_confidence": None,
+        "linf": size,
+        "l2": size,
+        "l1": size,
+        "l0": float(size > 0),
+        "violation": violation,
+    }

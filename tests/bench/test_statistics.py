@@ -14,6 +14,7 @@ from scipy.stats import t as student
 from bench.statistics import (
     NOTHING,
     Estimate,
+    at_least,
     holm,
     mcnemar,
     mean,
@@ -187,6 +188,33 @@ def test_outcomes_that_are_not_paired_are_refused() -> None:
         mcnemar([True], [True, False])
     with pytest.raises(ValueError, match="equal length"):
         mcnemar([[True]], [[True]])
+
+
+@pytest.mark.parametrize(
+    ("only_first", "only_second"), [(0, 0), (7, 0), (0, 7), (12, 5), (600, 590)]
+)
+def test_one_sided_mcnemar_asks_for_more_of_the_first(only_first: int, only_second: int) -> None:
+    found = mcnemar(*outcomes(4, only_first, only_second, 3), one_sided=True)
+    n = only_first + only_second
+    oracle = binomtest(only_first, n, alternative="greater").pvalue if n else 1
+    assert found.p_value == pytest.approx(oracle, rel=1e-9)
+
+
+@pytest.mark.parametrize("share", [0.01, 0.05, 0.3, 0.5, 0.99])
+@pytest.mark.parametrize("n", [1, 12, 32, 100, 5000])
+def test_tails_are_those_of_the_binomial_test(n: int, share: float) -> None:
+    for hits in sorted({0, 1, n // 20, n // 3, n // 2, n - 1, n}):
+        oracle = binomtest(hits, n, share, alternative="greater").pvalue
+        assert at_least(hits, n, share) == pytest.approx(oracle, rel=1e-8, abs=1e-300)
+        fewer = binomtest(hits, n, share, alternative="less").pvalue
+        assert at_least(n - hits, n, 1 - share) == pytest.approx(fewer, rel=1e-8, abs=1e-300)
+
+
+def test_tails_at_their_ends() -> None:
+    assert at_least(0, 0, 0.3) == at_least(0, 5, 0.0) == at_least(5, 5, 1.0) == 1
+    assert 0 < at_least(1, 5, 0.0) < 1e-300
+    with pytest.raises(ValueError, match="6 hits of 5"):
+        at_least(6, 5, 0.5)
 
 
 # Over folds

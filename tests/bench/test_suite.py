@@ -93,7 +93,7 @@ TOLD = [
     (25, "tables.first.metric", "'sucess_rate' is no metric; did you mean 'success_rate'"),
     (26, "tables.second.metric", "is missing"),
     (27, "tables.third.column", "unknown key; did you mean 'columns'?"),
-    (28, "extra", "unknown key; there is attacks, budget, dataset, description, examples,"),
+    (28, "extra", "unknown key; there is attacks, audit, budget, dataset, description, examples,"),
 ]
 
 

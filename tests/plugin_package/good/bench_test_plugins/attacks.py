@@ -236,3 +236,18 @@ class Blend(Attack):
                         found[i] = tried
                         break
         return found
+
+
+class Cautious(_Linf):
+    """Step along the gradient's sign, and refuse to go far."""
+
+    def perturb(self, classifier, images, labels, *, targets=None, generator):
+        """Refuse, or step."""
+        import torch
+
+        if self.eps > 0.5:
+            raise ValueError("too far")
+        images = images.clone().requires_grad_()
+        loss = torch.nn.functional.cross_entropy(classifier(images), labels, reduction="sum")
+        [gradient] = torch.autograd.grad(loss, images)
+        return (images.detach() + self.eps * gradient.sign()).clamp(0, 1)

@@ -21,6 +21,33 @@ class Linear(Model):
         return nn.Sequential(nn.Flatten(), nn.Linear(channels * height * width, classes))
 
 
+class Quantised(Model):
+    """A small network behind a layer that rounds pixels: its gradients are zero, it is not robust.
+
+    With ``rounds: false`` it is the same network without that layer.
+    """
+
+    rounds: bool = True
+
+    def build(self, *, classes: int, image_shape: tuple[int, int, int]) -> nn.Module:
+        """Build it."""
+        import torch
+        from torch import nn
+
+        class Rounding(nn.Module):
+            def forward(self, images: torch.Tensor) -> torch.Tensor:
+                return torch.round(4 * images) / 4
+
+        return nn.Sequential(
+            Rounding() if self.rounds else nn.Identity(),
+            nn.Conv2d(image_shape[0], 8, 3, padding=1),
+            nn.ReLU(),
+            nn.AdaptiveAvgPool2d(2),
+            nn.Flatten(),
+            nn.Linear(32, classes),
+        )
+
+
 class Gaudy(Model):
     """A small network with everything that an attack can disturb: batch norm and dropout."""
 

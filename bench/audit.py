@@ -1,0 +1,110 @@
+"""The audit: rules over a run's cells and probes, and the findings that chance does not explain.
+
+A rule's cases are tests of one family: its p-values are corrected together, by Holm. A finding
+concerns cells, and certain figures of theirs; tables print it there. Reads the store only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from bench import statistics
+from bench.matrix import Entry, Matrix
+from bench.metrics import Metric
+from bench.records import JSON
+from bench.rules.evidence import Case, Evidence, Rule
+from bench.rules.table import RULES
+
+LEVEL = 0.01
+"""A finding's p-value lies below this, after Holm's correction over all cases of its rule."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that is wrong with figures.
+
+    Attributes:
+        rule: the name of what found it.
+        cells: the labels of the cells that it concerns.
+        metrics: the names of the figures of those cells that it concerns.
+        sentence: what is wrong, with the evidence.
+        evidence: the counts, by name.
+        p_value: corrected over the rule's cases; None where chance plays no part.
+
+    """
+
+    rule: str
+    cells: tuple[str, ...]
+    metrics: frozenset[str]
+    sentence: str
+    evidence: Mapping[str, JSON]
+    p_value: float | None
+
+    def concerns(self, entries: Sequence[Entry], metric: Metric) -> bool:
+        """Say whether it concerns a figure of some cells."""
+        return metric.name in self.metrics and any(e.label in self.cells for e in entries)
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What the rules found, how many cases each looked at, and why others looked at none."""
+
+    findings: tuple[Finding, ...]
+    cases: Mapping[str, int]
+    gaps: tuple[tuple[str, str], ...]
+
+    @property
+    def summary(self) -> str:
+        """A line for the end of a run."""
+        ran = sum(count > 0 for count in self.cases.values())
+        told = "no finding" if not self.findings else f"{len(self.findings)} findings"
+        told = "1 finding" if len(self.findings) == 1 else told
+        return f"audit: {told}; {ran} of {len(self.cases)} rules had something to look at"
+
+
+def audit(matrix: Matrix, rules: Sequence[Rule] = RULES) -> Audit:
+    """Look at a run by all rules.
+
+    Raises:
+        StoreError: where the store no longer holds a cell of the run.
+
+    """
+    evidence = Evidence(matrix)
+    findings: list[Finding] = []
+    cases: dict[str, int] = {}
+    gaps: list[tuple[str, str]] = []
+    for rule in rules:
+        found = list(rule.look(evidence))
+        cases[rule.name] = len(found)
+        findings += _telling(rule, found)
+        gaps += ((rule.name, reason) for reason in _gaps(rule, matrix, looked=bool(found)))
+    return Audit(tuple(findings), cases, tuple(gaps))
+
+
+def _telling(rule: Rule, cases: Sequence[Case]) -> Iterator[Finding]:
+    """Keep what is large enough to be told, and what chance does not explain."""
+    tested = [case for case in cases if case.p_value is not None]
+    corrected = statistics.holm([case.p_value for case in tested if case.p_value is not None])
+    known = {id(case): p_value for case, p_value in zip(tested, corrected, strict=True)}
+    for case in cases:
+        p_value = known.get(id(case))
+        if not case.is_telling or (p_value is not None and p_value >= LEVEL):
+            continue
+        sentence = case.sentence
+        if p_value is not None:
+            over = f", Holm over {len(tested)}" if len(tested) > 1 else ""
+            sentence += f" (p = {p_value:.1g}{over})"
+        metrics = rule.metrics if case.metrics is None else case.metrics
+        yield Finding(rule.name, case.cells, metrics, sentence, case.figures, p_value)
+
+
+def _gaps(rule: Rule, matrix: Matrix, *, looked: bool) -> Iterator[str]:
+    """Say what a rule had to do without: probes that have no result, or all that it needs."""
+    for probe in matrix.probes:
+        if probe.facts["probe"] in rule.probes and probe.state != "done":
+            yield f"{probe.label}: {probe.state}" + (f": {probe.reason}" if probe.reason else "")
+    if not looked:
+        is_off = matrix.run["document"].get("audit") == "off"
+        missing = ", and its probes" + (": the audit is off" if is_off else "")
+        yield f"needs {rule.needs}" + (missing if rule.probes else "")

@@ -1,0 +1,149 @@
+"""The probe cells: what the audit must see and no table shows.
+
+An attack with other parameters, judged like any attack; and the gradients that attacks follow. They
+do not know what is made of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, ClassVar, Self
+
+from bench import seeds
+from bench.cells.attack import AttackCell
+from bench.cells.cell import Cell, Parent
+from bench.cells.subject import Subject
+from bench.cells.workbench import Compute, Workbench
+from bench.data import ImageSet
+from bench.records import JSON, GradientRecord, Kind, Result
+from bench.store import Stored
+from bench.suite import AttackEntry
+
+if TYPE_CHECKING:
+    from bench.classifier import Classifier
+    from bench.tensors import Images, Labels, PerImage
+
+_BATCH = 32
+"""Images at a time, always: the batch size of the run then changes no gradient."""
+
+
+@dataclass(frozen=True)
+class ProbeCell(AttackCell):
+    """An attack that is run to be compared with others.
+
+    ``probe`` says what for; ``of`` is the attack that it is a variation of, None for one that
+    serves all attacks of its budget.
+    """
+
+    kind: ClassVar[Kind] = "probe"
+
+    probe: str
+    of: str | None
+
+    @classmethod
+    def like(
+        cls, cell: AttackCell, entry: AttackEntry, images: ImageSet, probe: str, of: str | None
+    ) -> Self:
+        """Return a probe of the model that an attack cell attacks."""
+        known = {each.name: getattr(cell, each.name) for each in fields(AttackCell)}
+        place = replace(cell.coordinates, attack=entry.name)
+        changed = {"coordinates": place, "entry": entry, "images": images}
+        return cls(**{**known, **changed}, probe=probe, of=of)
+
+    @property
+    def facts(self) -> dict[str, JSON]:
+        """Those of the attack, what it is for, and which attack it is a variation of."""
+        return {**super().facts, "probe": self.probe, "of": self.of}
+
+    @property
+    def modules(self) -> tuple[str, ...]:
+        """Those of an attack, and of this one."""
+        return (*super().modules, AttackCell.__module__)
+
+    def run(self, workbench: Workbench, parents: Mapping[str, Stored]) -> Result:
+        """Attack and judge; the images are not kept."""
+        return replace(super().run(workbench, parents), arrays={})
+
+
+@dataclass(frozen=True)
+class GradientsCell(Cell):
+    """A model whose loss is differentiated at unattacked images, as attacks do it."""
+
+    kind: ClassVar[Kind] = "probe"
+
+    subject: Subject
+    images: ImageSet
+    suite_seed: int
+    compute: Compute
+
+    @property
+    def seed(self) -> int:
+        """The same for every model."""
+        return seeds.derive(self.suite_seed, "gradients", self.images.digest)
+
+    @property
+    def parents(self) -> Mapping[str, Parent]:
+        """The weights."""
+        return self.subject.parents
+
+    @property
+    def inputs(self) -> dict[str, JSON]:
+        """The images, the seed, and how numbers are computed."""
+        return {
+            "probe": "gradients",
+            "images": self.images.named_digest,
+            "seed": self.seed,
+            **self.compute.identity(),
+            **self.subject.identity,
+        }
+
+    @property
+    def facts(self) -> dict[str, JSON]:
+        """What it is for."""
+        return {"probe": "gradients", "of": None, **self.subject.facts}
+
+    @property
+    def modules(self) -> tuple[str, ...]:
+        """The cell, the classifier, and the packages of the model's plugins."""
+        return (*super().modules, "bench.classifier", *self.subject.packages)
+
+    @property
+    def work(self) -> tuple[str, float]:
+        """A pass forward and one backward for each image."""
+        return f"model {self.coordinates.model}", 2.0 * len(self.images)
+
+    def run(self, workbench: Workbench, parents: Mapping[str, Stored]) -> Result:
+        """Measure the gradient of the cross-entropy of each image's own class."""
+        import torch
+
+        classifier = self.subject.attacked(workbench, parents)
+        images, labels = (part.to(self.compute.device) for part in self.images.tensors())
+        with seeds.forked(self.seed):
+            starts = range(0, len(images), _BATCH)
+            batches = (slice(start, start + _BATCH) for start in starts)
+            parts = [_lengths(classifier, images[part], labels[part]) for part in batches]
+        lengths = torch.cat(parts)
+        records = [
+            GradientRecord(name, int(labels[i]), float(lengths[i]) if finite else None)
+            for i, (name, finite) in enumerate(
+                zip(self.images.names, lengths.isfinite().tolist(), strict=True)
+            )
+        ]
+        return Result(records=records, summary={"images": len(records)})
+
+
+def _lengths(classifier: Classifier, images: Images, labels: Labels) -> PerImage:
+    """Return the Euclidean length of each image's gradient; 0 where logits have none at all."""
+    import torch
+
+    images = images.clone().requires_grad_()
+    with torch.enable_grad():
+        loss = torch.nn.functional.cross_entropy(classifier(images), labels, reduction="sum")
+        if not loss.requires_grad:
+            return torch.zeros(len(images), dtype=torch.float64)
+        [gradient] = torch.autograd.grad(loss, images, allow_unused=True)
+    if gradient is None:
+        return torch.zeros(len(images), dtype=torch.float64)
+    length: PerImage = gradient.double().flatten(1).square().sum(1).sqrt().cpu()
+    return length
