@@ -139,7 +139,9 @@ def convolutions(
     classes: int = CLASSES, shape: tuple[int, int, int] = SHAPE, **more: nn.Module
 ) -> nn.Module:
     layers = [nn.Conv2d(shape[0], 4, 3, padding=1), nn.ReLU(), nn.AvgPool2d(2), nn.Flatten()]
-    return nn.Sequential(*layers, nn.Linear(shape[1] * shape[2], classes), *more.values())
+    return nn.Sequential(
+        *layers, nn.Linear((shape[1] // 2) * (shape[2] // 2) * 4, classes), *more.values()
+    )
 
 
 @pytest.fixture(autouse=True)
@@ -606,6 +608,25 @@ def test_what_data_it_bears_is_said(
     elif is_wrapped(type(plugin)):
         with pytest.raises((RuntimeError, IndexError, AssertionError)):
             plugin.perturb(classifiers[kind], images, labels, generator=generator())
+
+
+@pytest.mark.parametrize(
+    "sides", [(4, 4), (8, 8), (12, 12), (13, 13), (14, 14), (16, 16), (24, 24), (25, 25), (8, 12)]
+)
+def test_square_says_which_sizes_it_bears_in_the_l2_norm(sides: tuple[int, int]) -> None:
+    shape = (3, *sides)
+    images, labels = data(4, shape=shape)
+    network = convolutions(shape=shape)
+    plugin = attack("square", norm="l2", eps=0.1)
+
+    def run() -> torch.Tensor:
+        return plugin.perturb(network, images, labels, generator=generator())
+
+    if plugin.unsuited(classes=CLASSES, image_shape=shape) is None:
+        check_range_and_budget(plugin, run(), images)
+    else:
+        with pytest.raises((RuntimeError, ZeroDivisionError)):
+            run()
 
 
 @pytest.fixture(scope="module")

@@ -6,6 +6,7 @@ torchattacks is called.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib import metadata
@@ -29,7 +30,7 @@ def installed(version: str) -> bool:
 
 
 def _numbers(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in version.split(".")[:3])
+    return tuple(int(number) for number in re.findall(r"\d+", version)[:3])
 
 
 @dataclass(frozen=True)
@@ -185,11 +186,12 @@ class Wrapped(Attack):
 
     def _arguments(self) -> dict[str, Any]:
         """Return what torchattacks is given, by its own names."""
-        values = {name: (p, p.value(self, name)) for name, p in self.table.items()}
-        given = {
-            p.name or name: value if p.given is None else p.given(value)
-            for name, (p, value) in values.items()
-        }
+        given = {}
+        for name, parameter in self.table.items():
+            value = parameter.value(self, name)
+            given[parameter.name or name] = (
+                value if parameter.given is None else parameter.given(value)
+            )
         return {**given, **self.fixed}
 
     def _filled(self, part: Tensor) -> Tensor:
@@ -235,7 +237,7 @@ def wrapped(
     facts["batch_invariant"] = facts.get("batch") is not None
     facts["caveats"] = (*dict.fromkeys(facts.get("faults", {}).values()), *caveats)
     for name, fact in {**facts, "library": library, "table": table}.items():
-        if not hasattr(Attack, name) and name not in Wrapped.__class_vars__ | {"norm"}:
+        if name not in Wrapped.__class_vars__ | {"passes"}:
             raise TypeError(f"{library}: a row has no '{name}'")
         setattr(plugin, name, fact)
     return plugin

@@ -16,7 +16,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from bench_plugins.attacks.generated import Need, Parameter, installed, wrapped
+from bench_plugins.attacks.generated import Need, Parameter, Wrapped, installed, wrapped
 
 LEFT_OUT: Mapping[str, str] = {
     "AutoAttack": "offered as the field means it, by bench_plugins.attacks.autoattack",
@@ -108,6 +108,16 @@ def _at_most(values: int) -> Need:
         f"at most {values} values an image, since it compares all pairs of them",
         lambda _attack, _classes, shape: prod(shape) <= values,
     )
+
+
+_UNTILED = (1, 2, 3, 4, 12, 14, 18, 19, 24)
+"""Sides of images that the first tiles of Square stick out of, or that have room for none."""
+
+
+def _is_tiled(attack: Wrapped, _classes: int, shape: tuple[int, int, int]) -> bool:
+    """Whether Square can lay its first tiles, which it does in the l2 norm."""
+    _, height, width = shape
+    return attack.norm != "l2" or (height == width and height not in _UNTILED)
 
 
 RGB = 3
@@ -706,6 +716,7 @@ Square = wrapped(
     targetable=True,
     gradients=False,
     wants=("seed",),
+    needs=(Need("square images of a side that its tiles fill, for its norm 'l2'", _is_tiled),),
     parameters={
         "norm": NORM,
         "eps": EPS_OF_NORM,

@@ -28,8 +28,7 @@ Precision: TypeAlias = Literal["fp32", "bf16"]
 Want: TypeAlias = Literal["seed", "n_classes", "labels", "targets", "cpu"]
 
 _HARMLESS = (
-    "Conversion of an array with ndim > 0 to a scalar is deprecated",  # OnePixel, arrays of one
-    "divide by zero encountered",  # OnePixel of 3.3.0, where its population has converged
+    "divide by zero encountered",  # OnePixel of 3.3.0, where all its candidates are alike
     "__array__ implementation doesn.t accept a copy keyword",  # SparseFool, with NumPy 2
 )
 """Warnings about an attack's code, not about its result; the beginnings of their messages."""
