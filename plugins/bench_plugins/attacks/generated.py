@@ -103,7 +103,7 @@ class Wrapped(Attack):
         batch: how many images torchattacks is given at a time, always; None: all that come.
         wants: what the adapter must give it, besides parameters.
         needs: what data must be like.
-        faults: checks of the contract that it fails, and why.
+        faults: checks of the contract that it fails, and why; ``check:l2`` where only in that norm.
     """
 
     wraps: ClassVar[str | None] = "torchattacks"

@@ -633,6 +633,12 @@ APGD = wrapped(
     """,
     wants=("seed",),
     needs=(_classes(3, loss="dlr"),),
+    faults={
+        "certainty:l2": (
+            "in the norm l2 it adds 1e-12 to the length of a gradient: where the classifier is "
+            "certain that is the longer of the two, and images hardly move"
+        )
+    },
     parameters={
         "norm": NORM,
         "eps": EPS_OF_NORM,
