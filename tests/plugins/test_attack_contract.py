@@ -25,6 +25,7 @@ from bench import registry
 from bench.api import Attack
 from bench.classifier import Classifier
 from bench.norms import TOLERANCE, measure
+from bench.records import Budget
 from bench_plugins.attacks import autoattack, table
 from bench_plugins.attacks.generated import Wrapped
 
@@ -275,6 +276,16 @@ def test_images_stay_in_range_and_budget(name: str, convolutional: Classifier) -
     assert torch.equal(images, kept)
     check_range_and_budget(plugin, result, images)
     assert torch.equal(result, images) == (name == "vanila")
+
+
+@pytest.mark.parametrize("name", cases("none", only=lambda plugin: radius(plugin) is not None))
+def test_a_radius_is_a_budget(name: str) -> None:
+    plugin = attack(name)
+    assert plugin.budget == Budget(plugin.norm, getattr(plugin, str(radius(load(name)))))
+
+
+def test_the_budget_of_onepixel_is_a_number_of_pixels() -> None:
+    assert attack("onepixel", pixels=3).budget == Budget("l0", 3)
 
 
 @pytest.mark.parametrize("name", cases("zero", only=lambda plugin: radius(plugin) is not None))
