@@ -250,6 +250,7 @@ def cases(folder: Path, given: argparse.Namespace) -> Iterator[Case]:
     """Load the shipped checkpoints of problem_b into a store; yield the attack cell of each."""
     whole = suite.read("problem_b").document.data
     shortened = {name: whole[name] for name in ("suite", "seed", "dataset", "models")}
+    shortened["audit"] = "off"  # probes are attacks too
     shortened["images"] = {"from": ["test"], "count": None}
     shortened["attacks"] = {"pgd": {"eps": EPS, "alpha": ALPHA, "steps": given.steps}}
     shortened["run"] = {"models": given.models, "threads": given.threads, "device": "cpu"}

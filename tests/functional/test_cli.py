@@ -43,6 +43,7 @@ def session(plugin_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> di
         },
         "attacks": {"fgsm": {"grid": {"eps": [0.05, "8/255"]}}, "raises": {}, "greedy": {}},
         "transfer": {"from": ["linear"], "to": "all"},
+        "audit": "off",
         "run": {"threads": 1, "models": ["linear"]},
     }
     text = yaml.safe_dump(suite, sort_keys=False).replace("'8/255'", "8/255")
