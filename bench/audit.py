@@ -7,14 +7,15 @@ concerns cells, and certain figures of theirs; tables print it there. Reads the 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Any
 
 from bench import statistics
 from bench.matrix import Entry, Matrix
 from bench.metrics import Metric
 from bench.records import JSON
 from bench.rules.evidence import Case, Evidence, Rule
-from bench.rules.table import RULES
+from bench.rules.table import REVISION, RULES
 
 LEVEL = 0.01
 """A finding's p-value lies below this, after Holm's correction over all cases of its rule."""
@@ -41,6 +42,21 @@ class Finding:
     evidence: Mapping[str, JSON]
     p_value: float | None
 
+    @classmethod
+    def of(cls, told: Mapping[str, Any]) -> Finding:
+        """Read what :attr:`plain` says."""
+        return cls(**{**told, "cells": tuple(told["cells"]), "metrics": frozenset(told["metrics"])})
+
+    @property
+    def plain(self) -> dict[str, JSON]:
+        """Return plain values."""
+        return {
+            **{each.name: getattr(self, each.name) for each in fields(self)},
+            "cells": list(self.cells),
+            "metrics": sorted(self.metrics),
+            "evidence": dict(self.evidence),
+        }
+
     def concerns(self, entries: Sequence[Entry], metric: Metric) -> bool:
         """Say whether it concerns a figure of some cells."""
         return metric.name in self.metrics and any(e.label in self.cells for e in entries)
@@ -54,6 +70,27 @@ class Audit:
     cases: Mapping[str, int]
     gaps: tuple[tuple[str, str], ...]
 
+    @classmethod
+    def of(cls, told: Mapping[str, Any]) -> Audit:
+        """Read what :attr:`plain` says."""
+        findings = tuple(Finding.of(finding) for finding in told["findings"])
+        return cls(findings, told["cases"], tuple((rule, gap) for rule, gap in told["gaps"]))
+
+    @property
+    def plain(self) -> dict[str, JSON]:
+        """Return plain values, and by which rules they came to be."""
+        return {
+            "revision": REVISION,
+            "findings": [finding.plain for finding in self.findings],
+            "cases": dict(self.cases),
+            "gaps": [list(gap) for gap in self.gaps],
+        }
+
+    def marks(self, entries: Sequence[Entry], metric: Metric) -> str:
+        """Return what stands after a figure where no footnotes are: the rules, in brackets."""
+        rules = dict.fromkeys(f.rule for f in self.findings if f.concerns(entries, metric))
+        return f" [{', '.join(rules)}]" if rules else ""
+
     @property
     def summary(self) -> str:
         """A line for the end of a run."""
@@ -61,6 +98,19 @@ class Audit:
         told = "no finding" if not self.findings else f"{len(self.findings)} findings"
         told = "1 finding" if len(self.findings) == 1 else told
         return f"audit: {told}; {ran} of {len(self.cases)} rules had something to look at"
+
+
+def known(matrix: Matrix) -> Audit:
+    """Return a run's audit: the one that was noted at its end, unless rules have changed since.
+
+    Raises:
+        StoreError: where the store no longer holds a cell of the run.
+
+    """
+    noted = matrix.run.get("audit")
+    if noted is None or noted["revision"] != REVISION:
+        return audit(matrix)
+    return Audit.of(noted)
 
 
 def audit(matrix: Matrix, rules: Sequence[Rule] = RULES) -> Audit:

@@ -169,7 +169,6 @@ def run(
 def _conclude(done: Run, reports: Path) -> NoReturn:
     """Print the table and a line on what was done, write the report; exit."""
     from bench import audit, console, session
-    from bench.matrix import Matrix
     from bench.report import markdown
 
     counts = done.counts
@@ -180,8 +179,8 @@ def _conclude(done: Run, reports: Path) -> NoReturn:
             err=True,
         )
         raise typer.Exit(_INTERRUPTED)
-    matrix = Matrix(done.store, done.account())
-    audited = audit.audit(matrix)
+    matrix = session.conclude(done)
+    audited = audit.known(matrix)
     tables, refused = markdown.suite_tables(matrix, audited)
     shown = next((table for table in tables.values() if table.places), None)
     if shown is not None and done.only is None:
@@ -202,7 +201,7 @@ def _conclude(done: Run, reports: Path) -> NoReturn:
     if failed:
         typer.echo(f"see 'bench why \"{failed[0].step.cell.label}\"'", err=True)
     if done.only is None:
-        typer.echo(f"tables: {session.write_report(done, reports, audited)}", err=True)
+        typer.echo(f"tables: {session.write_report(matrix, reports)}", err=True)
         typer.echo(audited.summary + ("; see 'bench audit'" if audited.findings else ""), err=True)
     raise typer.Exit(1 if failed else 0)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench import data, plan, runner, suite, tables
-from bench.audit import Audit, audit
+from bench.audit import Audit, audit, known
 from bench.errors import UsageError
 from bench.matrix import Matrix
 from bench.overrides import Overrides
@@ -63,7 +63,7 @@ class Outcome:
     @cached_property
     def audit(self) -> Audit:
         """What the audit found."""
-        return audit(self.matrix)
+        return known(self.matrix)
 
     def frame(self) -> DataFrame:
         """Return all per-image records with their cells' coordinates."""
@@ -105,21 +105,29 @@ def make_plan(
     return plan.build(read, prepared)
 
 
-def write_report(done: Run, reports: Path, audited: Audit | None = None) -> Path:
-    """Write a run's page and its tables; returns the page.
+def conclude(done: Run) -> Matrix:
+    """Audit a run that has ended, and note what was found beside its account.
 
-    Args:
-        done: the run.
-        reports: the folder of all reports; the suite's name is added.
-        audited: the run's audit, where it is known; else it is made.
+    Raises:
+        StoreError: where the store cannot be written.
+
+    """
+    account = done.account()
+    account["audit"] = audit(Matrix(done.store, account)).plain
+    done.store.put_run(done.name, account)
+    return Matrix(done.store, account)
+
+
+def write_report(matrix: Matrix, reports: Path) -> Path:
+    """Write a run's page and its tables; returns the page.
 
     Raises:
         UsageError: where the folder cannot be written.
 
     """
-    folder = reports / done.plan.suite.name
+    folder = reports / str(matrix.run["suite"])
     try:
-        return markdown.write(Matrix(done.store, done.account()), folder, audited)
+        return markdown.write(matrix, folder)
     except OSError as error:
         raise UsageError.of(
             str(folder),
@@ -181,9 +189,10 @@ def run(
     done = runner.execute(Run(made, place, name, command), observer)
     if done.interrupted:
         raise KeyboardInterrupt
+    matrix = conclude(done)
     if reports is not None:
-        write_report(done, Path(reports))
-    return Outcome(Matrix(place, done.account()))
+        write_report(matrix, Path(reports))
+    return Outcome(matrix)
 
 
 def open_last(suite_name: str | None = None, store: str | Path | None = None) -> Outcome:

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from bench.audit import Audit, Finding, audit
+from bench.audit import Audit, Finding, known
 from bench.errors import UsageError, nearest
 from bench.matrix import Entry, Matrix
 from bench.metrics import METRICS, Metric, Unit, Withheld
@@ -237,7 +237,7 @@ def build(
         where: only cells with these values.
         intervals: print the 95 % intervals.
         title: over the table.
-        audited: the run's audit, where it is known; else it is made.
+        audited: the run's audit, so that it is not looked up for each table.
 
     Raises:
         UsageError: for an unknown metric or dimension, or where several cells fall in one place.
@@ -268,7 +268,7 @@ def build(
             _refuse_pooling(matrix, entry, others[0], [*rows, *columns])
         if not (measure.across and any(_is_one_training(entry, other) for other in others)):
             others.append(entry)
-    findings = (audit(matrix) if audited is None else audited).findings
+    findings = (known(matrix) if audited is None else audited).findings
     places = {place: _place(matrix, tuple(found[place]), measure, findings) for place in found}
     return Table(
         title=title,

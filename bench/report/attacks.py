@@ -9,6 +9,7 @@ from typing import Any
 from tabulate import tabulate
 
 from bench import metrics, tables
+from bench.audit import Audit
 from bench.figures import curves
 from bench.figures import norms as drawings
 from bench.matrix import Entry, Matrix
@@ -17,11 +18,11 @@ from bench.records import JSON, NORMS
 from bench.report.pictures import embedded
 
 
-def section(matrix: Matrix, folder: Path) -> Iterator[str]:
+def section(matrix: Matrix, folder: Path, *, audited: Audit) -> Iterator[str]:
     """Write what attacks of minimum norm needed, and cascades; figures go into ``folder``."""
     attacks = [e for e in matrix.entries if e.kind == "attack" and e.state == "done"]
     yield from _curves(matrix, [e for e in attacks if not e.coordinates.replica], folder)
-    yield from _norms(matrix, [e for e in attacks if e.facts.get("minimum_norm")], folder)
+    yield from _norms(matrix, audited, [e for e in attacks if e.facts.get("minimum_norm")], folder)
     yield from _cascades(matrix, [e for e in attacks if matrix.stored(e).summary.get("stages")])
 
 
@@ -39,7 +40,7 @@ def _curves(matrix: Matrix, entries: list[Entry], folder: Path) -> Iterator[str]
     yield from embedded(path, "Robust accuracy over eps, with 95 % bands")
 
 
-def _norms(matrix: Matrix, entries: list[Entry], folder: Path) -> Iterator[str]:
+def _norms(matrix: Matrix, audited: Audit, entries: list[Entry], folder: Path) -> Iterator[str]:
     if not entries:
         return
     yield "## Nearest adversarial images"
@@ -51,6 +52,7 @@ def _norms(matrix: Matrix, entries: list[Entry], folder: Path) -> Iterator[str]:
             found.reason
             if isinstance(found, metrics.Withheld)
             else tables.figure(found, METRICS["median_norm"], intervals=True)
+            + audited.marks([entry], METRICS["median_norm"])
         )
         rows.append([str(entry.coordinates), entry.facts["norm"], told])
     headers = ["cell", "norm", "median_norm"]

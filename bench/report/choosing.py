@@ -8,6 +8,7 @@ from pathlib import Path
 from tabulate import tabulate
 
 from bench import tables
+from bench.audit import Audit
 from bench.comparison import ALPHA, BUSY, Comparison, Row, Test
 from bench.figures import front as drawings
 from bench.layout import Choice
@@ -20,21 +21,24 @@ _COSTS = ("latency_ms", "size_bytes")
 _GAIN = "clean_accuracy"
 
 
-def section(matrix: Matrix, folder: Path) -> Iterator[str]:
+def section(matrix: Matrix, folder: Path, *, audited: Audit) -> Iterator[str]:
     """Write how the models compare; figures go into ``folder``."""
     comparison = Comparison(matrix)
     if not comparison.rows:
         return
-    yield from _side_by_side(comparison)
+    yield from _side_by_side(comparison, audited)
     yield from _front(comparison, folder)
     yield from _recommendations(comparison)
 
 
-def _side_by_side(comparison: Comparison) -> Iterator[str]:
+def _side_by_side(comparison: Comparison, audited: Audit) -> Iterator[str]:
     yield "## Models side by side"
     yield ""
     body = [
-        [row.metric.name + (f" ({row.part})" if row.part else ""), *_figures(row, comparison)]
+        [
+            row.metric.name + (f" ({row.part})" if row.part else ""),
+            *_figures(row, comparison, audited),
+        ]
         for row in comparison.rows
     ]
     align = ["left", *["right"] * len(comparison.models)]
@@ -76,7 +80,7 @@ def tests_table(tested: Sequence[tuple[Row, Test]]) -> str:
     return tabulate(rows, headers, tablefmt="github", disable_numparse=True)
 
 
-def _figures(row: Row, comparison: Comparison) -> Iterator[str]:
+def _figures(row: Row, comparison: Comparison, audited: Audit) -> Iterator[str]:
     for model in comparison.models:
         found = row.estimates.get(model)
         if found is None:
@@ -85,7 +89,9 @@ def _figures(row: Row, comparison: Comparison) -> Iterator[str]:
             yield f"withheld: {found.reason}"
         else:
             words = tables.figure(found, row.metric, intervals=True)
-            yield f"**{words}**" if model == row.best else words
+            words = f"**{words}**" if model == row.best else words
+            entries = comparison.entries(row.metric.kinds[0], model)
+            yield words + audited.marks(entries, row.metric)
 
 
 def _p(value: float) -> str:

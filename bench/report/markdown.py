@@ -6,13 +6,14 @@ Says n, intervals, settings and what is missing. Knows nothing of how cells were
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from tabulate import tabulate
 
 from bench import tables
-from bench.audit import Audit, audit
+from bench.audit import Audit, known
 from bench.errors import UsageError
 from bench.matrix import Matrix
 from bench.report import (
@@ -85,16 +86,9 @@ def _usual(matrix: Matrix) -> dict[str, dict[str, Any]]:
     return usual
 
 
-def write(matrix: Matrix, folder: Path, audited: Audit | None = None) -> Path:
-    """Write ``README.md``, a CSV file for each table, and figures; returns the page's path.
-
-    Args:
-        matrix: of one run.
-        folder: where they are written; figures and tables of an earlier run are removed.
-        audited: the run's audit, where it is known; else it is made.
-
-    """
-    audited = audit(matrix) if audited is None else audited
+def write(matrix: Matrix, folder: Path) -> Path:
+    """Write ``README.md``, a CSV file for each table, and figures; returns the page's path."""
+    audited = known(matrix)
     folder.mkdir(parents=True, exist_ok=True)
     for stale in (folder / FOLDER).glob("*.*g"):
         stale.unlink()
@@ -136,16 +130,16 @@ def _page(
         yield ""
     yield from audits.section(audited)
     for section in (
-        choosing,
-        timing,
-        evaluation,
-        training,
-        attacks,
-        transfers,
-        examples,
-        explanations,
+        partial(choosing.section, audited=audited),
+        timing.section,
+        evaluation.section,
+        training.section,
+        partial(attacks.section, audited=audited),
+        transfers.section,
+        examples.section,
+        explanations.section,
     ):
-        yield from section.section(matrix, figures)
+        yield from section(matrix, figures)
     yield from _missing(matrix)
     yield from _entries(matrix)
     yield "## Data"

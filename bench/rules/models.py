@@ -141,7 +141,7 @@ def leaked(evidence: Evidence) -> Iterator[Case]:
         for entry in evidence.done(kind):
             if entry.coordinates.is_fold:
                 continue
-            images = evidence.records(entry).index
+            images = list(evidence.records(entry).index) if twins else []  # they may be thousands
             known = [name for name in images if name in twins]
             example = f": {known[0]} is {twins[known[0]]}" if known else ""
             words = (

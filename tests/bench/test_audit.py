@@ -13,7 +13,8 @@ import pytest
 from planted import Planted
 
 from bench import tables
-from bench.audit import LEVEL, Audit, Finding, audit
+from bench.audit import LEVEL, Audit, Finding, audit, known
+from bench.matrix import Matrix
 from bench.report import audits, markdown
 from bench.rules.evidence import Case, Evidence, Rule
 from bench.rules.table import RULES
@@ -294,6 +295,23 @@ def test_nothing_to_look_at_is_no_finding(planted: Planted) -> None:
     assert found.summary == "audit: no finding; 0 of 15 rules had something to look at"
 
 
+# What is noted
+
+
+def test_what_is_noted_is_read_as_it_was(planted: Planted) -> None:
+    weak(planted)
+    out_of_reach(planted, faulty=True)
+    found = audit(planted.matrix)
+    assert len(found.findings) > 1
+    noted = json.loads(json.dumps(found.plain))
+    assert Audit.of(noted) == found
+    matrix = Matrix(planted.store, {**planted.matrix.run, "audit": noted})
+    planted.attack("late", "pgd", first(5, 10))  # not there when it was noted
+    assert known(matrix) == found
+    other = Matrix(planted.store, {**planted.matrix.run, "audit": {**noted, "revision": 0}})
+    assert len(known(other).findings) > len(found.findings)
+
+
 # Where findings are printed
 
 
@@ -384,6 +402,17 @@ def test_the_page_tells_findings_and_gaps(planted: Planted, tmp_path: Path) -> N
     for rule in RULES:
         assert f"| {rule.name} " in section
     assert "[a] net/pgd fools 10 of 40 images" in page  # under the table
+
+
+def test_figures_without_footnotes_name_the_rule(planted: Planted, tmp_path: Path) -> None:
+    planted.evaluate("guessing", first(18))
+    planted.evaluate("sound", first(39))
+    page = markdown.write(planted.matrix, tmp_path / "page").read_text(encoding="utf-8")
+    section = page.partition("## Models side by side\n")[2].partition("\n## ")[0]
+    row = next(line for line in section.splitlines() if line.startswith("| clean_accuracy"))
+    guessing, sound = row.split("|")[2:4]
+    assert guessing.strip().endswith("(40) [no-better-than-chance]")
+    assert sound.strip().endswith("(40)**")
 
 
 def test_many_cells_are_not_all_named() -> None:

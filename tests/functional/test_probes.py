@@ -14,6 +14,7 @@ from test_cli import call
 import bench
 from bench import registry, session
 from bench.api import Cascade
+from bench.audit import Audit, audit
 from bench.cells.attack import AttackCell
 from bench.cells.probe import GradientsCell, ProbeCell
 from bench.plan import Plan
@@ -256,6 +257,11 @@ def test_the_command_prints_findings_and_may_be_strict(masked: dict[str, Any]) -
     why = call(masked, "why", "probe rounding/pgd~large-eps", *store)
     assert why.returncode == 0, why.stderr
     assert '"eps": 1.0' in why.stdout
+
+
+def test_what_was_found_is_noted_beside_the_run(masked: dict[str, Any]) -> None:
+    noted = masked["outcome"].matrix.run["audit"]
+    assert Audit.of(noted) == audit(masked["outcome"].matrix) == masked["outcome"].audit
 
 
 def test_a_run_ends_with_a_line_on_its_audit(one: dict[str, Any], tmp_path: Path) -> None:
