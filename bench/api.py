@@ -23,10 +23,10 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from bench.norms import TOLERANCE, measure
 from bench.recipes import Augmentation, Recipe
 from bench.records import JSON, Budget, Norm
-from bench.tensors import Heatmaps, Images, Labels, PerImage, PixelArray
+from bench.tensors import Heatmaps, Images, Labels, Logits, PerImage, PixelArray, Scalar
 
 if TYPE_CHECKING:
-    from torch import Generator
+    from torch import Generator, Tensor
     from torch.nn import Module
 
 __all__ = [
@@ -35,18 +35,23 @@ __all__ = [
     "Augmentation",
     "Cascade",
     "Certificates",
+    "Compressor",
     "Content",
     "Dataset",
     "Defense",
     "Detector",
     "Explainer",
+    "FineTuning",
     "Gradients",
     "Hardening",
     "Model",
     "Plugin",
     "Recipe",
+    "Reduction",
     "Shield",
     "Split",
+    "Tuning",
+    "VariantStep",
     "filled_up",
     "stage",
 ]
@@ -370,7 +375,60 @@ Gradients: TypeAlias = Literal["exact", "straight_through", "expectation"]
 is not (BPDA); or they average over its randomness (EOT)."""
 
 
-class Defense(Plugin):
+class VariantStep(Plugin):
+    """One step from a model to a variant of it: a :class:`Compressor` or a :class:`Defense`."""
+
+    def unsuited(self, *, classes: int, image_shape: tuple[int, int, int]) -> str | None:
+        """Say why this step cannot work on such data, or None; its cells are skipped then."""
+        return None
+
+
+class Tuning(VariantStep):
+    """What a step that trains has: on from the weights there are, or from fresh ones.
+
+    Class variables:
+        is_taught: whether :meth:`loss` is given the original's logits of the same images.
+    """
+
+    is_taught: ClassVar[bool] = False
+
+    @property
+    @abstractmethod
+    def recipe(self) -> Recipe:
+        """How the weights are trained."""
+
+    @property
+    def is_from_scratch(self) -> bool:
+        """Whether training begins with fresh weights, rather than with the variant's so far."""
+        return False
+
+    def harden(
+        self, classifier: Module, images: Images, labels: Labels, *, generator: Generator
+    ) -> Images:
+        """Return what the classifier learns from instead of a batch of images.
+
+        Args:
+            classifier: from pixels in [0, 1] to logits, as trained so far; in eval mode.
+            images: float32 in [0, 1], already augmented.
+            labels: true classes.
+            generator: on the CPU; its state is kept when training is interrupted.
+
+        """
+        return images
+
+    def loss(self, logits: Logits, taught: Logits | None, plain: Scalar) -> Scalar:
+        """Return what is minimised on one batch.
+
+        Args:
+            logits: of the batch that is learned from, shape (image, class).
+            taught: the original's logits of the same batch; None unless :attr:`is_taught`.
+            plain: the recipe's own loss, the cross-entropy.
+
+        """
+        return plain
+
+
+class Defense(VariantStep):
     """What makes a variant of a model hold out better: a shield, a hardening or a detector.
 
     Class variables:
@@ -380,10 +438,6 @@ class Defense(Plugin):
 
     randomised: ClassVar[bool] = False
     gradients: ClassVar[Gradients] = "exact"
-
-    def unsuited(self, *, classes: int, image_shape: tuple[int, int, int]) -> str | None:
-        """Say why this defense cannot work on such data, or None; its cells are skipped then."""
-        return None
 
 
 class Shield(Defense):
@@ -430,32 +484,14 @@ class Shield(Defense):
         return None
 
 
-class Hardening(Defense):
+class Hardening(Defense, Tuning):
     """A defense in training: batches are attacked as they come."""
-
-    @property
-    @abstractmethod
-    def recipe(self) -> Recipe:
-        """How the weights are trained."""
-
-    @property
-    @abstractmethod
-    def is_from_scratch(self) -> bool:
-        """Whether training begins with fresh weights, rather than with the variant's so far."""
 
     @abstractmethod
     def harden(
         self, classifier: Module, images: Images, labels: Labels, *, generator: Generator
     ) -> Images:
-        """Return what the classifier learns from instead of a batch of images.
-
-        Args:
-            classifier: from pixels in [0, 1] to logits, as trained so far; in eval mode.
-            images: float32 in [0, 1], already augmented.
-            labels: true classes.
-            generator: on the CPU; its state is kept when training is interrupted.
-
-        """
+        """Return what the classifier learns from instead; see :meth:`Tuning.harden`."""
 
 
 class Detector(Defense):
@@ -464,6 +500,82 @@ class Detector(Defense):
     @abstractmethod
     def score(self, classifier: Module, images: Images) -> PerImage:
         """Return how suspicious each image is: any scale, the higher the more."""
+
+
+class Compressor(VariantStep):
+    """What makes a variant of a model cheaper: a reduction, or the fine-tuning after one."""
+
+
+class Reduction(Compressor):
+    """A change of the network: fewer, sparser or coarser weights.
+
+    The weights that a reduction leaves are stored, and beside them its *form*: what else it takes
+    to build a network that they load into. So the network can be built again elsewhere, to
+    bit-equal logits.
+
+    Class variables:
+        randomised: whether it draws random numbers.
+        holds_zeros: whether the zeros that it makes among the weights of Conv and Linear layers are
+            to stay: training that follows leaves them at zero.
+        gradients: ``straight_through`` where :meth:`deploy` answers instead of the network, and
+            attacks, explainers and training are given the network: its differentiable twin.
+        devices: types of device that what is judged runs on.
+    """
+
+    randomised: ClassVar[bool] = False
+    holds_zeros: ClassVar[bool] = False
+    gradients: ClassVar[Gradients] = "exact"
+    devices: ClassVar[tuple[str, ...]] = ("cpu", "cuda")
+
+    @property
+    def sparsity_target(self) -> float | None:
+        """The share of zeros among all Conv and Linear weights that it promises, if it does."""
+        return None
+
+    @property
+    def images_wanted(self) -> int:
+        """How many training images :meth:`reduce` looks at."""
+        return 0
+
+    @abstractmethod
+    def reduce(
+        self, network: Module, images: Images, labels: Labels, *, generator: Generator
+    ) -> tuple[Module, JSON]:
+        """Reduce a network.
+
+        Args:
+            network: from *normalised* images to logits, in eval mode; may be changed in place.
+            images: :attr:`images_wanted` normalised training images; at least one, for its shape.
+            labels: their classes.
+            generator: the only source of randomness, on the CPU.
+
+        Returns:
+            The reduced network, and its form: plain values that :meth:`rebuild` needs.
+
+        """
+
+    def rebuild(self, network: Module, form: JSON, *, image_shape: tuple[int, int, int]) -> Module:
+        """Return a network with the modules, and the shapes of weights, of a reduced one.
+
+        Args:
+            network: as :meth:`reduce` was given it, with any weights; may be changed in place.
+            form: what :meth:`reduce` returned.
+            image_shape: (channel, height, width).
+
+        """
+        return network
+
+    def deploy(self, network: Module) -> Module:
+        """Return what answers in place of the network; may change it."""
+        return network
+
+    def packed(self, network: Module) -> Mapping[str, Tensor]:
+        """Return what would be shipped: tensors by name, in the types that they are stored in."""
+        return dict(network.state_dict())
+
+
+class FineTuning(Compressor, Tuning):
+    """Training that goes on from the weights that a variant has so far."""
 
 
 @dataclass(frozen=True)
@@ -514,6 +626,7 @@ KINDS: Mapping[str, type[Plugin]] = {
     "models": Model,
     "attacks": Attack,
     "explainers": Explainer,
+    "compressors": Compressor,
     "defenses": Defense,
 }
 """Kinds of plugin by the name of their entry-point group, less ``bench.``."""

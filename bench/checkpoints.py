@@ -33,14 +33,14 @@ def claim(cell: TrainCell) -> dict[str, JSON]:
         "held_out": cell.held_out.digest if cell.held_out is not None else None,
         "seed": cell.seed,
         "normalisation": [list(part) for part in given] if given is not None else None,
-        **({} if cell.hardening is None else {"hardening": cell.hardening.identity}),
+        **({} if cell.step is None else {"step": cell.step.identity}),
     }
 
 
 def find(cell: TrainCell) -> Path | None:
     """Return the shipped checkpoint that training would make again, if there is one."""
-    if cell.start is not None:
-        return None  # it depends on the weights that it starts from
+    if cell.parents:
+        return None  # it depends on the weights that it starts from, or is taught by
     wanted = fingerprint.fingerprint(claim(cell))
     return next((path for path, made in _claims() if made == wanted), None)
 

@@ -23,6 +23,7 @@ from bench.records import JSON
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from bench.forms import Forms
     from bench.tensors import Images, Labels, Logits
 
 
@@ -179,7 +180,26 @@ class Trace:
 
 def state_arrays(network: nn.Module) -> dict[str, NDArray[Any]]:
     """Return a network's weights and buffers as arrays, by name."""
-    return {name: tensor.detach().cpu().numpy() for name, tensor in network.state_dict().items()}
+    found: dict[str, NDArray[Any]] = {}
+    for name, value in network.state_dict().items():
+        found.update(_arrays(name, value))
+    return found
+
+
+def _arrays(name: str, value: Any) -> Iterator[tuple[str, NDArray[Any]]]:
+    """Take a state's entry apart: quantised weights come in one with their scales and biases."""
+    if isinstance(value, tuple | list):
+        for place, part in enumerate(value):
+            yield from _arrays(f"{name}.{place}", part)
+    elif isinstance(value, torch.Tensor) and value.is_quantized:
+        yield name, value.int_repr().cpu().numpy()
+        is_whole = value.qscheme() in (torch.per_tensor_affine, torch.per_tensor_symmetric)
+        scale = torch.tensor(value.q_scale()) if is_whole else value.q_per_channel_scales()
+        zero = torch.tensor(value.q_zero_point()) if is_whole else value.q_per_channel_zero_points()
+        yield f"{name}.scale", scale.cpu().numpy()
+        yield f"{name}.zero_point", zero.cpu().numpy()
+    elif isinstance(value, torch.Tensor):
+        yield name, value.detach().cpu().numpy()
 
 
 def normalisation_arrays(classifier: Classifier) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -192,10 +212,14 @@ def output_digests(
     arrays: Mapping[str, NDArray[Any]],
     mean: tuple[float, ...],
     std: tuple[float, ...],
+    forms: Forms | None = None,
 ) -> dict[str, str]:
     """Digest weights alone, and the classifier: the weights with what makes a function of them."""
     weights = fingerprint.of_arrays(arrays)
-    whole = fingerprint.fingerprint([dict(architecture), weights, list(mean), list(std)])
+    parts: list[JSON] = [dict(architecture), weights, list(mean), list(std)]
+    if forms is not None and forms.steps:
+        parts.append(forms.plain)
+    whole = fingerprint.fingerprint(parts)
     return {"weights": weights, "classifier": whole}
 
 

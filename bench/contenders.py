@@ -9,8 +9,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from bench import checkpoints, fingerprint
-from bench.api import Detector, Hardening, Shield
+from bench.api import Detector, Reduction, Shield, Tuning
 from bench.cells.cell import Cell
+from bench.cells.compress import CompressCell
 from bench.cells.load import LoadCell
 from bench.cells.subject import Subject
 from bench.cells.train import TrainCell
@@ -19,7 +20,7 @@ from bench.data import ImageSet, Prepared
 from bench.errors import SuiteError, WeightsError
 from bench.recipes import Recipe
 from bench.records import ORIGINAL, Coordinates
-from bench.suite import DefenseEntry, ModelEntry, Suite, VariantEntry
+from bench.suite import ModelEntry, StepEntry, Suite, VariantEntry
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,8 @@ class Contender:
 
     Those are never what it learned from: ``evaluated`` are all of them, ``images`` those that
     attacks and explainers work on. ``is_first`` tells the replica that stands for all where they
-    cannot differ, as in size. ``steps`` are those of the variant.
+    cannot differ, as in size. ``steps`` are those of the variant; ``before`` is what the last
+    training of a reduced variant began with.
     """
 
     place: Coordinates
@@ -38,25 +40,23 @@ class Contender:
     evaluated: ImageSet
     images: ImageSet
     split: str
-    steps: tuple[DefenseEntry, ...] = ()
+    steps: tuple[StepEntry, ...] = ()
+    before: Subject | None = None
 
     @property
-    def detectors(self) -> tuple[DefenseEntry, ...]:
+    def detectors(self) -> tuple[StepEntry, ...]:
         """What tells which images look attacked."""
         return tuple(step for step in self.steps if isinstance(step.plugin, Detector))
 
     @property
-    def shields(self) -> tuple[DefenseEntry, ...]:
+    def shields(self) -> tuple[StepEntry, ...]:
         """What stands between images and answers."""
         return self.subject.shields
 
     @property
     def trained_from(self) -> Iterator[Cell]:
         """The cells that bring the weights, parents first."""
-        cell = self.subject.weights
-        if isinstance(cell, TrainCell) and cell.start is not None:
-            yield cell.start
-        yield cell
+        yield from _lineage(self.subject.weights)
 
 
 def contenders(suite: Suite, data: Prepared, compute: Compute) -> list[Contender]:
@@ -94,24 +94,28 @@ class _Training:
         return Architecture(self.model, len(self.data.classes), self.data.image_shape)
 
     def variants(self, entries: Sequence[VariantEntry]) -> Iterator[Contender]:
-        """Lay out each variant; what trains comes before what shields, whatever the order."""
+        """Lay out each variant; what changes weights comes before what shields, in any order."""
         base = self.weights(Coordinates(self.model.name, replica=self.replica))
         for entry in entries:
             place = Coordinates(self.model.name, entry.name, replica=self.replica)
-            weights = base
+            shields = tuple(step for step in entry.steps if isinstance(step.plugin, Shield))
+            subject = Subject(self.architecture, base, shields, seed=self.suite.seed)
+            before = None
             for step in entry.steps:
-                if isinstance(step.plugin, Hardening):
-                    weights = self.hardened(place, step, weights)
+                if isinstance(step.plugin, Reduction):
+                    cell = self.reduced(place, step, subject.weights)
+                    known = (*subject.reductions, step.plugin)
+                    subject = replace(subject, weights=cell, reductions=known)
+                if isinstance(step.plugin, Tuning):
+                    before = subject if subject.reductions else None
+                    tuned = self.tuned(place, step, subject, base)
+                    subject = replace(subject, weights=tuned)
             yield Contender(
                 place=place,
                 model=self.model,
                 is_first=self.is_first,
-                subject=Subject(
-                    self.architecture,
-                    weights,
-                    tuple(step for step in entry.steps if isinstance(step.plugin, Shield)),
-                    seed=self.suite.seed,
-                ),
+                subject=subject,
+                before=before,
                 evaluated=self.held_out,
                 images=self.held_out.drawn(self.suite.images.count, self.suite.seed),
                 split="+".join(self.suite.images.splits)
@@ -151,15 +155,23 @@ class _Training:
         images = self.data.split("train") if self.images is None else self.images
         return TrainCell(place, self.architecture, recipe, images, watched, self.seed, self.compute)
 
-    def hardened(self, place: Coordinates, step: DefenseEntry, base: Cell) -> Cell:
-        """Lay out a training against attacks, from fresh weights or those there are."""
+    def reduced(self, place: Coordinates, step: StepEntry, start: Cell) -> CompressCell:
+        """Lay out a reduction of the weights there are; it sees training images only."""
+        images = self.data.split("train") if self.images is None else self.images
+        return CompressCell(place, self.architecture, start, step, images, self.seed, self.compute)
+
+    def tuned(self, place: Coordinates, step: StepEntry, so_far: Subject, base: Cell) -> Cell:
+        """Lay out a step that trains, from fresh weights or those there are."""
         plugin = step.plugin
-        if not isinstance(plugin, Hardening):
+        if not isinstance(plugin, Tuning):
             raise TypeError(f"{step.name} trains nothing")
+        held = any(reduction.holds_zeros for reduction in so_far.reductions)
         cell = replace(
             self.training(place, plugin.recipe),
-            hardening=step,
-            start=None if plugin.is_from_scratch else base,
+            step=step,
+            start=None if plugin.is_from_scratch else so_far.weights,
+            teacher=base if plugin.is_taught else None,
+            holds_zeros=held and not plugin.is_from_scratch,
         )
         return self.unless_shipped(cell)
 
@@ -170,6 +182,12 @@ class _Training:
             return cell
         digest = fingerprint.of_file(file)
         return LoadCell(cell.coordinates, self.architecture, file, digest, shipped=True)
+
+
+def _lineage(cell: Cell) -> Iterator[Cell]:
+    for parent in cell.parents.values():
+        yield from _lineage(parent.cell)
+    yield cell
 
 
 def _trainings(

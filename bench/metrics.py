@@ -257,6 +257,13 @@ _MEASURED: tuple[
     ("parameters", "Trainable numbers of the network.", "count", ("profile",), "lower"),
     ("nonzero_parameters", "Those that are not zero.", "count", ("profile",), None),
     ("sparsity", "Zeros among Conv and Linear weights.", "share", ("profile",), None),
+    (
+        "nonzero_macs",
+        "Those of macs whose weight is not zero; dense kernels do the others all the same.",
+        "count",
+        ("profile",),
+        None,
+    ),
     ("size_bytes", "Weights and buffers as a safetensors file.", "bytes", ("profile",), "lower"),
     ("size_compressed_bytes", "The same file, compressed.", "bytes", ("profile",), "lower"),
     (

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bench import machine, probes
-from bench.api import Attack, Defense, Explainer
+from bench.api import Attack, Explainer, VariantStep
 from bench.cells.attack import AttackCell
 from bench.cells.cell import Cell
 from bench.cells.certify import CertifyCell, proves
@@ -20,6 +20,7 @@ from bench.cells.detect import DetectCell
 from bench.cells.drift import DriftCell
 from bench.cells.evaluate import EvaluateCell
 from bench.cells.explain import ExplainCell
+from bench.cells.interim import InterimCell
 from bench.cells.latency import LatencyCell
 from bench.cells.profile import ProfileCell
 from bench.cells.transfer import TransferCell
@@ -131,12 +132,12 @@ def build(suite: Suite, data: Prepared) -> Plan:
     found = contenders(suite, data, compute)
     cells: list[tuple[Cell, str | None]] = []
     for contender in sorted(found, key=lambda contender: bool(contender.subject.members)):
-        reason = _undefended(contender, data)
+        reason = _unfit(contender, data, compute)
         cells += (  # the weights that a variant starts from are skipped for no fault of its own
             (cell, reason if cell.coordinates == contender.place else None)
             for cell in contender.trained_from
         )
-        cells.append((_evaluation(contender, compute), reason))
+        cells += ((cell, reason) for cell in _evaluations(contender, compute))
     for contender in found:
         if suite.profile is not None and contender.is_first:
             cells += ((cell, None) for cell in _profiles(contender, suite.profile, compute))
@@ -155,10 +156,11 @@ def build(suite: Suite, data: Prepared) -> Plan:
     )
 
 
-def _evaluation(contender: Contender, compute: Compute) -> Cell:
-    return EvaluateCell(
-        contender.place, contender.subject, contender.evaluated, contender.split, compute
-    )
+def _evaluations(contender: Contender, compute: Compute) -> Iterator[Cell]:
+    images, split = contender.evaluated, contender.split
+    if contender.before is not None:
+        yield InterimCell(contender.place, contender.before, images, split, compute)
+    yield EvaluateCell(contender.place, contender.subject, images, split, compute)
 
 
 def _profiles(contender: Contender, profile: Profile, compute: Compute) -> Iterator[Cell]:
@@ -191,7 +193,7 @@ def _explanations(
                     suite.seed,
                     compute,
                 ),
-                _unsuited(entry.plugin, data) or _undefended(contender, data),
+                _unsuited(entry.plugin, data) or _unfit(contender, data, compute),
             )
 
 
@@ -202,7 +204,7 @@ def _attacks(
     reasons = {entry.name: _unsuited(entry.plugin, data) for entry in suite.attacks}
     for contender in found:
         for entry in suite.attacks:
-            reason = reasons[entry.name] or _undefended(contender, data)
+            reason = reasons[entry.name] or _unfit(contender, data, compute)
             yield _attack(suite, contender, entry, compute), reason
     for source, target, reason in _pairs(suite, found):
         for entry in suite.attacks:
@@ -247,7 +249,7 @@ def _drifts(
                     suite.seed,
                     compute,
                 )
-                yield cell, _unsuited(explainer.plugin, data) or _undefended(contender, data)
+                yield cell, _unsuited(explainer.plugin, data) or _unfit(contender, data, compute)
 
 
 def _guards(
@@ -259,7 +261,7 @@ def _guards(
             proof = CertifyCell(
                 contender.place, contender.subject, contender.images, suite.seed, compute
             )
-            yield proof, _undefended(contender, data)
+            yield proof, _unfit(contender, data, compute)
         for detector in contender.detectors:
             reason = _unsuited(detector.plugin, data)
             for entry in suite.attacks:
@@ -276,13 +278,23 @@ def _guards(
                 yield cell, reason
 
 
-def _undefended(contender: Contender, data: Prepared) -> str | None:
-    """Say why a contender's defenses cannot work on the data, or None."""
-    reasons = (_unsuited(step.plugin, data) for step in contender.steps)
+def _unfit(contender: Contender, data: Prepared, compute: Compute) -> str | None:
+    """Say why a contender's steps cannot work on the data or the device, or None."""
+    reasons = [_unsuited(step.plugin, data) for step in contender.steps]
+    reasons.append(_misplaced(contender, compute))
     return next((reason for reason in reasons if reason is not None), None)
 
 
-def _unsuited(plugin: Attack | Explainer | Defense, data: Prepared) -> str | None:
+def _misplaced(contender: Contender, compute: Compute) -> str | None:
+    """Say why what is judged cannot run on the device, or None."""
+    device = compute.device.partition(":")[0]
+    for reduction in contender.subject.reductions:
+        if device not in reduction.devices:
+            return f"runs on {', '.join(reduction.devices)} only: choose with --device"
+    return None
+
+
+def _unsuited(plugin: Attack | Explainer | VariantStep, data: Prepared) -> str | None:
     """Ask a plugin why it cannot run on the data; one that cannot even answer is skipped too."""
     try:
         return plugin.unsuited(classes=len(data.classes), image_shape=data.image_shape)

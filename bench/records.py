@@ -21,7 +21,9 @@ State: TypeAlias = Literal["done", "to do", "depends", "failed", "skipped", "blo
 Kind: TypeAlias = Literal[
     "load",
     "train",
+    "compress",
     "evaluate",
+    "interim",
     "profile",
     "latency",
     "explain",

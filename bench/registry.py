@@ -25,9 +25,11 @@ from bench.api import (
     Dataset,
     Detector,
     Explainer,
+    FineTuning,
     Hardening,
     Model,
     Plugin,
+    Reduction,
     Shield,
 )
 from bench.errors import PluginError, UsageError, nearest
@@ -44,6 +46,8 @@ _HOOKS: Mapping[type[Plugin], tuple[str, dict[str, Any]]] = {
     Shield: ("defend", {"classifier": 0, "members": (), "seed": 0}),
     Hardening: ("harden", {"classifier": 0, "images": 0, "labels": 0, "generator": 0}),
     Detector: ("score", {"classifier": 0, "images": 0}),
+    Reduction: ("reduce", {"network": 0, "images": 0, "labels": 0, "generator": 0}),
+    FineTuning: ("loss", {"logits": 0, "taught": 0, "plain": 0}),
 }
 """For each class to derive from, what the core calls and the arguments that it calls it with."""
 

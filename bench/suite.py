@@ -16,12 +16,12 @@ from bench import constraints, document, registry
 from bench.api import (
     Attack,
     Dataset,
-    Defense,
     Detector,
     Explainer,
     Model,
     Plugin,
     Shield,
+    VariantStep,
 )
 from bench.cascade import Listed
 from bench.document import Document
@@ -105,16 +105,23 @@ class ExplainerEntry(Named):
 
 
 @dataclass(frozen=True)
-class DefenseEntry(Named):
-    """One step of a variant."""
+class StepEntry(Named):
+    """One step of a variant: a compressor or a defense. ``position`` counts from 1."""
 
-    plugin: Defense
+    plugin: VariantStep
+    kind: str = "defenses"
+    position: int = 1
 
     @property
     def identity(self) -> dict[str, JSON]:
         """What decides what it does."""
-        told = registry.identity("defenses", self.plugin_name, self.plugin)
+        told = registry.identity(self.kind, self.plugin_name, self.plugin)
         return {**told, "parameters": self.plugin.parameters()}
+
+    @property
+    def label(self) -> str:
+        """Which step of its variant it is."""
+        return f"{self.position}-{self.name}"
 
 
 @dataclass(frozen=True)
@@ -122,7 +129,7 @@ class VariantEntry:
     """A model after some steps; ``original`` has none."""
 
     name: str
-    steps: tuple[DefenseEntry, ...] = ()
+    steps: tuple[StepEntry, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -218,6 +225,9 @@ def read(source: str | Path | Mapping[str, Any], overrides: Overrides | None = N
         raise SuiteError.of(doc.name, f"holds a {type(doc.data).__name__}", "a mapping")
     return _Reader(apply(doc, overrides or Overrides())).read(overrides or Overrides())
 
+
+STEPS = ("compressors", "defenses")
+"""The kinds of plugin that the steps of a variant are."""
 
 _OWN = {"plugin", "target", "grid", "budget"}
 """Keys of an attack's entry that are not the plugin's parameters."""
@@ -365,7 +375,7 @@ class _Reader(Findings):
                 self.report(("variants", name), "has no step", f"one, or the name '{ORIGINAL}'")
             yield VariantEntry(name, tuple(step for step in read if step is not None))
 
-    def step(self, raw: Any, path: document.Path) -> DefenseEntry | None:
+    def step(self, raw: Any, path: document.Path) -> StepEntry | None:
         """Read one step: a plugin's name, or a mapping of it to its parameters."""
         given = {raw: None} if isinstance(raw, str) else raw
         if not isinstance(given, dict) or len(given) != 1:
@@ -375,8 +385,23 @@ class _Reader(Findings):
         if not isinstance(parameters, dict | None):
             self.report((*path, name), f"got {parameters!r}", "a mapping of parameters")
             return None
-        plugin = self.plugin("defenses", name, parameters or {}, (*path, name))
-        return DefenseEntry(name, name, plugin) if isinstance(plugin, Defense) else None
+        kinds = [k for k in STEPS if any(offer.name == name for offer in registry.offers(k))]
+        if len(kinds) != 1:
+            self.report_step(name, kinds, path)
+            return None
+        plugin = self.plugin(kinds[0], name, parameters or {}, (*path, name))
+        position = int(path[-1]) + 1
+        if not isinstance(plugin, VariantStep):
+            return None
+        return StepEntry(name, name, plugin, kinds[0], position)
+
+    def report_step(self, name: str, kinds: Sequence[str], path: document.Path) -> None:
+        """Note that no plugin has a step's name, or that plugins of two kinds have it."""
+        if kinds:
+            self.report(path, f"'{name}' is offered as {' and as '.join(kinds)}", "one plugin")
+            return
+        known = [offer.name for kind in STEPS for offer in registry.offers(kind)]
+        self.report(path, f"'{name}' is no installed step", "a plugin", nearest(name, known))
 
     def check_members(self, variants: Sequence[VariantEntry], models: Any) -> None:
         """Check that the variants that shields ask exist, and ask no others in turn."""

@@ -18,6 +18,7 @@ Labels: TypeAlias = Annotated["Tensor", "image", "int64"]
 Logits: TypeAlias = Annotated["Tensor", "image class", "float32"]
 Heatmaps: TypeAlias = Annotated["Tensor", "image height width", "float32"]
 PerImage: TypeAlias = Annotated["Tensor", "image", "float"]
+Scalar: TypeAlias = Annotated["Tensor", "", "float"]
 
 PixelArray: TypeAlias = Annotated["NDArray[np.uint8]", "height width channel", "0 to 255"]
 PixelStack: TypeAlias = Annotated["NDArray[np.uint8]", "image height width channel", "0 to 255"]

@@ -13,17 +13,18 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields
-from typing import Any, TypeAlias
+from typing import Any
 
 import torch
 from torch import nn
 from torch.nn import functional
+from torch.nn.modules.conv import _ConvNd
 
 from bench import seeds
 from bench.augmentation import augment
 from bench.recipes import Recipe
 from bench.records import JSON
-from bench.tensors import Images, Labels
+from bench.tensors import Images, Labels, Logits, Scalar
 
 _DIVERGED = "the loss is not finite"
 
@@ -98,7 +99,7 @@ def train(
     std: tuple[float, ...],
     seed: int,
     held_out: tuple[Images, Labels] | None = None,
-    harden: Harden | None = None,
+    lesson: Lesson | None = None,
     state: bytes | None = None,
     progress: Callable[[Progress], None] = lambda _: None,
 ) -> list[Epoch]:
@@ -112,7 +113,7 @@ def train(
         mean, std: of each channel, subtracted and divided after augmentation.
         seed: of the order of images, of augmentation and of dropout.
         held_out: what a recipe with ``patience`` stops and selects on; asked for by such only.
-        harden: makes of each augmented batch what is learned from instead.
+        lesson: what departs from plain training.
         state: what a :class:`Progress` of the same training wrote; goes on from there.
         progress: called after each epoch.
 
@@ -130,7 +131,8 @@ def train(
     watched = None if held_out is None else Examples(*held_out, mean, std).to(device)
     with seeds.forked(seed):
         course = _Course(network, recipe, len(images), seed)
-        course.harden = harden
+        course.lesson = Lesson() if lesson is None else lesson
+        course.hold()
         if state is not None:
             course.resume(state)
         while course.goes_on:
@@ -140,8 +142,36 @@ def train(
     return course.history
 
 
-Harden: TypeAlias = Callable[..., Images]
-"""As :meth:`bench.api.Hardening.harden`."""
+@dataclass(frozen=True)
+class Lesson:
+    """What departs from plain training.
+
+    Attributes:
+        harden: makes of each augmented batch what is learned from: as
+            :meth:`bench.api.Tuning.harden`.
+        loss: makes of the recipe's loss what is minimised: as :meth:`bench.api.Tuning.loss`.
+        teacher: a network, frozen, whose logits ``loss`` is given.
+        holds_zeros: weights of Conv and Linear layers that are zero at the start stay so.
+
+    """
+
+    harden: Callable[..., Images] | None = None
+    loss: Callable[[Logits, Logits | None, Scalar], Scalar] | None = None
+    teacher: nn.Module | None = None
+    holds_zeros: bool = False
+
+
+def layer_weights(network: nn.Module) -> dict[str, torch.Tensor]:
+    """Return the weights of all Conv and Linear layers by name; one that layers share, once."""
+    layers = {
+        f"{name}.weight".lstrip("."): layer.weight
+        for name, layer in network.named_modules()
+        if isinstance(layer, _ConvNd | nn.Linear)
+    }
+    first: dict[int, str] = {}
+    for name, weight in layers.items():
+        first.setdefault(id(weight), name)
+    return {name: layers[name] for name in first.values()}
 
 
 class _AsPixels(nn.Module):
@@ -170,7 +200,14 @@ class _Course:
         self.generator = torch.Generator().manual_seed(seed)
         self.history: list[Epoch] = []
         self.best: dict[str, torch.Tensor] | None = None
-        self.harden: Harden | None = None
+        self.lesson = Lesson()
+        self.held: list[tuple[torch.Tensor, torch.Tensor]] = []
+
+    def hold(self) -> None:
+        """Note which weights are to stay at zero."""
+        if self.lesson.holds_zeros:
+            weights = layer_weights(self.network).values()
+            self.held = [(weight, weight.detach() != 0) for weight in weights]
 
     @property
     def goes_on(self) -> bool:
@@ -214,13 +251,16 @@ class _Course:
                 examples.images[batch], labels, recipe.augment, classes, self.generator
             )
             pixels = self._hardened(examples, pixels, labels)
+            shown = examples.normalised(pixels)
             with _precision(recipe, device):
-                logits = self.network(examples.normalised(pixels))
+                logits = self.network(shown)
             logits = logits.float()
             loss = functional.cross_entropy(logits, targets, label_smoothing=recipe.label_smoothing)
+            loss = self._taught(shown, logits, loss)
             self.optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
             self.optimizer.step()
+            self._zero()
             self.scheduler.step()
             total += loss.detach() * len(batch)
             right += (logits.argmax(1) == labels).sum()
@@ -228,12 +268,28 @@ class _Course:
         self.network.eval()
         return total.item() / seen, right.item() / seen
 
+    def _taught(self, shown: torch.Tensor, logits: Logits, plain: Scalar) -> Scalar:
+        """Return what is minimised on a batch."""
+        if self.lesson.loss is None:
+            return plain
+        taught = None
+        if self.lesson.teacher is not None:
+            with torch.no_grad():
+                taught = self.lesson.teacher(shown).float()
+        return self.lesson.loss(logits, taught, plain)
+
+    @torch.no_grad()
+    def _zero(self) -> None:
+        """Put the weights that are to stay at zero back there."""
+        for weight, mask in self.held:
+            weight.mul_(mask)
+
     def _hardened(self, examples: Examples, pixels: Images, labels: Labels) -> Images:
         """Attack a batch on the network as it stands, in eval mode."""
-        if self.harden is None:
+        if self.lesson.harden is None:
             return pixels
         self.network.eval()
-        attacked = self.harden(
+        attacked = self.lesson.harden(
             _AsPixels(self.network, examples), pixels, labels, generator=self.generator
         )
         self.network.train()

@@ -15,10 +15,10 @@ from bench.data import ImageSet
 from bench.errors import PluginError
 from bench.records import JSON, CertifyRecord, Kind, Result
 from bench.store import Stored
-from bench.suite import DefenseEntry
+from bench.suite import StepEntry
 
 
-def proves(entry: DefenseEntry) -> bool:
+def proves(entry: StepEntry) -> bool:
     """Say whether a defense proves anything."""
     plugin = type(entry.plugin)
     return issubclass(plugin, Shield) and plugin.certify is not Shield.certify
@@ -36,7 +36,7 @@ class CertifyCell(Cell):
     compute: Compute
 
     @property
-    def shield(self) -> DefenseEntry:
+    def shield(self) -> StepEntry:
         """The outermost shield."""
         return self.subject.shields[-1]
 

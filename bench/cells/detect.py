@@ -15,7 +15,7 @@ from bench.data import ImageSet
 from bench.errors import PluginError
 from bench.records import JSON, DetectRecord, Kind, Result
 from bench.store import Stored
-from bench.suite import DefenseEntry
+from bench.suite import StepEntry
 from bench.tensors import Images, PerImage
 
 
@@ -27,7 +27,7 @@ class DetectCell(Cell):
 
     subject: Subject
     attack: Cell
-    detector: DefenseEntry
+    detector: StepEntry
     images: ImageSet
     suite_seed: int
     compute: Compute

@@ -12,6 +12,7 @@ from bench import fingerprint
 from bench.cells.cell import Cell, package_of
 from bench.cells.workbench import Architecture, Workbench
 from bench.errors import WeightsError
+from bench.forms import Forms
 from bench.records import JSON, Kind, Result
 from bench.store import Stored
 
@@ -69,6 +70,7 @@ class LoadCell(Cell):
 
         architecture = self.architecture
         header: dict[str, str] = {}
+        forms = Forms()
         if self.file is None:
             network = architecture.build(pretrained=True)
             where = architecture.culprit
@@ -77,7 +79,8 @@ class LoadCell(Cell):
             arrays, header = read_weights(self.file)
             if fingerprint.of_file(self.file) != self.file_digest:
                 raise WeightsError.of(where, "changed since the run was planned", "", "run again")
-            network = architecture.load(arrays, where)
+            forms = Forms.of(header, where)
+            network = architecture.load(arrays, where, forms)
         normalisation = architecture.entry.plugin.normalization() or header_normalisation(header)
         if normalisation is None:
             raise WeightsError.of(
@@ -94,7 +97,7 @@ class LoadCell(Cell):
             summary["checkpoint"] = json.loads(header["bench"])
         return Result(
             arrays=arrays,
-            header={"mean": json.dumps(mean), "std": json.dumps(std)},
-            outputs=output_digests(architecture.identity, arrays, mean, std),
+            header={"mean": json.dumps(mean), "std": json.dumps(std), **forms.header},
+            outputs=output_digests(architecture.identity, arrays, mean, std, forms),
             summary=summary,
         )

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, ClassVar
-
-import numpy as np
 
 from bench.cells.cell import Cell, Parent
 from bench.cells.subject import Subject
 from bench.cells.workbench import Compute, Workbench
+from bench.forms import Forms
 from bench.records import JSON, Kind, Result
 from bench.store import Stored
 
@@ -27,6 +26,7 @@ class ProfileCell(Cell):
     """A model to count: nothing here depends on images, on the device or on the time."""
 
     kind: ClassVar[Kind] = "profile"
+    revision: ClassVar[int] = 2  # tells each layer's zeros and multiplications
 
     subject: Subject
     compute: Compute
@@ -42,6 +42,13 @@ class ProfileCell(Cell):
         return {"precision": self.compute.precision, **self.subject.identity}
 
     @property
+    def facts(self) -> dict[str, JSON]:
+        """How sparse the last reduction that promises it says that the network is."""
+        told = [reduction.sparsity_target for reduction in self.subject.reductions]
+        promised = [target for target in told if target is not None]
+        return {"sparsity_target": promised[-1]} if promised else {}
+
+    @property
     def modules(self) -> tuple[str, ...]:
         """The cell, the classifier, and the package of the model's plugin."""
         return (*super().modules, "bench.classifier", *self.subject.packages)
@@ -51,18 +58,24 @@ class ProfileCell(Cell):
         import torch
         from safetensors.numpy import save
 
-        from bench.classifier import state_arrays
-
         weights = parents["classifier"]
-        classifier = self.subject.copied(workbench, parents).cpu()
-        network = classifier.network
-        arrays = {name: np.asarray(a, order="C") for name, a in state_arrays(network).items()}
-        stored = save(arrays, metadata=workbench.store.header(weights))
+        header = workbench.store.header(weights)
+        network = workbench.network(self.subject.architecture, weights).eval()
+        packed = Forms.of(header, weights.label).packed(network)
+        arrays = {name: tensor.cpu().contiguous().numpy() for name, tensor in packed.items()}
+        stored = save(arrays, metadata=header)
         # safetensors writes texts in an order of its own each time: other bytes, as many of them
         plain = save(arrays)
         image = torch.zeros(1, *self.subject.architecture.image_shape)
+        # shields compute too: what is counted is what answers, or its twin that has gradients
+        classifier = self.subject.attacked(workbench, parents).cpu()
+        macs = multiplications(classifier, image)
+        counted = layers(network, image)
+        skipped = sum(layer.skipped for layer in counted)
         return Result(
             summary={
+                "layers": [layer.plain for layer in counted],
+                "nonzero_macs": macs - skipped,
                 "parameters": sum(each.numel() for each in network.parameters()),
                 "buffers": sum(each.numel() for each in network.buffers()),
                 "nonzero_parameters": sum(_nonzero(each) for each in network.parameters()),
@@ -70,7 +83,7 @@ class ProfileCell(Cell):
                 "size_bytes": len(stored),
                 "size_compressed_bytes": len(zlib.compress(plain, _LEVEL)),
                 "compressor": f"zlib {zlib.ZLIB_RUNTIME_VERSION}, level {_LEVEL}",
-                "macs": multiplications(classifier, image),
+                "macs": macs,
                 "macs_counter": f"FlopCounterMode of torch {torch.__version__}, halved; one image",
             }
         )
@@ -86,16 +99,80 @@ def sparsity(network: nn.Module) -> float | None:
     The weights are those that the layers compute with, masks applied; biases do not count, and a
     weight that layers share counts once. None for a network without such layers.
     """
-    from torch import nn
-    from torch.nn.modules.conv import _ConvNd
+    from bench.training import layer_weights
 
-    layers = (layer for layer in network.modules() if isinstance(layer, _ConvNd | nn.Linear))
-    # a dictionary keeps each weight alive, so that no two go by one id
-    weights = {id(weight): weight for weight in (layer.weight for layer in layers)}
-    total = sum(weight.numel() for weight in weights.values())
+    weights = [_effective(network, name, w) for name, w in layer_weights(network).items()]
+    total = sum(weight.numel() for weight in weights)
     if not total:
         return None
-    return 1 - sum(_nonzero(weight) for weight in weights.values()) / total
+    return 1 - sum(_nonzero(weight) for weight in weights) / total
+
+
+def _effective(network: nn.Module, name: str, weight: Tensor) -> Tensor:
+    """Return the weights that a layer computes with: rounded, where they are quantised."""
+    rounded = getattr(network.get_submodule(name.rpartition(".")[0]), "weight_fake_quant", None)
+    return weight if rounded is None else rounded(weight)
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A Conv or Linear layer: its weights, and how often each is multiplied for one image."""
+
+    name: str
+    shape: tuple[int, ...]
+    weights: int
+    zeros: int
+    uses: int
+
+    @property
+    def skipped(self) -> int:
+        """The multiplications by a zero."""
+        return self.zeros * self.uses
+
+    @property
+    def plain(self) -> dict[str, JSON]:
+        """Plain values, for a summary."""
+        return {**asdict(self), "shape": list(self.shape), "macs": self.weights * self.uses}
+
+
+def layers(network: nn.Module, image: Tensor) -> list[Layer]:
+    """Count the zeros of every Conv and Linear layer, and the places that it is applied at.
+
+    Args:
+        network: in eval mode, on the CPU.
+        image: one, of the shape that the network takes.
+
+    """
+    import torch
+
+    from bench.training import layer_weights
+
+    weights = layer_weights(network)
+    uses = dict.fromkeys(weights, 0)
+
+    def counting(name: str, outputs: int) -> Callable[..., None]:
+        def count(_module: nn.Module, _given: object, made: Tensor) -> None:
+            uses[name] += made.numel() // outputs
+
+        return count
+
+    hooks = []
+    for name, weight in weights.items():
+        layer = network.get_submodule(name.rpartition(".")[0])
+        # a transposed convolution has its output channels second; each input place uses a weight
+        hooks.append(layer.register_forward_hook(counting(name, weight.shape[0])))
+    try:
+        with torch.inference_mode():
+            network(image)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    found = []
+    for name, weight in weights.items():
+        effective = _effective(network, name, weight)
+        zeros = effective.numel() - _nonzero(effective)
+        found.append(Layer(name, tuple(weight.shape), weight.numel(), zeros, uses[name]))
+    return found
 
 
 def multiplications(network: nn.Module, images: Tensor) -> int:

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bench import fingerprint, seeds
-from bench.api import Defense, Shield
+from bench.api import Reduction, Shield
 from bench.cells.cell import Cell, Parent, package_of
 from bench.cells.workbench import Architecture, Workbench, check_module
 from bench.records import JSON
 from bench.store import Stored
-from bench.suite import DefenseEntry
+from bench.suite import StepEntry
 
 if TYPE_CHECKING:
     from torch.nn import Module
@@ -25,15 +25,17 @@ if TYPE_CHECKING:
 class Subject:
     """An architecture, the cell that brings its weights, and its shields, the innermost first.
 
+    ``reductions`` are those that the weights went through, and tell how attacks see through them.
     ``members`` are what the shields ask for besides, by name. ``seed`` is the suite's: a shield
     that draws random numbers draws the same for every image and model.
     """
 
     architecture: Architecture
     weights: Cell
-    shields: tuple[DefenseEntry, ...] = ()
+    shields: tuple[StepEntry, ...] = ()
     members: tuple[tuple[str, Subject], ...] = ()
     seed: int = 0
+    reductions: tuple[Reduction, ...] = ()
 
     @property
     def parents(self) -> Mapping[str, Parent]:
@@ -55,23 +57,31 @@ class Subject:
         members: list[JSON] = [member.identity for _, member in self.members]
         return {"shields": shields, "members": members}
 
-    def seed_of(self, shield: DefenseEntry) -> int | None:
+    def seed_of(self, shield: StepEntry) -> int | None:
         """Return what a shield draws by; None for one that draws nothing."""
-        if not shield.plugin.randomised:
+        if not _shield(shield).randomised:
             return None
         return seeds.derive(self.seed, "defense", shield.identity)
 
     @property
     def facts(self) -> dict[str, JSON]:
-        """What the verdict and the attacks go through; nothing where nothing shields."""
+        """What the verdict and the attacks go through; nothing where all is plain."""
+        ways = [each.gradients for each in self.reductions] + [each.gradients for each in self._met]
+        told: dict[str, JSON] = {}
+        if self.shields or self.has_twin:
+            told["gradients"] = ", ".join(dict.fromkeys(ways))
         if not self.shields:
-            return {}
-        return {
+            return told
+        return told | {
             "defense": ", ".join(shield.plugin_name for shield in self.shields),
-            "gradients": ", ".join(dict.fromkeys(d.gradients for d in self._met)),
             "randomised": self.is_randomised,
             "averaged": all(d.gradients == "expectation" for d in self._met if d.randomised),
         }
+
+    @property
+    def has_twin(self) -> bool:
+        """Whether attacks are given another network than the one that is judged."""
+        return any(reduction.gradients != "exact" for reduction in self.reductions)
 
     @property
     def is_randomised(self) -> bool:
@@ -79,15 +89,19 @@ class Subject:
         return any(defense.randomised for defense in self._met)
 
     @property
-    def _met(self) -> tuple[Defense, ...]:
+    def _met(self) -> tuple[Shield, ...]:
         """The shields that an image meets, those of members included."""
         within = (shield for _, member in self.members for shield in member.shields)
-        return tuple(shield.plugin for shield in (*self.shields, *within))
+        return tuple(_shield(shield) for shield in (*self.shields, *within))
 
     @property
     def packages(self) -> tuple[str, ...]:
         """The packages of the plugins, whose source is noted as provenance."""
-        plugins = [self.architecture.entry.plugin, *(shield.plugin for shield in self.shields)]
+        plugins = [
+            self.architecture.entry.plugin,
+            *self.reductions,
+            *(shield.plugin for shield in self.shields),
+        ]
         return tuple(dict.fromkeys(package_of(plugin) for plugin in plugins))
 
     def judged(self, workbench: Workbench, parents: Mapping[str, Stored]) -> Classifier:
@@ -100,7 +114,7 @@ class Subject:
 
     def attacked(self, workbench: Workbench, parents: Mapping[str, Stored]) -> Classifier:
         """Return a classifier that a plugin may ruin, with gradients that are of use."""
-        surrogate = bool(self.shields)
+        surrogate = bool(self.shields) or self.has_twin
         own = copy.deepcopy(self._classifier(workbench, parents, surrogate=surrogate))
         own.reset()
         return own
@@ -120,7 +134,8 @@ class Subject:
     def _classifier(
         self, workbench: Workbench, parents: Mapping[str, Stored], *, surrogate: bool
     ) -> Classifier:
-        plain = workbench.classifier(self.architecture, parents["classifier"])
+        weights = parents["classifier"]
+        plain = workbench.classifier(self.architecture, weights, twin=surrogate)
         if not self.shields:
             return plain
         members = [
@@ -143,9 +158,7 @@ class Subject:
 
         def shielded(inner: Module) -> Module:
             for entry in self.shields:
-                plugin = entry.plugin
-                if not isinstance(plugin, Shield):
-                    raise TypeError(f"{entry.name} is no shield")
+                plugin = _shield(entry)
                 make = plugin.surrogate if surrogate else plugin.defend
                 asked = [left.pop(0) for _ in plugin.members]
                 # attacks do not know what the verdict will draw
@@ -155,3 +168,9 @@ class Subject:
 
         mean, std = normalisation_arrays(plain)
         return Classifier(plain.network, tuple(mean.tolist()), tuple(std.tolist()), shielded)
+
+
+def _shield(entry: StepEntry) -> Shield:
+    if not isinstance(entry.plugin, Shield):
+        raise TypeError(f"{entry.name} is no shield")
+    return entry.plugin

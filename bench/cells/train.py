@@ -10,19 +10,20 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from bench import fingerprint, machine, registry
-from bench.api import Hardening
+from bench.api import Tuning
 from bench.cells.cell import Cell, Parent, package_of
 from bench.cells.workbench import Architecture, Compute, Workbench
 from bench.data import ImageSet
+from bench.forms import Forms
 from bench.recipes import Recipe
 from bench.records import JSON, Kind, Result
 from bench.store import Stored
-from bench.suite import DefenseEntry
+from bench.suite import StepEntry
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from bench.training import Harden
+    from bench.training import Lesson
 
 
 @dataclass(frozen=True)
@@ -30,8 +31,10 @@ class TrainCell(Cell):
     """A model to train. ``seed`` decides fresh weights, order, augmentation and dropout.
 
     ``held_out`` is what a recipe with patience stops and selects on; None for any other.
-    ``hardening`` attacks the batches as they come; ``start`` brings the weights to begin with,
-    where they are not fresh.
+    ``step`` is the step of a variant that the training is, if it is one; ``start`` brings the
+    weights to begin with, where they are not fresh, and ``teacher`` those of the original, where
+    the step is taught by it. With ``holds_zeros``, weights of Conv and Linear layers that are zero
+    at the start stay so.
     """
 
     kind: ClassVar[Kind] = "train"
@@ -42,13 +45,23 @@ class TrainCell(Cell):
     held_out: ImageSet | None
     seed: int
     compute: Compute
-    hardening: DefenseEntry | None = None
+    step: StepEntry | None = None
     start: Cell | None = None
+    teacher: Cell | None = None
+    holds_zeros: bool = False
+
+    @property
+    def label(self) -> str:
+        """The coordinates and the step: a variant may be trained several times."""
+        return super().label if self.step is None else f"{super().label}@{self.step.label}"
 
     @property
     def parents(self) -> Mapping[str, Parent]:
-        """The weights that training begins with, where they are not fresh."""
-        return {} if self.start is None else {"start": Parent(self.start, "classifier")}
+        """The weights that training begins with, where they are not fresh, and the teacher's."""
+        roles = {"start": self.start, "teacher": self.teacher}
+        return {
+            role: Parent(cell, "classifier") for role, cell in roles.items() if cell is not None
+        }
 
     @property
     def inputs(self) -> dict[str, JSON]:
@@ -64,8 +77,10 @@ class TrainCell(Cell):
         }
         if self.held_out is not None:
             told["held_out"] = self.held_out.digest
-        if self.hardening is not None:
-            told["hardening"] = self.hardening.identity
+        if self.step is not None:
+            told["step"] = self.step.identity
+        if self.holds_zeros:
+            told["holds_zeros"] = True
         return told
 
     @property
@@ -76,14 +91,14 @@ class TrainCell(Cell):
             "recipe": self.recipe.label,
             "training_seed": self.seed,
             "training_images": len(self.images),
-            **({} if self.hardening is None else {"hardening": self.hardening.plugin_name}),
+            **({} if self.step is None else {"step": self.step.label}),
         }
 
     @property
     def modules(self) -> tuple[str, ...]:
         """The cell, the trainer, and the package of the model's plugin."""
         packages = [package_of(self.architecture.entry.plugin)]
-        packages += [] if self.hardening is None else [package_of(self.hardening.plugin)]
+        packages += [] if self.step is None else [package_of(self.step.plugin)]
         return (*super().modules, "bench.training", "bench.augmentation", *packages)
 
     @property
@@ -122,7 +137,7 @@ class TrainCell(Cell):
                 std=std,
                 seed=self.seed,
                 held_out=None if self.held_out is None else self.held_out.tensors(),
-                harden=self._harden,
+                lesson=self._lesson(workbench, parents),
                 state=state,
                 progress=progress,
             )
@@ -137,10 +152,11 @@ class TrainCell(Cell):
                 known = None
                 network, history = trained(None)
         arrays = state_arrays(network)
+        forms = self._forms(workbench, parents)
         return Result(
             arrays=arrays,
-            header={"mean": json.dumps(mean), "std": json.dumps(std)},
-            outputs=output_digests(self.architecture.identity, arrays, mean, std),
+            header={"mean": json.dumps(mean), "std": json.dumps(std), **forms.header},
+            outputs=output_digests(self.architecture.identity, arrays, mean, std, forms),
             summary={
                 "training_seconds": sum(epoch.seconds for epoch in history),
                 "peak_memory_bytes": memory.rise_bytes,
@@ -168,13 +184,26 @@ class TrainCell(Cell):
         """Build the network, with fresh weights or those of the start."""
         if self.start is None:
             return self.architecture.build(self.seed)
-        arrays = workbench.store.arrays(parents["start"])
-        return self.architecture.load(arrays, parents["start"].label)
+        return workbench.network(self.architecture, parents["start"])
 
-    @property
-    def _harden(self) -> Harden | None:
-        plugin = None if self.hardening is None else self.hardening.plugin
-        return plugin.harden if isinstance(plugin, Hardening) else None
+    def _forms(self, workbench: Workbench, parents: Mapping[str, Stored]) -> Forms:
+        """Return the reductions that the start went through."""
+        if self.start is None:
+            return Forms()
+        return Forms.of(workbench.store.header(parents["start"]), parents["start"].label)
+
+    def _lesson(self, workbench: Workbench, parents: Mapping[str, Stored]) -> Lesson:
+        """Say what the step changes in the training."""
+        from bench.training import Lesson
+
+        plugin = None if self.step is None else self.step.plugin
+        if not isinstance(plugin, Tuning):
+            return Lesson(holds_zeros=self.holds_zeros)
+        teacher = None
+        if self.teacher is not None:
+            network = workbench.network(self.architecture, parents["teacher"])
+            teacher = workbench.place(network.eval().requires_grad_(requires_grad=False))
+        return Lesson(plugin.harden, plugin.loss, teacher, self.holds_zeros)
 
 
 def channel_statistics(images: ImageSet) -> tuple[tuple[float, ...], tuple[float, ...]]:

@@ -10,6 +10,7 @@ from weakref import WeakKeyDictionary
 
 from bench import fingerprint, registry, seeds
 from bench.errors import PluginError, UsageError, WeightsError
+from bench.forms import Forms
 from bench.records import JSON
 from bench.store import Store, Stored
 from bench.suite import ModelEntry
@@ -58,11 +59,15 @@ class Architecture:
         check_module(network, self.culprit)
         return network
 
-    def load(self, arrays: Mapping[str, NDArray[Any]], where: str) -> nn.Module:
-        """Build the network and load weights into it, strictly."""
+    def load(
+        self, arrays: Mapping[str, NDArray[Any]], where: str, forms: Forms | None = None
+    ) -> nn.Module:
+        """Build the network, as reductions left it, and load weights into it, strictly."""
         from bench.classifier import load_strictly
 
         network = self.build()
+        if forms is not None:
+            network = forms.rebuild(network, self.image_shape)
         load_strictly(network, arrays, where)
         return network
 
@@ -183,21 +188,44 @@ class Workbench:
         }[self.compute.memory_format]
         return network.to(self.compute.device).to(memory_format=layout)
 
-    def classifier(self, architecture: Architecture, weights: Stored) -> Classifier:
-        """Return the classifier that a load or train cell made, without shields."""
+    def network(self, architecture: Architecture, weights: Stored) -> nn.Module:
+        """Return a fresh copy, on the CPU, of the network that a cell made.
+
+        Raises:
+            WeightsError: where the store holds other weights than were made.
+
+        """
+        where = f"cell {weights.key[:12]} ({weights.label})"
+        arrays = self.store.arrays(weights)
+        if fingerprint.of_arrays(arrays) != weights.outputs["weights"]:
+            raise WeightsError.of(where, "holds other weights than were made", "its own digest")
+        return architecture.load(arrays, where, Forms.of(self.store.header(weights), where))
+
+    def classifier(
+        self, architecture: Architecture, weights: Stored, *, twin: bool = False
+    ) -> Classifier:
+        """Return the classifier of the weights that a cell made, without shields.
+
+        Args:
+            architecture: of the weights.
+            weights: the cell.
+            twin: the network that has gradients, where a reduction deploys another.
+
+        """
         from bench.classifier import Classifier, header_normalisation
 
-        def make() -> Classifier:
-            where = f"cell {weights.key[:12]} ({weights.label})"
-            normalisation = header_normalisation(self.store.header(weights))
-            if normalisation is None:
-                raise WeightsError.of(where, "has no mean and std", "a cell that bench wrote")
-            arrays = self.store.arrays(weights)
-            if fingerprint.of_arrays(arrays) != weights.outputs["weights"]:
-                raise WeightsError.of(where, "holds other weights than were made", "its own digest")
-            return Classifier(architecture.load(arrays, where), *normalisation)
+        header = self.store.header(weights)
+        forms = Forms.of(header, weights.label)
 
-        return self.kept(weights.outputs["classifier"], make)
+        def make() -> Classifier:
+            normalisation = header_normalisation(header)
+            if normalisation is None:
+                raise WeightsError.of(weights.label, "has no mean and std", "both")
+            network = self.network(architecture, weights).eval()
+            return Classifier(network if twin else forms.deploy(network), *normalisation)
+
+        told = " twin" if twin and forms.answers_otherwise else ""
+        return self.kept(weights.outputs["classifier"] + told, make)
 
     def kept(self, key: str, make: Callable[[], Classifier]) -> Classifier:
         """Return a classifier that was made before, or make it and put it on the device."""

@@ -1,0 +1,135 @@
+"""The compress cell: a reduction makes other weights, or another network, of what there is."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+from bench import seeds
+from bench.api import Reduction
+from bench.cells.cell import Cell, Parent, package_of
+from bench.cells.workbench import Architecture, Compute, Workbench, check_module
+from bench.data import ImageSet
+from bench.errors import PluginError, WeightsError
+from bench.forms import Form, Forms
+from bench.records import JSON, Kind, Result
+from bench.store import Stored
+from bench.suite import StepEntry
+
+
+@dataclass(frozen=True)
+class CompressCell(Cell):
+    """Weights, and the step that reduces them.
+
+    ``images`` are the training images, of which the reduction is given as many as it wants;
+    ``seed`` is the training's.
+    """
+
+    kind: ClassVar[Kind] = "compress"
+
+    architecture: Architecture
+    start: Cell
+    step: StepEntry
+    images: ImageSet
+    seed: int
+    compute: Compute
+
+    @property
+    def reduction(self) -> Reduction:
+        """The plugin."""
+        if not isinstance(self.step.plugin, Reduction):
+            raise TypeError(f"{self.step.name} reduces nothing")
+        return self.step.plugin
+
+    @property
+    def label(self) -> str:
+        """The coordinates and the step: a variant may be reduced several times."""
+        return f"{self.kind} {self.coordinates}@{self.step.label}"
+
+    @property
+    def parents(self) -> Mapping[str, Parent]:
+        """The weights that are reduced."""
+        return {"start": Parent(self.start, "classifier")}
+
+    @property
+    def inputs(self) -> dict[str, JSON]:
+        """The reduction and, where it looks at images or draws numbers, those."""
+        told: dict[str, JSON] = {
+            "architecture": self.architecture.identity,
+            "reduction": self.step.identity,
+        }
+        if self.reduction.randomised:
+            told["seed"] = self.seed
+        if self.reduction.images_wanted:
+            told["images"] = self._shown.digest
+            told["compute"] = self.compute.identity(threads=True)
+        return told
+
+    @property
+    def facts(self) -> dict[str, JSON]:
+        """The step."""
+        return {"step": self.step.label}
+
+    @property
+    def modules(self) -> tuple[str, ...]:
+        """The cell, and the packages of the plugins."""
+        plugins = (self.architecture.entry.plugin, self.step.plugin)
+        return (*super().modules, "bench.forms", *map(package_of, plugins))
+
+    @property
+    def work(self) -> tuple[str, float]:
+        """A few passes for each image that is looked at."""
+        return f"compress {self.coordinates.model}", 3.0 * max(1, self.reduction.images_wanted)
+
+    @property
+    def _shown(self) -> ImageSet:
+        """The images that the reduction looks at: one at least, for its shape."""
+        return self.images.drawn(max(1, self.reduction.images_wanted), self.seed)
+
+    def run(self, workbench: Workbench, parents: Mapping[str, Stored]) -> Result:
+        """Reduce a network of its own."""
+        import torch
+
+        from bench.classifier import header_normalisation, output_digests, state_arrays
+
+        culprit = f"compressor '{self.step.name}' (plugin {self.step.plugin_name})"
+        header = workbench.store.header(parents["start"])
+        normalisation = header_normalisation(header)
+        if normalisation is None:
+            raise WeightsError.of(parents["start"].label, "has no mean and std", "both")
+        mean, std = normalisation
+        known = Forms.of(header, parents["start"].label)
+        network = workbench.network(self.architecture, parents["start"])
+        images, labels = self._shown.tensors()
+        centre, spread = (torch.tensor(part).view(1, -1, 1, 1) for part in (mean, std))
+        with seeds.forked(self.seed):
+            reduced, form = self.reduction.reduce(
+                network,
+                (images - centre) / spread,
+                labels,
+                generator=torch.Generator().manual_seed(self.seed),
+            )
+        check_module(reduced, culprit)
+        made = known.then(Form(self.step.plugin_name, self.reduction, form))
+        arrays = state_arrays(reduced.eval())
+        self._check(made, arrays, culprit)
+        return Result(
+            arrays=arrays,
+            header={"mean": json.dumps(mean), "std": json.dumps(std), **made.header},
+            outputs=output_digests(self.architecture.identity, arrays, mean, std, made),
+            summary={"form": form},
+        )
+
+    def _check(self, made: Forms, arrays: Mapping[str, object], culprit: str) -> None:
+        """Check that the network can be built again, and the weights load into it."""
+        network = made.rebuild(self.architecture.build(), self.architecture.image_shape)
+        wanted, got = set(network.state_dict()), set(arrays)
+        if wanted != got:
+            apart = ", ".join(sorted(wanted ^ got)[:5])
+            raise PluginError.of(
+                culprit,
+                f"rebuilds a network whose weights have other names: {apart}",
+                "rebuild() to build what reduce() made",
+            )

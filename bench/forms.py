@@ -1,0 +1,122 @@
+"""Forms: what reductions made of a network, so that it can be built again elsewhere.
+
+A form is plain values, kept beside the weights that load into the network. This room does not know
+what any reduction does.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pydantic import ValidationError
+
+from bench import registry
+from bench.api import Reduction
+from bench.errors import WeightsError
+from bench.records import JSON
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from torch.nn import Module
+
+KEY = "forms"
+"""Where the header of a file of weights tells them."""
+
+
+@dataclass(frozen=True)
+class Form:
+    """One reduction, and what it takes to build its network again."""
+
+    name: str
+    plugin: Reduction
+    form: JSON
+
+    @property
+    def plain(self) -> dict[str, JSON]:
+        """What the header tells, and what decides the network's function beside the weights."""
+        return {
+            "name": self.name,
+            **registry.identity("compressors", self.name, self.plugin),
+            "parameters": self.plugin.parameters(),
+            "form": self.form,
+        }
+
+
+@dataclass(frozen=True)
+class Forms:
+    """The reductions that a network went through, the first first."""
+
+    steps: tuple[Form, ...] = ()
+
+    @classmethod
+    def of(cls, header: Mapping[str, str], where: str) -> Forms:
+        """Read the header of a file of weights; of a network that nothing reduced, there are none.
+
+        Raises:
+            WeightsError: where the header cannot be understood.
+            PluginError: where a reduction is not installed.
+
+        """
+        if KEY not in header:
+            return cls()
+        try:
+            told = json.loads(header[KEY])
+            return cls(tuple(_form(each) for each in told))
+        except (ValueError, KeyError, TypeError, ValidationError) as error:
+            raise WeightsError.of(
+                where,
+                f"tells of reductions that cannot be understood: {error}",
+                "what bench wrote",
+                "make the file again with this version",
+            ) from error
+
+    def then(self, form: Form) -> Forms:
+        """Return these, and one more."""
+        return Forms((*self.steps, form))
+
+    @property
+    def header(self) -> dict[str, str]:
+        """What the header of a file of weights says of them; nothing where there are none."""
+        return {KEY: json.dumps(self.plain)} if self.steps else {}
+
+    @property
+    def plain(self) -> list[JSON]:
+        """Plain values."""
+        return [step.plain for step in self.steps]
+
+    @property
+    def answers_otherwise(self) -> bool:
+        """Whether what is judged is not the network itself, but what a reduction deploys."""
+        return any(step.plugin.gradients != "exact" for step in self.steps)
+
+    def rebuild(self, network: Module, image_shape: tuple[int, int, int]) -> Module:
+        """Give a network the modules and shapes of the reduced one; any weights."""
+        for step in self.steps:
+            network = step.plugin.rebuild(network.eval(), step.form, image_shape=image_shape)
+        return network
+
+    def deploy(self, network: Module) -> Module:
+        """Return what is judged; may change the network."""
+        for step in self.steps:
+            network = step.plugin.deploy(network)
+        return network
+
+    def packed(self, network: Module) -> Mapping[str, Tensor]:
+        """Return what would be shipped of a network: as the last reduction packs it."""
+        return self.steps[-1].plugin.packed(network) if self.steps else dict(network.state_dict())
+
+
+def _form(told: Mapping[str, JSON]) -> Form:
+    name = str(told["name"])
+    plugin = registry.load("compressors", name).model_validate(told["parameters"])
+    if not isinstance(plugin, Reduction):
+        raise TypeError(f"'{name}' reduces nothing")
+    return Form(name, plugin, told["form"])
+
+
+def reductions(plugins: Sequence[object]) -> tuple[Reduction, ...]:
+    """Pick the reductions among the plugins of some steps."""
+    return tuple(plugin for plugin in plugins if isinstance(plugin, Reduction))

@@ -1,0 +1,1 @@
+"""First-party compressors: reductions of a network, and the fine-tuning after them."""

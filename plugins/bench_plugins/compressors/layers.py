@@ -1,0 +1,43 @@
+"""The layers whose weights compressors prune. Nothing here knows how weights are chosen."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch.nn import Module, Parameter
+
+
+def prunable(network: Module, names: Sequence[str] = ()) -> dict[str, Module]:
+    """Return the Conv and Linear layers of a network by name; one whose weights are shared, once.
+
+    Args:
+        network: any.
+        names: only these; all if there are none.
+
+    Raises:
+        ValueError: for a name that is no such layer.
+
+    """
+    from torch import nn
+    from torch.nn.modules.conv import _ConvNd
+
+    found: dict[str, Module] = {}
+    known: set[int] = set()
+    for name, layer in network.named_modules():
+        if isinstance(layer, _ConvNd | nn.Linear) and id(layer.weight) not in known:
+            known.add(id(layer.weight))
+            found[name] = layer
+    if not found:
+        raise ValueError("the network has no Conv or Linear layer")
+    for name in names:
+        if name not in found:
+            raise ValueError(f"'{name}' is no Conv or Linear layer, expected one of: {[*found]}")
+    return {name: found[name] for name in names} if names else found
+
+
+def weight_of(layer: Module) -> Parameter:
+    """Return a layer's weights."""
+    return layer.get_parameter("weight")
