@@ -128,6 +128,15 @@ class Profile(_Section):
     runs: int = Field(100, ge=100, description="runs on the clock")
 
 
+class Sensitivity(_Section):
+    """A reduction to keep to one layer at a time, and the attack that meets each network."""
+
+    step: str | dict[str, dict[str, Any] | None] = Field(
+        description="a compressor that has layers:, as {magnitude: {sparsity: 0.5}}"
+    )
+    attack: str = Field(description="one of the suite's attacks, by its full name")
+
+
 class Gallery(_Section):
     """Which images explanations are shown of: of each class some right and some wrong."""
 
@@ -192,8 +201,12 @@ class Layout(_Section):
     explain_attacks: tuple[str, ...] = Field(
         (), description="attacks whose images are explained too: by name, or by key of a grid"
     )
+    explain_variants: bool = Field(
+        default=False, description="compare each variant's explanations with the original's"
+    )
     gallery: Gallery = Gallery()
     profile: Profile | None = None
+    sensitivity: Sensitivity | None = None
     recommend: dict[str, Choice] = Field(default_factory=dict)
     tables: dict[str, TableSpec] = Field(default_factory=dict)
     audit: Extent = Field(

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from bench import metrics
 from bench.errors import StoreError, UsageError, nearest
 from bench.metrics import Metric, Reading, Withheld
-from bench.records import AXES, JSON, Budget, Coordinates
+from bench.records import AXES, JSON, ORIGINAL, Budget, Coordinates
 from bench.statistics import Estimate
 from bench.store import Store, Stored
 
@@ -178,7 +178,35 @@ class Matrix:
         """Compute a metric of a done cell, or of the done replicas of one."""
         if metric.across:
             return metrics.replicated(metric, [self._worst(entry) for entry in entries])
-        return metrics.replicated(metric, self.readings(entries))
+        readings = self.readings(entries)
+        if metric.beside_original:
+            pairs = zip(entries, readings, strict=True)
+            readings = [self._beside_original(entry, reading) for entry, reading in pairs]
+        return metrics.replicated(metric, readings)
+
+    def original(self, entry: Entry) -> Entry | None:
+        """Return the same cell of the model's original, if it is done; of the original, itself."""
+        where = replace(entry.coordinates, variant=ORIGINAL)
+        found = [
+            other
+            for other in self.entries
+            if other.kind == entry.kind
+            and other.state == "done"
+            and other.coordinates == where
+            and other.facts.get("batch") == entry.facts.get("batch")
+        ]
+        return found[0] if found else None
+
+    def _beside_original(self, entry: Entry, reading: Reading) -> Reading:
+        """Put the records and figures of the original beside those of a variant."""
+        original = self.original(entry)
+        if original is None:
+            return reading
+        records, first = reading.records, self.records(original)
+        if records is not None and first is not None:
+            named = first.set_index("image").add_prefix("original_")
+            records = records.join(named, on="image")
+        return replace(reading, records=records, original=self.stored(original).summary)
 
     def _worst(self, entry: Entry) -> Reading:
         """Read all attacks on a cell's model, within the cell's budget."""

@@ -48,6 +48,9 @@ class Metric:
         mean: a mean with a bootstrap interval; else a rate with a Wilson interval.
         needs_budget: withheld where an attack has no budget: a rate belongs to one.
         needs_minimum: withheld where an attack looks for any image in a ball, not for the nearest.
+        beside_original: compares a variant with its model's original, whose records (columns that
+            begin with ``original_``) and figures it needs.
+        quotient: of two figures, the original's over the variant's, by their names.
 
     """
 
@@ -65,6 +68,8 @@ class Metric:
     counts: Callable[[DataFrame], Values] | None = None
     biased: bool = False
     better: Literal["higher", "lower"] | None = None
+    beside_original: bool = False
+    quotient: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,6 +231,19 @@ def _quantile(of: Callable[[DataFrame], Values], share: float) -> Weighted:
     return weighted
 
 
+def _recovered(records: DataFrame) -> Statistic:
+    """Return the accuracy of a variant over that of its original, on the same images."""
+    own, first = (
+        _truth(records[name] == records["label"]).to_numpy(dtype=float)
+        for name in ("prediction", "original_prediction")
+    )
+
+    def ratio(weights: NDArray[np.float64]) -> NDArray[np.float64]:
+        return scores.share(weights @ own, weights @ first, undefined=float("nan"))
+
+    return ratio
+
+
 def _proved(records: DataFrame) -> Values:
     return _truth(records["prediction"] == records["label"])
 
@@ -348,6 +366,36 @@ _EXPLAINED: tuple[tuple[str, str, Unit, Literal["higher", "lower"] | None], ...]
         None,
     ),
     ("empty_heatmap", "Share of heatmaps that are the same everywhere.", "share", None),
+)
+
+_QUOTIENTS: tuple[tuple[str, str, tuple[Kind, ...], tuple[str, str]], ...] = (
+    (
+        "compression_ratio",
+        "size_bytes of the model's original over that of the variant.",
+        ("profile",),
+        ("size_bytes", "size_bytes"),
+    ),
+    (
+        "compressed_ratio",
+        "The same of size_compressed_bytes: what zeros and coarse weights save on disk.",
+        ("profile",),
+        ("size_compressed_bytes", "size_compressed_bytes"),
+    ),
+    (
+        "theoretical_speed_up",
+        (
+            "macs of the original over nonzero_macs of the variant: what would be saved if no zero "
+            "were multiplied. What the time says is speed_up."
+        ),
+        ("profile",),
+        ("macs", "nonzero_macs"),
+    ),
+    (
+        "speed_up",
+        "latency_ms of the model's original over that of the variant, at the same batch.",
+        ("latency",),
+        ("latency_ms", "latency_ms"),
+    ),
 )
 
 METRICS: Mapping[str, Metric] = {
@@ -528,8 +576,9 @@ METRICS: Mapping[str, Metric] = {
         *(
             Metric(
                 name,
-                f"{told} of the heatmaps of an image before and after an attack, each of the class "
-                f"that is predicted; over all evaluated images ({source}).",
+                f"{told} of two heatmaps of an image, over all evaluated images ({source}): before "
+                "and after an attack, each of the class that is predicted; without an attack, the "
+                "original's and the variant's, both of the class that the original predicts.",
                 "score",
                 ("drift",),
                 _column(name),
@@ -569,6 +618,37 @@ METRICS: Mapping[str, Metric] = {
             counts=lambda records: records["success"][_truth(records["success"])],
             better="higher",
         ),
+        Metric(
+            "accuracy_before",
+            "Right before the last training of a reduced variant, over all evaluated images; "
+            "clean_accuracy is that after it.",
+            "share",
+            ("interim",),
+            _evaluate_accuracy,
+            needs_verdict=False,
+            better="higher",
+        ),
+        Metric(
+            "recovery_rate",
+            "Accuracy of a variant over that of its model's original, on the same images.",
+            "share",
+            _EVALUATE,
+            weighted=_recovered,
+            beside_original=True,
+            better="higher",
+        ),
+        *(
+            Metric(
+                name,
+                definition,
+                "score",
+                kinds,
+                beside_original=True,
+                quotient=quotient,
+                better="higher",
+            )
+            for name, definition, kinds, quotient in _QUOTIENTS
+        ),
         Metric("forwards", "Forward passes an image.", "count", _ATTACK),
         Metric("backwards", "Backward passes an image.", "count", _ATTACK),
         Metric("seconds", "Wall-clock time of the attack, all images.", "seconds", _ATTACK),
@@ -606,13 +686,15 @@ class Reading:
     """What one cell says: its records, its figures that are not per image, and which training.
 
     Cells of one ``seed`` that differ in the fold held out belong together: each image is in one.
-    ``budget`` is the ball in which an attack's images count.
+    ``budget`` is the ball in which an attack's images count; ``original`` the figures of the same
+    cell of the model's original, where a metric asks for them.
     """
 
     records: DataFrame | None
     summary: Mapping[str, JSON]
     seed: str = ""
     budget: Budget | None = None
+    original: Mapping[str, JSON] | None = None
 
 
 def estimate(
@@ -641,6 +723,8 @@ def replicated(metric: Metric, readings: Sequence[Reading]) -> Estimate | Withhe
         reason = _withheld(metric, reading)
         if reason is not None:
             return Withheld(reason)
+    if metric.quotient is not None:
+        return _quotient(metric.quotient, readings)
     if (metric.values is None and metric.weighted is None) or readings[0].records is None:
         return _of_summaries(metric, readings)
     trainings = by_training(readings)
@@ -678,7 +762,22 @@ def _over_trainings(metric: Metric, trainings: Sequence[DataFrame]) -> Estimate:
     return replace(found, n=counted)
 
 
+def _quotient(names: tuple[str, str], readings: Sequence[Reading]) -> Estimate | Withheld:
+    """Divide figures that cells hold whole; of replicas, the mean of the quotients."""
+    found = []
+    for reading in readings:
+        first = None if reading.original is None else reading.original.get(names[0])
+        own = reading.summary.get(names[1])
+        if not isinstance(first, int | float) or not isinstance(own, int | float) or not own:
+            return NOTHING
+        found.append(float(first) / float(own))
+    counted = int(str(readings[0].summary.get("images", 0)))
+    return Estimate(sum(found) / len(found), None, None, counted, len(found))
+
+
 def _withheld(metric: Metric, reading: Reading) -> str | None:
+    if metric.beside_original and reading.original is None:
+        return "the original of the model has no such cell in this run"
     promised = reading.summary.get("budget")
     if metric.needs_budget and reading.budget is None and promised is None:
         return "the attack promises no budget, and a rate belongs to one: give it a budget"

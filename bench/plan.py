@@ -17,19 +17,20 @@ from bench.cells.attack import AttackCell
 from bench.cells.cell import Cell
 from bench.cells.certify import CertifyCell, proves
 from bench.cells.detect import DetectCell
-from bench.cells.drift import DriftCell
+from bench.cells.drift import DriftCell, VariantDriftCell
 from bench.cells.evaluate import EvaluateCell
 from bench.cells.explain import ExplainCell
 from bench.cells.interim import InterimCell
 from bench.cells.latency import LatencyCell
 from bench.cells.profile import ProfileCell
+from bench.cells.sensitivity import SensitivityCell
 from bench.cells.transfer import TransferCell
 from bench.cells.workbench import Compute
 from bench.contenders import Contender, contenders
 from bench.data import ImageSet, Prepared
 from bench.errors import Problem, SuiteError, nearest
 from bench.layout import Profile
-from bench.records import Coordinates, State
+from bench.records import ORIGINAL, Coordinates, State
 from bench.store import Store, Stored
 from bench.suite import AttackEntry, Suite
 
@@ -145,6 +146,7 @@ def build(suite: Suite, data: Prepared) -> Plan:
     cells += _attacks(suite, found, data, compute)
     cells += _drifts(suite, found, data, compute)
     cells += _guards(suite, found, data, compute)
+    cells += _sensitivities(suite, found, data, compute)
     cells += probes.lay_out([cell for cell, skip in cells if skip is None], suite.audit)
     return Plan(
         suite,
@@ -250,6 +252,30 @@ def _drifts(
                     compute,
                 )
                 yield cell, _unsuited(explainer.plugin, data) or _unfit(contender, data, compute)
+    if suite.explain_variants:
+        yield from _variant_drifts(suite, found, data, compute)
+
+
+def _variant_drifts(
+    suite: Suite, found: list[Contender], data: Prepared, compute: Compute
+) -> Iterator[tuple[Cell, str | None]]:
+    """Lay out how far the explanations of each variant lie from those of its original."""
+    originals = {replace(c.place, variant=ORIGINAL): c for c in found if not c.steps}
+    for contender in found:
+        original = originals.get(replace(contender.place, variant=ORIGINAL))
+        if original is None or not contender.steps:
+            continue
+        for explainer in suite.explainers:
+            cell = VariantDriftCell(
+                replace(contender.place, explainer=explainer.name),
+                contender.subject,
+                original.subject,
+                explainer,
+                contender.images,
+                suite.seed,
+                compute,
+            )
+            yield cell, _unsuited(explainer.plugin, data) or _unfit(contender, data, compute)
 
 
 def _guards(
@@ -276,6 +302,19 @@ def _guards(
                     compute,
                 )
                 yield cell, reason
+
+
+def _sensitivities(
+    suite: Suite, found: list[Contender], data: Prepared, compute: Compute
+) -> Iterator[tuple[Cell, str | None]]:
+    """Lay out what each layer of each original model bears."""
+    if suite.sensitivity is None:
+        return
+    step, entry = suite.sensitivity.step, suite.sensitivity.attack
+    for contender in found:
+        if contender.is_first and not contender.steps:
+            cell = SensitivityCell(contender.place, _attack(suite, contender, entry, compute), step)
+            yield cell, _unsuited(entry.plugin, data) or _unsuited(step.plugin, data)
 
 
 def _unfit(contender: Contender, data: Prepared, compute: Compute) -> str | None:

@@ -33,6 +33,7 @@ Kind: TypeAlias = Literal[
     "detect",
     "drift",
     "probe",
+    "sensitivity",
 ]
 
 ORIGINAL = "original"
@@ -186,6 +187,20 @@ class ExplainRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class SensitivityRecord:
+    """One image on a model of which one layer is pruned; ``layer`` is empty where none is.
+
+    ``adversarial_prediction`` is None where the attack's image has no verdict.
+    """
+
+    image: str
+    label: int
+    layer: str
+    prediction: int
+    adversarial_prediction: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class CertifyRecord:
     """One image around which a prediction is proved to hold.
 
@@ -250,6 +265,7 @@ Record: TypeAlias = (
     | CertifyRecord
     | DetectRecord
     | DriftRecord
+    | SensitivityRecord
     | GradientRecord
 )
 

@@ -133,6 +133,14 @@ class VariantEntry:
 
 
 @dataclass(frozen=True)
+class Sensitivity:
+    """What is done to each layer alone, and the attack on what comes out."""
+
+    step: StepEntry
+    attack: AttackEntry
+
+
+@dataclass(frozen=True)
 class Suite:
     """A whole, valid suite. ``document`` is what it was read from, overrides included."""
 
@@ -148,8 +156,10 @@ class Suite:
     explainers: tuple[ExplainerEntry, ...]
     examples: int
     explain_attacks: tuple[str, ...]
+    explain_variants: bool
     gallery: Gallery
     profile: Profile | None
+    sensitivity: Sensitivity | None
     recommend: Mapping[str, Choice]
     tables: Mapping[str, TableSpec]
     audit: Extent
@@ -248,6 +258,7 @@ class _Reader(Findings):
         variants = tuple(self.variants(raw.get("variants")))
         self.check_members(variants, raw.get("models"))
         self.check_names(raw, attacks)
+        sensitivity = self.sensitivity(raw.get("sensitivity"), attacks)
         attacks = self.select_attacks(attacks, overrides.attacks)
         self.raise_any()
         if layout is None or dataset is None:
@@ -265,8 +276,10 @@ class _Reader(Findings):
             explainers=explainers,
             examples=layout.examples,
             explain_attacks=layout.explain_attacks,
+            explain_variants=layout.explain_variants,
             gallery=layout.gallery,
             profile=layout.profile,
+            sensitivity=sensitivity,
             recommend=layout.recommend,
             tables=layout.tables,
             audit=layout.audit,
@@ -375,6 +388,22 @@ class _Reader(Findings):
                 self.report(("variants", name), "has no step", f"one, or the name '{ORIGINAL}'")
             yield VariantEntry(name, tuple(step for step in read if step is not None))
 
+    def sensitivity(self, raw: Any, attacks: Sequence[AttackEntry]) -> Sensitivity | None:
+        """Read what is done to one layer at a time, and by which attack it is met."""
+        if not isinstance(raw, dict):
+            return None
+        path: document.Path = ("sensitivity", "step")
+        step = self.step(raw["step"], path) if "step" in raw else None
+        if step is not None and "layers" not in type(step.plugin).model_fields:
+            self.report(
+                path, f"'{step.name}' has no layers:", "a compressor that can be kept to one"
+            )
+            return None
+        known = {attack.name: attack for attack in attacks}
+        attack = raw.get("attack")
+        self.check_name(("sensitivity", "attack"), attack, known, "is no attack of this suite")
+        return Sensitivity(step, known[attack]) if step and attack in known else None
+
     def step(self, raw: Any, path: document.Path) -> StepEntry | None:
         """Read one step: a plugin's name, or a mapping of it to its parameters."""
         given = {raw: None} if isinstance(raw, str) else raw
@@ -390,7 +419,7 @@ class _Reader(Findings):
             self.report_step(name, kinds, path)
             return None
         plugin = self.plugin(kinds[0], name, parameters or {}, (*path, name))
-        position = int(path[-1]) + 1
+        position = path[-1] + 1 if isinstance(path[-1], int) else 1
         if not isinstance(plugin, VariantStep):
             return None
         return StepEntry(name, name, plugin, kinds[0], position)

@@ -12,13 +12,25 @@ from bench.cells.cell import Cell, Parent, package_of
 from bench.cells.subject import Subject
 from bench.cells.workbench import Compute, Workbench
 from bench.data import ImageSet
-from bench.records import JSON, Kind, Result
+from bench.records import JSON, AttackRecord, Kind, Result
 from bench.store import Stored
 from bench.suite import AttackEntry
 from bench.tensors import Images, Labels
 
 if TYPE_CHECKING:
     from bench.classifier import Classifier
+    from bench.referee import Verdict
+
+
+@dataclass(frozen=True)
+class Attacked:
+    """What an attack made of images, and what the referee says of each."""
+
+    records: list[AttackRecord]
+    images: Images
+    before: Verdict
+    after: Verdict
+    seconds: float
 
 
 @dataclass(frozen=True)
@@ -109,15 +121,44 @@ class AttackCell(Cell):
 
     def run(self, workbench: Workbench, parents: Mapping[str, Stored]) -> Result:
         """Attack a classifier of its own, then have everything judged on another."""
+        attacked = self.subject.attacked(workbench, parents)
+        found = self.judged(workbench, attacked, self.subject.judged(workbench, parents))
+        records = found.records
+        budget = self.entry.plugin.budget
+        made = {"adversarial_images": found.images.numpy()}
+        return Result(
+            records=records,
+            arrays={
+                **made,
+                "images": self.images.pixels,
+                "clean_probabilities": found.before.probabilities.float().numpy(),
+                "probabilities": found.after.probabilities.float().numpy(),
+            },
+            outputs={
+                "adversarial_images": fingerprint.of_arrays(made),
+                "records": fingerprint.fingerprint([asdict(record) for record in records]),
+            },
+            summary={
+                "images": len(records),
+                "budget": None if budget is None else asdict(budget),
+                "forwards": attacked.forwards / len(records),
+                "backwards": attacked.backwards / len(records),
+                "seconds": found.seconds,
+                "stages": {name: {**account} for name, account in attacked.stages.items()},
+            },
+        )
+
+    def judged(
+        self, workbench: Workbench, attacked: Classifier, classifier: Classifier
+    ) -> Attacked:
+        """Attack one classifier, and have everything judged on another that is its equal."""
         from bench import referee
 
-        attacked = self.subject.attacked(workbench, parents)
         images, labels = self.images.tensors()
         started = time.perf_counter()
         with seeds.forked(self.seed), attacked.guarded(self.culprit):
             stacked, steps = self._perturb(workbench, attacked, images, labels)
         seconds = time.perf_counter() - started
-        classifier = self.subject.judged(workbench, parents)
         before = workbench.verdict(classifier, self.images)
         after = referee.classify(classifier, stacked)
         records = referee.judge_attack(
@@ -131,29 +172,7 @@ class AttackCell(Cell):
             budget=self.entry.plugin.budget,
             steps=steps,
         )
-        budget = self.entry.plugin.budget
-        made = {"adversarial_images": stacked.numpy()}
-        return Result(
-            records=records,
-            arrays={
-                **made,
-                "images": self.images.pixels,
-                "clean_probabilities": before.probabilities.float().numpy(),
-                "probabilities": after.probabilities.float().numpy(),
-            },
-            outputs={
-                "adversarial_images": fingerprint.of_arrays(made),
-                "records": fingerprint.fingerprint([asdict(record) for record in records]),
-            },
-            summary={
-                "images": len(records),
-                "budget": None if budget is None else asdict(budget),
-                "forwards": attacked.forwards / len(images),
-                "backwards": attacked.backwards / len(images),
-                "seconds": seconds,
-                "stages": {name: {**account} for name, account in attacked.stages.items()},
-            },
-        )
+        return Attacked(records, stacked, before, after, seconds)
 
     def _perturb(
         self, workbench: Workbench, attacked: Classifier, images: Images, labels: Labels

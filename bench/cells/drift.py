@@ -1,4 +1,4 @@
-"""The drift cell: how far an attack moves the explanation of its images."""
+"""The drift cells: how far an attack, or compression, moves explanations."""
 
 from __future__ import annotations
 
@@ -129,6 +129,98 @@ class DriftCell(Cell):
             compute=self.compute,
             notify=workbench.notify,
         )
+
+
+@dataclass(frozen=True)
+class VariantDriftCell(Cell):
+    """Images, a variant, and its model's original, whose predicted class is explained on both.
+
+    ``subject`` is the variant.
+    """
+
+    kind: ClassVar[Kind] = "drift"
+
+    subject: Subject
+    original: Subject
+    entry: ExplainerEntry
+    images: ImageSet
+    suite_seed: int
+    compute: Compute
+
+    @property
+    def parents(self) -> Mapping[str, Parent]:
+        """The weights of both."""
+        first = {f"original {role}": parent for role, parent in self.original.parents.items()}
+        return {**self.subject.parents, **first}
+
+    @property
+    def inputs(self) -> dict[str, JSON]:
+        """The explainer and its seed, the images, how numbers are computed."""
+        return {
+            **explaining.identity_of(self.entry),
+            "seed": explaining.seed_of(self.entry, self.images, self.suite_seed),
+            "images": self.images.named_digest,
+            **self.compute.identity(batch_size=not self.entry.plugin.batch_invariant),
+            **self.subject.identity,
+        }
+
+    @property
+    def facts(self) -> dict[str, JSON]:
+        """Nothing besides the coordinates."""
+        return {}
+
+    @property
+    def modules(self) -> tuple[str, ...]:
+        """The cell, its judges, and the packages of the plugins."""
+        return (
+            *super().modules,
+            "bench.cells.explaining",
+            "bench.faithfulness",
+            "bench.classifier",
+            package_of(self.entry.plugin),
+            *self.subject.packages,
+        )
+
+    @property
+    def work(self) -> tuple[str, float]:
+        """Two maps an image."""
+        return f"model {self.coordinates.model}", 6.0 * len(self.images)
+
+    def run(self, workbench: Workbench, parents: Mapping[str, Stored]) -> Result:
+        """Explain the same class on both, and compare."""
+        from bench import faithfulness
+
+        first = {role: parents[f"original {role}"] for role in self.original.parents}
+        images, labels = self.images.tensors()
+        verdicts = [
+            workbench.verdict(subject.judged(workbench, given), self.images).predictions
+            for subject, given in ((self.original, first), (self.subject, parents))
+        ]
+        maps = [
+            explaining.explain(
+                self.entry,
+                subject.attacked(workbench, given),
+                images,
+                verdicts[0],
+                seed=explaining.seed_of(self.entry, self.images, self.suite_seed),
+                compute=self.compute,
+                notify=workbench.notify,
+            )
+            for subject, given in ((self.original, first), (self.subject, parents))
+        ]
+        alike = faithfulness.similarity(*maps)
+        records = [
+            DriftRecord(
+                image=name,
+                label=int(labels[i]),
+                clean_prediction=int(verdicts[0][i]),
+                prediction=int(verdicts[1][i]),
+                heatmap_similarity=_told(float(alike.rank_correlation[i])),
+                heatmap_overlap=_told(float(alike.overlap[i])),
+            )
+            for i, name in enumerate(self.images.names)
+        ]
+        return Result(records=records, summary={"images": len(records)})
 
 
 def _told(value: float) -> float | None:

@@ -57,7 +57,11 @@ def section(matrix: Matrix, folder: Path) -> Iterator[str]:
 
 def _drifts(matrix: Matrix, comparison: Comparison, folder: Path) -> Iterator[str]:
     """Write how far attacks move the maps, and show some images before and after."""
-    found = [e for e in matrix.entries if e.kind == "drift" and e.state == "done"]
+    found = [
+        e
+        for e in matrix.entries
+        if e.kind == "drift" and e.coordinates.attack and e.state == "done"
+    ]
     if not found:
         return
     yield "## Explanations under attack"
@@ -71,7 +75,7 @@ def _drifts(matrix: Matrix, comparison: Comparison, folder: Path) -> Iterator[st
         yield under.replace("\n", "\n\n")
         yield ""
     for model in comparison.models:
-        cells = [e for e in comparison.entries("drift", model) if e.state == "done"]
+        cells = [e for e in found if e.coordinates.contender == model and e.coordinates.attack]
         attacks = dict.fromkeys(str(entry.coordinates.attack) for entry in cells)
         for attack in attacks:
             path = _before_and_after(matrix, model, attack, cells, folder)

@@ -1,0 +1,117 @@
+"""The sensitivity cell: each layer of a model reduced alone, and what that costs."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from bench import seeds
+from bench.api import Reduction
+from bench.cells.attack import AttackCell
+from bench.cells.cell import Cell, Parent, package_of
+from bench.cells.workbench import Workbench
+from bench.records import JSON, Kind, Result, SensitivityRecord
+from bench.store import Stored
+from bench.suite import StepEntry
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from bench.classifier import Classifier
+
+
+@dataclass(frozen=True)
+class SensitivityCell(Cell):
+    """A model, a reduction that can be kept to one layer, and an attack on each that it makes.
+
+    ``attack`` is the attack on the model as it is: its images, seed and computing are used.
+    """
+
+    kind: ClassVar[Kind] = "sensitivity"
+
+    attack: AttackCell
+    step: StepEntry
+
+    @property
+    def parents(self) -> Mapping[str, Parent]:
+        """The weights."""
+        return self.attack.parents
+
+    @property
+    def inputs(self) -> dict[str, JSON]:
+        """The reduction, and the attack with all that decides it."""
+        return {"reduction": self.step.identity, "attack": self.attack.inputs}
+
+    @property
+    def facts(self) -> dict[str, JSON]:
+        """Those of the attack, and the reduction."""
+        return {**self.attack.facts, "step": self.step.name, **self.step.plugin.parameters()}
+
+    @property
+    def modules(self) -> tuple[str, ...]:
+        """Those of an attack, this one, and the package of the reduction."""
+        return (*super().modules, *self.attack.modules, package_of(self.step.plugin))
+
+    @property
+    def work(self) -> tuple[str, float]:
+        """An attack for each layer: some tens."""
+        name, amount = self.attack.work
+        return name, 20 * amount
+
+    def run(self, workbench: Workbench, parents: Mapping[str, Stored]) -> Result:
+        """Reduce each layer alone, on a network of its own; judge and attack what comes out."""
+        from bench.training import layer_weights
+
+        weights = parents["classifier"]
+        architecture = self.attack.subject.architecture
+        names = [
+            name.rpartition(".")[0]
+            for name in layer_weights(workbench.network(architecture, weights))
+        ]
+        records: list[SensitivityRecord] = []
+        zeros: dict[str, JSON] = {}
+        for place, name in enumerate(("", *names)):
+            network = workbench.network(architecture, weights).eval()
+            if name:
+                network = self._reduced(network, name)
+                made = layer_weights(network)[f"{name}.weight"]
+                zeros[name] = 1 - int(made.count_nonzero()) / made.numel()
+            records += self._judged(workbench, network, parents, name)
+            workbench.notify((place + 1) / (len(names) + 1), name)
+        return Result(
+            records=records,
+            summary={"images": len(self.attack.images), "layers": len(names), "sparsity": zeros},
+        )
+
+    def _reduced(self, network: nn.Module, layer: str) -> nn.Module:
+        import torch
+
+        plugin = self.step.plugin.model_copy(update={"layers": (layer,)})
+        if not isinstance(plugin, Reduction):
+            raise TypeError(f"{self.step.name} reduces nothing")
+        images, labels = self.attack.images.drawn(1, 0).tensors()
+        with seeds.forked(self.attack.seed):
+            generator = torch.Generator().manual_seed(self.attack.seed)
+            reduced, _ = plugin.reduce(network, images, labels, generator=generator)
+        return reduced
+
+    def _judged(
+        self,
+        workbench: Workbench,
+        network: nn.Module,
+        parents: Mapping[str, Stored],
+        layer: str,
+    ) -> Iterator[SensitivityRecord]:
+        from bench.classifier import Classifier, normalisation_arrays
+
+        usual = self.attack.subject.judged(workbench, parents)
+        mean, std = (tuple(part.tolist()) for part in normalisation_arrays(usual))
+        classifier = Classifier(network, mean, std)
+        workbench.place(classifier)
+        attacked: Classifier = copy.deepcopy(classifier)
+        for record in self.attack.judged(workbench, attacked, classifier).records:
+            yield SensitivityRecord(
+                record.image, record.label, layer, record.clean_prediction, record.prediction
+            )
