@@ -227,23 +227,20 @@ class Comparison:
             if {test.first, test.second} == {best, other}:
                 return test.p_value < ALPHA
         if "latency" in family.metric.kinds:
-            return not self._is_disturbed(family) and self._timed_apart(
+            timings = [entry for entries in family.entries.values() for entry in entries]
+            return not self.is_disturbed(timings) and self.timed_apart(
                 family.entries[best], family.entries[other]
             )
         if family.metric.kinds == ("profile",):  # counted, not estimated
             return family.estimates[best] != family.estimates[other]
         return False
 
-    def _is_disturbed(self, family: _Family) -> bool:
-        """Say whether other processes took a tenth of the machine while any model was timed."""
-        loads = [
-            self.matrix.stored(entry).summary.get("busy_elsewhere")
-            for entries in family.entries.values()
-            for entry in entries
-        ]
+    def is_disturbed(self, timings: Sequence[Entry]) -> bool:
+        """Say whether other processes took a tenth of the machine during any of some timings."""
+        loads = [self.matrix.stored(entry).summary.get("busy_elsewhere") for entry in timings]
         return any(isinstance(load, int | float) and load > BUSY for load in loads)
 
-    def _timed_apart(self, best: Sequence[Entry], other: Sequence[Entry]) -> bool:
+    def timed_apart(self, best: Sequence[Entry], other: Sequence[Entry]) -> bool:
         """Say whether nearly all runs of one were quicker than nearly all runs of the other.
 
         Runs that follow one another are not independent, so no test is made of them.
@@ -287,14 +284,7 @@ class Comparison:
             value = self.figure(model, gain)
             if value is not None and None not in figures:
                 known[model] = [*(f for f in figures if f is not None), -value]
-        return {
-            model: not any(
-                all(a <= b for a, b in zip(other, mine, strict=True)) and other != mine
-                for name, other in known.items()
-                if name != model
-            )
-            for model, mine in known.items()
-        }
+        return undominated(known)
 
     def recommend(self, choice: Choice) -> Recommendation:
         """Choose the best model among those that keep the constraints.
@@ -342,6 +332,22 @@ class Comparison:
             if row.metric.kinds == ("profile",):
                 return 0.0 if row.estimates.get(best) != row.estimates.get(other) else None
         return None
+
+
+def undominated(figures: Mapping[str, Sequence[float]]) -> dict[str, bool]:
+    """Say of each whether no other is at least as good in every figure and better in one.
+
+    Args:
+        figures: as many for each; of all, less is better.
+
+    """
+    return {
+        name: not any(
+            all(a <= b for a, b in zip(other, mine, strict=True)) and list(other) != list(mine)
+            for other in figures.values()
+        )
+        for name, mine in figures.items()
+    }
 
 
 @dataclass(frozen=True)

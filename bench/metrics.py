@@ -757,7 +757,8 @@ def _over_trainings(metric: Metric, trainings: Sequence[DataFrame]) -> Estimate:
         return NOTHING
     if metric.biased:
         return replace(found, n=counted, low=None, high=None)
-    if metric.unit == "share" and found.low is not None and found.high is not None:
+    is_rate = metric.unit == "share" and not metric.beside_original
+    if is_rate and found.low is not None and found.high is not None:
         found = replace(found, low=max(0.0, found.low), high=min(1.0, found.high))
     return replace(found, n=counted)
 

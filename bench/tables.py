@@ -217,6 +217,12 @@ class Table:
         return json.dumps(document, indent=1, ensure_ascii=False)
 
 
+def judged(matrix: Matrix) -> list[str]:
+    """Return the dimensions that name who is judged: the variant where there are several."""
+    variants = {entry.coordinates.variant for entry in matrix.entries}
+    return ["model", "variant"] if len(variants) > 1 else ["model"]
+
+
 def build(
     matrix: Matrix,
     metric: str = "success_rate",

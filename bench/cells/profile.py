@@ -171,7 +171,8 @@ def layers(network: nn.Module, image: Tensor) -> list[Layer]:
     for name, weight in weights.items():
         effective = _effective(network, name, weight)
         zeros = effective.numel() - _nonzero(effective)
-        found.append(Layer(name, tuple(weight.shape), weight.numel(), zeros, uses[name]))
+        place = name.rpartition(".")[0]
+        found.append(Layer(place, tuple(weight.shape), weight.numel(), zeros, uses[name]))
     return found
 
 

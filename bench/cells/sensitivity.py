@@ -47,7 +47,8 @@ class SensitivityCell(Cell):
     @property
     def facts(self) -> dict[str, JSON]:
         """Those of the attack, and the reduction."""
-        return {**self.attack.facts, "step": self.step.name, **self.step.plugin.parameters()}
+        told = {"step": self.step.name, "met_by": self.attack.entry.name}
+        return {**self.attack.facts, **told, **self.step.plugin.parameters()}
 
     @property
     def modules(self) -> tuple[str, ...]:

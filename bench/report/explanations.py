@@ -36,7 +36,8 @@ def section(matrix: Matrix, folder: Path) -> Iterator[str]:
     yield "## Explanations"
     yield ""
     for measure in _MEASURES:
-        table = tables.build(matrix, measure, rows=["explainer"], columns=["model"], intervals=True)
+        columns = tables.judged(matrix)
+        table = tables.build(matrix, measure, rows=["explainer"], columns=columns, intervals=True)
         grid, _, under = table.render("github").partition("\n\n")
         yield grid
         yield ""

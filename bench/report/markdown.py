@@ -20,6 +20,7 @@ from bench.report import (
     attacks,
     audits,
     choosing,
+    compression,
     evaluation,
     examples,
     explanations,
@@ -67,20 +68,21 @@ def _usual(matrix: Matrix) -> dict[str, dict[str, Any]]:
     usual: dict[str, dict[str, Any]] = {}
     kinds = {entry.kind for entry in matrix.entries}
     plain = {"where": {}, "intervals": False, "title": ""}
+    judged = tables.judged(matrix)
     if "attack" in kinds:
         usual["success"] = {
             "metric": "success_rate",
             "rows": ["attack"],
-            "columns": ["model"],
+            "columns": judged,
             **plain,
         }
     if "evaluate" in kinds:
-        usual["accuracy"] = {"metric": "clean_accuracy", "rows": ["model"], "columns": [], **plain}
+        usual["accuracy"] = {"metric": "clean_accuracy", "rows": judged, "columns": [], **plain}
     if "transfer" in kinds:
         usual["transfer"] = {
             "metric": "transfer_rate",
             "rows": ["attack"],
-            "columns": ["source", "model"],
+            "columns": ["source", *judged],
             **plain,
         }
     return usual
@@ -132,6 +134,7 @@ def _page(
     for section in (
         partial(choosing.section, audited=audited),
         timing.section,
+        partial(compression.section, audited=audited),
         evaluation.section,
         training.section,
         partial(attacks.section, audited=audited),

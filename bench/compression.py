@@ -1,0 +1,172 @@
+"""Variants beside the original of their model: which decisions flipped, and what a gain is worth.
+
+A variant's robustness may only look better because its gradients tell an attack less. So a gain
+counts where it also stands against the images that were made on the original. No torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from bench import metrics, statistics
+from bench.comparison import ALPHA, Comparison
+from bench.matrix import Entry, Matrix
+from bench.metrics import METRICS, Metric
+from bench.records import ORIGINAL
+
+if TYPE_CHECKING:
+    from pandas import DataFrame, Series
+
+MASKED = "masked gradients"
+"""The verdict on a gain that the original's images undo."""
+
+
+@dataclass(frozen=True)
+class Flips:
+    """Decisions that a variant changed, on the same images.
+
+    Attributes:
+        variant: as ``model/variant``.
+        attack: after which the images are judged; None before any.
+        lost, won: images that only the original, only the variant has right; over all trainings.
+        n: images, over all trainings.
+        p_value: two-sided, for no difference; corrected by Holm over all flips of a run.
+        test: its name.
+        gain: of a robustness that is significantly higher, what the images made on the original
+            say of it: ``stands``, ``masked gradients``, or ``not tried`` without such a transfer.
+
+    """
+
+    variant: str
+    attack: str | None
+    lost: int
+    won: int
+    n: int
+    p_value: float
+    test: str
+    gain: str = ""
+
+
+@dataclass(frozen=True)
+class Compression:
+    """The variants of a run beside their originals."""
+
+    matrix: Matrix
+
+    @cached_property
+    def comparison(self) -> Comparison:
+        """The contenders, compared."""
+        return Comparison(self.matrix)
+
+    @cached_property
+    def families(self) -> dict[str, str]:
+        """What reduces each contender, as ``magnitude`` or ``magnitude, int8``."""
+        found: dict[str, list[str]] = {}
+        for entry in self.matrix.entries:
+            if entry.kind == "compress":
+                step = str(entry.facts["step"])
+                steps = found.setdefault(entry.coordinates.contender, [])
+                if step not in steps:
+                    steps.append(step)
+        return {
+            name: ", ".join(step.partition("-")[2] for step in steps)
+            for name, steps in found.items()
+        }
+
+    @cached_property
+    def contenders(self) -> list[str]:
+        """The reduced variants and their originals, in the plan's order."""
+        models = {name.partition("/")[0] for name in self.families}
+        return [name for name in self.comparison.models if name in self.families or name in models]
+
+    def original(self, variant: str) -> str:
+        """Return the contender that a variant is compared with."""
+        return variant.partition("/")[0]
+
+    @property
+    def attacks(self) -> list[str]:
+        """The attacks of the run, in its order."""
+        names = (e.coordinates.attack for e in self.matrix.entries if e.kind == "attack")
+        return list(dict.fromkeys(name for name in names if name is not None))
+
+    def entries(self, kind: str, contender: str, attack: str | None = None) -> list[Entry]:
+        """Return the cells of a contender: one for each replica, done or not."""
+        found = self.comparison.entries(kind, contender)
+        return [entry for entry in found if entry.coordinates.attack == attack]
+
+    @cached_property
+    def flips(self) -> list[Flips]:
+        """Every variant against its original, before any attack and after each."""
+        found = list(self._flips())
+        corrected = statistics.holm([flip.p_value for flip in found])
+        told = [replace(flip, p_value=p) for flip, p in zip(found, corrected, strict=True)]
+        return [replace(flip, gain=self._gain(flip)) for flip in told]
+
+    def _flips(self) -> Iterator[Flips]:
+        for variant in self.families:
+            for attack in (None, *self.attacks):
+                metric = METRICS["clean_accuracy" if attack is None else "robust_accuracy"]
+                kind = "evaluate" if attack is None else "attack"
+                own = self.entries(kind, variant, attack)
+                first = self.entries(kind, self.original(variant), attack)
+                if not self._is_told(metric, (*own, *first)) or not own or not first:
+                    continue
+                tested = self.comparison.test(metric, own, first)
+                if tested is None:
+                    continue
+                pairs = self._pairs(metric, own, first)
+                lost = sum(int((there & ~here).sum()) for here, there in pairs)
+                won = sum(int((here & ~there).sum()) for here, there in pairs)
+                n = sum(len(here) for here, _ in pairs)
+                yield Flips(variant, attack, lost, won, n, tested[1], tested[2])
+
+    def _is_told(self, metric: Metric, entries: Sequence[Entry]) -> bool:
+        """Say whether all cells are there, and have a figure at all."""
+        if any(entry.state != "done" for entry in entries):
+            return False
+        return not any(
+            isinstance(self.matrix.estimate([entry], metric), metrics.Withheld) for entry in entries
+        )
+
+    def _pairs(
+        self, metric: Metric, own: Sequence[Entry], first: Sequence[Entry]
+    ) -> list[tuple[Series[bool], Series[bool]]]:
+        """Return what each training of a variant, and of the original, has right, by image."""
+        sides = [metrics.by_training(self.matrix.readings(part)) for part in (own, first)]
+        return [
+            (_right(metric, here), _right(metric, there).loc[here["image"]])
+            for here, there in zip(*sides, strict=True)
+        ]
+
+    def _gain(self, flip: Flips) -> str:
+        """Say whether a gain of robustness stands against the original's images."""
+        if flip.attack is None or flip.won <= flip.lost or flip.p_value >= ALPHA:
+            return ""
+        metric = METRICS["robust_accuracy"]
+        original = self.original(flip.variant)
+        moved = [
+            entry
+            for entry in self.entries("transfer", flip.variant, flip.attack)
+            if entry.coordinates.source == f"{original}/{ORIGINAL}"
+        ]
+        own = self.entries("attack", flip.variant, flip.attack)
+        first = self.entries("attack", original, flip.attack)
+        if len(moved) != len(own) or not self._is_told(metric, moved):
+            return "not tried"
+        direct = self._pairs(metric, own, first)
+        transferred = self._pairs(metric, moved, first)
+        worst = [(a & b, there) for (a, there), (b, _) in zip(direct, transferred, strict=True)]
+        won = sum(int((here & ~there).sum()) for here, there in worst)
+        lost = sum(int((there & ~here).sum()) for here, there in worst)
+        stands = statistics.at_least(won, won + lost, 0.5) < ALPHA if won else False
+        return "stands" if stands else MASKED
+
+
+def _right(metric: Metric, records: DataFrame) -> Series[bool]:
+    if metric.values is None:
+        raise TypeError(f"{metric.name} has no value of each image")
+    found: Series[bool] = metric.values(records.set_index("image", drop=False)).astype(bool)
+    return found
