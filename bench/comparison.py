@@ -293,10 +293,9 @@ class Comparison:
             UsageError: for an unknown metric.
 
         """
-        if choice.best not in METRICS:
-            raise UsageError.of(
-                "recommend", f"'{choice.best}' is no metric", "", nearest(choice.best, METRICS)
-            )
+        name, where = constraints.figure(choice.best)
+        if name not in METRICS:
+            raise UsageError.of("recommend", f"'{name}' is no metric", "", nearest(name, METRICS))
         refused: dict[str, str] = {}
         for text in choice.where:
             constraint = constraints.parse(text)
@@ -306,31 +305,48 @@ class Comparison:
                     refused.setdefault(model, f"has no {constraint.metric}")
                 elif not constraint.holds(value):
                     refused.setdefault(model, f"{constraint.metric} is {value:.4g}")
-        metric = METRICS[choice.best]
+        metric = METRICS[name]
         values: dict[str, float] = {}
         for model in self.models:
-            value = self.figure(model, choice.best)
+            value = self.figure(model, name, where)
             if value is None:
                 refused.setdefault(model, f"has no {choice.best}")
             elif model not in refused:
                 values[model] = value
         if not values:
-            return Recommendation(None, {}, refused)
+            return Recommendation(None, None, {}, refused)
         choose = min if metric.better == "lower" else max
         best = choose(values, key=lambda model: values[model])
-        tested = {other: self._told(choice.best, best, other) for other in values if other != best}
-        return Recommendation(best, tested, refused)
+        others = [model for model in values if model != best]
+        return Recommendation(best, values[best], self._leads(metric, where, best, others), refused)
 
-    def _told(self, name: str, best: str, other: str) -> float | None:
-        """Return the p-value that the table has for two models; 0 where figures are exact."""
-        for row in self.rows:
-            if row.metric.name != name:
-                continue
-            for test in row.tests:
-                if {test.first, test.second} == {best, other}:
-                    return test.p_value
-            if row.metric.kinds == ("profile",):
-                return 0.0 if row.estimates.get(best) != row.estimates.get(other) else None
+    def _leads(
+        self, metric: Metric, where: tuple[str, str] | None, best: str, others: Sequence[str]
+    ) -> dict[str, float | None]:
+        """Return the p-value of a lead over each other, as a table has it or corrected here.
+
+        0 where figures are counted, None where nothing can be tested.
+        """
+        for row in self.rows if where is None else ():
+            if row.metric == metric:
+                return {other: self._told(row, best, other) for other in others}
+        found = {
+            other: self.test(
+                metric, *(self.entries(metric.kinds[0], model, where) for model in (best, other))
+            )
+            for other in others
+        }
+        tested = {other: test[1] for other, test in found.items() if test is not None}
+        corrected = dict(zip(tested, statistics.holm(list(tested.values())), strict=True))
+        return {other: corrected.get(other) for other in others}
+
+    def _told(self, row: Row, best: str, other: str) -> float | None:
+        """Return the p-value that a row has for two models; 0 where figures are counted."""
+        for test in row.tests:
+            if {test.first, test.second} == {best, other}:
+                return test.p_value
+        if row.metric.kinds == ("profile",):
+            return 0.0 if row.estimates.get(best) != row.estimates.get(other) else None
         return None
 
 
@@ -352,12 +368,14 @@ def undominated(figures: Mapping[str, Sequence[float]]) -> dict[str, bool]:
 
 @dataclass(frozen=True)
 class Recommendation:
-    """The model to choose, the p-value of its lead over each other, and why others are out.
+    """The model to choose, its figure, the p-value of its lead over each other, why others are out.
 
     ``best`` is None where no model keeps the constraints. A p-value is the table's, corrected over
-    its pairs; 0 where figures are counted, None where nothing was tested.
+    its pairs, or corrected over the others; 0 where figures are counted, None where nothing was
+    tested.
     """
 
     best: str | None
+    value: float | None
     others: Mapping[str, float | None]
     refused: Mapping[str, str]

@@ -10,8 +10,9 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+_FIGURE = r"\s*(?P<metric>\w+)(?:@(?P<name>\w+)=(?P<value>[^\s<>]+))?\s*"
 _PATTERN = re.compile(
-    r"\s*(?P<metric>\w+)(?:@(?P<name>\w+)=(?P<value>[^\s<>=]+))?\s*(?P<sign><=|>=|<|>)"
+    _FIGURE + r"(?P<sign><=|>=|<|>)"
     r"\s*(?P<bound>[-+]?\d*\.?\d+(?:[eE][-+]?\d+)?)\s*(?P<percent>%)?\s*"
 )
 _SIGNS: Mapping[str, Callable[[float, float], bool]] = {
@@ -36,6 +37,25 @@ class Constraint:
     def holds(self, value: float) -> bool:
         """Say whether a value keeps the constraint."""
         return _SIGNS[self.sign](value, self.bound)
+
+
+def figure(text: str) -> tuple[str, tuple[str, str] | None]:
+    """Read the name of a figure: a metric, or one of several cells of it.
+
+    Args:
+        text: ``metric`` or ``metric@dimension=value``, as ``robust_accuracy@attack=pgd``.
+
+    Returns:
+        The metric, and the dimension with its value.
+
+    Raises:
+        ValueError: where the text is none.
+
+    """
+    found = re.fullmatch(_FIGURE, text)
+    if found is None:
+        raise ValueError(f"got '{text}', expected a metric, or metric@dimension=value")
+    return found["metric"], (found["name"], found["value"]) if found["name"] else None
 
 
 def parse(text: str) -> Constraint:

@@ -147,7 +147,9 @@ class Gallery(_Section):
 class Choice(_Section):
     """A recommendation: which model is best on one figure among those that keep the constraints."""
 
-    best: str = Field("clean_accuracy", description="the metric to choose by")
+    best: str = Field(
+        "clean_accuracy", description="the metric to choose by, as 'robust_accuracy@attack=pgd'"
+    )
     where: tuple[str, ...] = Field((), description="constraints, as 'latency_ms <= 20'")
 
 

@@ -22,6 +22,7 @@ _OWN: dict[str, dict[str, Any]] = {
         "budget": {"$ref": "#/$defs/Ball"},
     },
     "explainers": {},
+    "compressors": {},
     "defenses": {},
 }
 """Keys of an entry that are the suite's, not the plugin's."""
@@ -70,10 +71,10 @@ def suite_schema() -> tuple[dict[str, Any], list[str]]:
             name: {"if": _NAMES_A_PLUGIN, "then": anything, "else": {"anyOf": [entry, _NULL]}}
             for name, entry in entries[kind].items()
         }
-    properties["variants"]["additionalProperties"] = {
-        "type": "array",
-        "items": {"anyOf": [{"enum": list(entries["defenses"])}, _step(entries["defenses"])]},
-    }
+    steps = {**entries["compressors"], **entries["defenses"]}
+    step = {"anyOf": [{"enum": list(steps)}, _step(steps)]}
+    properties["variants"]["additionalProperties"] = {"type": "array", "items": step}
+    definitions["Sensitivity"]["properties"]["step"] = step
     properties["dataset"] = {"anyOf": [{"type": "string"}, *entries["datasets"].values()]}
     return schema, broken
 
@@ -101,7 +102,7 @@ def _entry(kind: str, name: str, parameters: dict[str, Any]) -> dict[str, Any]:
 
 
 def _step(entries: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """Return the schema of one step of a variant: one defense and its parameters."""
+    """Return the schema of one step of a variant: one compressor or defense and its parameters."""
     return {
         "type": "object",
         "properties": {name: {"anyOf": [entry, _NULL]} for name, entry in entries.items()},

@@ -651,7 +651,7 @@ class _Reader(Findings):
             if not isinstance(choice, dict):
                 continue
             path = ("recommend", name)
-            best = choice.get("best")
+            best = self.check_figure((*path, "best"), choice.get("best"))
             self.check_name((*path, "best"), best, METRICS, "is no metric")
             if isinstance(best, str) and best in METRICS and METRICS[best].better is None:
                 known = [name for name, metric in METRICS.items() if metric.better is not None]
@@ -671,11 +671,24 @@ class _Reader(Findings):
                     continue
                 self.check_name((*path, "where", place), found.metric, METRICS, "is no metric")
                 self.check_bound((*path, "where", place), found)
-                if found.where is not None:
-                    dimensions = (*DIMENSIONS, "eps")
-                    self.check_name(
-                        (*path, "where", place), found.where[0], dimensions, "is no dimension"
-                    )
+                self.check_where((*path, "where", place), found.where)
+
+    def check_figure(self, path: document.Path, text: Any) -> Any:
+        """Check the name of a figure; return its metric."""
+        if not isinstance(text, str):
+            return text
+        try:
+            metric, where = constraints.figure(text)
+        except ValueError as error:
+            self.report(path, str(error))
+            return None
+        self.check_where(path, where)
+        return metric
+
+    def check_where(self, path: document.Path, where: tuple[str, str] | None) -> None:
+        """Check that what picks one of several cells is a dimension."""
+        if where is not None:
+            self.check_name(path, where[0], (*DIMENSIONS, "eps"), "is no dimension")
 
     def check_bound(self, path: document.Path, found: constraints.Constraint) -> None:
         """Check that a bound is in its metric's unit."""

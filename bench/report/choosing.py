@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tabulate import tabulate
 
-from bench import tables
+from bench import constraints, tables
 from bench.audit import Audit
 from bench.comparison import ALPHA, BUSY, Comparison, Row, Test
 from bench.figures import front as drawings
@@ -136,14 +136,13 @@ def _recommendations(comparison: Comparison) -> Iterator[str]:
 def recommendation(comparison: Comparison, name: str, choice: Choice) -> str:
     """Say in a sentence or three which model to choose, and what the data cannot tell."""
     found = comparison.recommend(choice)
-    metric = METRICS[choice.best]
+    metric = METRICS[constraints.figure(choice.best)[0]]
     bounds = " and ".join(f"`{text}`" for text in choice.where)
     words = f"**{name}** (best `{choice.best}`" + (f" with {bounds}" if bounds else "") + "): "
     if found.best is None:
         words += "no model keeps the constraints."
     else:
-        value = comparison.figure(found.best, choice.best)
-        told = "" if value is None else tables.number(value, metric.unit)
+        told = "" if found.value is None else tables.number(found.value, metric.unit)
         words += f"**{found.best}**, {told}{' %' if metric.unit == 'share' else ''}."
     close = [m for m, p in found.others.items() if p is not None and p >= ALPHA]
     apart = {m: p for m, p in found.others.items() if p is not None and 0 < p < ALPHA}
