@@ -214,8 +214,37 @@ def paired(
     groups = _figures(first, images), _figures(second, images)
     value = float(groups[0].mean() - groups[1].mean())
     one, two = _draws([first, second], images, seed, resamples)
-    draws = (one - two)[~np.isnan(one - two)]
-    if len(first) == len(second) == 1:
+    return _told_apart(value, one - two, images, groups, resamples)
+
+
+def within(
+    differences: Sequence[Statistic], images: int, *, seed: int = 0, resamples: int = 2000
+) -> Difference:
+    """Compare two figures of the same trainings on the same images.
+
+    Args:
+        differences: for each training, one figure minus the other as a function of weights.
+        images: how many there are.
+        seed, resamples: of the resampling.
+
+    A single training: a paired bootstrap over images. Several: as :func:`resampled`.
+
+    """
+    figures = _figures(differences, images)
+    [draws] = _draws([differences], images, seed, resamples)
+    return _told_apart(float(figures.mean()), draws, images, [figures], resamples)
+
+
+def _told_apart(
+    value: float,
+    draws: NDArray[np.float64],
+    images: int,
+    groups: Sequence[NDArray[np.float64]],
+    resamples: int,
+) -> Difference:
+    """Turn the draws of a difference over images, and the spread of trainings, into a test."""
+    draws = draws[~np.isnan(draws)]
+    if all(len(figures) == 1 for figures in groups):
         below, above = int((draws <= 0).sum()), int((draws >= 0).sum())
         p_value = min(1.0, 2 * (min(below, above) + 1) / (len(draws) + 1))
         return Difference(value, *_interval(draws), images, p_value)
@@ -223,6 +252,33 @@ def paired(
     reach = spread.quantile(0.5 + CONFIDENCE / 2) * spread.error
     p_value = max(spread.p_value(value), 2 / (resamples + 1))
     return Difference(value, value - reach, value + reach, images, p_value)
+
+
+def sign_flips(contributions: ArrayLike, *, seed: int = 0, flips: int = 9999) -> float:
+    """Test whether what images contribute to a difference may as well have the other sign.
+
+    Of contributions that are all of one size, this is McNemar's test: exact, however few images
+    differ. The p-value is two-sided, and never below 1 / (flips + 1).
+
+    Args:
+        contributions: of each image; their sum is the difference.
+        seed: of the flips: equal contributions give an equal p-value.
+        flips: how many are drawn.
+
+    Source: Fisher 1935, "The Design of Experiments", section 21.
+
+    """
+    found = np.asarray(contributions, dtype=np.float64)
+    found = found[found != 0]
+    if not found.size:
+        return 1.0
+    signs = np.random.default_rng(seed).integers(0, 2, size=(flips, found.size)) * 2 - 1
+    reached = np.abs(signs @ found) >= abs(found.sum()) - _SLACK
+    return float((reached.sum() + 1) / (flips + 1))
+
+
+_SLACK = 1e-12
+"""Sums of contributions carry rounding."""
 
 
 def over_folds(differences: ArrayLike, held_out_share: float) -> float:

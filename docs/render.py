@@ -19,15 +19,16 @@ from tabulate import tabulate
 from typer.testing import CliRunner
 
 import bench
-from bench import cli, listing, metrics, registry, statistics, tables
+from bench import cli, listing, metrics, registry, statistics, tables, verdicts
 from bench.api import Plugin
-from bench.audit import LEVEL
+from bench.audit import LEVEL, known
 from bench.comparison import Comparison, Test
 from bench.figures import curves
 from bench.matrix import Entry, Matrix
 from bench.metrics import METRICS
 from bench.probes import CHEAP_IMAGES, CHEAP_PASSES, FEW_STEPS, LARGE_STEPS
-from bench.report import choosing
+from bench.report import audits, choosing, markdown
+from bench.report import findings as claimed
 from bench.rules.attacks import FLIPS
 from bench.rules.evidence import POINTS
 from bench.rules.models import BETTER, USEFUL, WIDEST, ZERO_GRADIENTS
@@ -363,6 +364,40 @@ def cross_validation(store: str) -> int:
     return 0
 
 
+def findings(store: str) -> int:
+    """Write the page on common claims from a finished run of the suite ``findings``."""
+    matrix = Matrix.last(Store(store), "findings")
+    cells = (*matrix.entries, *matrix.probes)
+    missing = [entry.label for entry in cells if entry.state not in {"done", "skipped"}]
+    if missing:
+        print(f"{store} lacks {', '.join(missing)}: run suites/findings.yaml", file=sys.stderr)
+        return 1
+    audited = known(matrix)
+    figures = []
+    for built in markdown.suite_tables(matrix, audited)[0].values():
+        figures += [f"### {built.title}", "", _apart(built)]
+    versions = matrix.run["versions"]
+    lines = [
+        NOTE + "# Which common claims hold?",
+        "",
+        matrix.run["description"].strip(),
+        "",
+        "    bench run suites/findings.yaml --data-root path/to/sports10",
+        "    python docs/render.py --findings .bench",
+        "",
+        *claimed.section(verdicts.answers(matrix)),
+        "## The figures",
+        "",
+        *figures,
+        "## What the audit says of this run",
+        "",
+        *audits.lines(audited),
+        "Made with " + ", ".join(f"{k} {v}" for k, v in versions.items() if k != "platform") + ".",
+    ]
+    (DOCS / "findings.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return 0
+
+
 def _left_out(matrix: Matrix) -> list[str]:
     """Say which models of the suite the run did not have."""
     run = {entry.coordinates.model for entry in matrix.entries}
@@ -401,6 +436,7 @@ def main() -> int:
     parser.add_argument("--check", action="store_true")
     parser.add_argument("--cross-validation", metavar="STORE", help="with runs of both suites")
     parser.add_argument("--attacks", metavar="STORE", help="with a run of the suite attacks")
+    parser.add_argument("--findings", metavar="STORE", help="with a run of the suite findings")
     given = parser.parse_args()
     if given.check:
         return check()
@@ -408,6 +444,8 @@ def main() -> int:
         return cross_validation(given.cross_validation)
     if given.attacks:
         return attacks(given.attacks)
+    if given.findings:
+        return findings(given.findings)
     for name, render in PAGES.items():
         (DOCS / name).write_text(render(), encoding="utf-8")
     results()

@@ -13,9 +13,9 @@ from bench.comparison import ALPHA, BUSY, Comparison, Row, Test
 from bench.figures import front as drawings
 from bench.layout import Choice
 from bench.matrix import Matrix
-from bench.metrics import METRICS, Withheld
+from bench.metrics import METRICS, Unit, Withheld
 from bench.report.pictures import embedded
-from bench.statistics import Estimate
+from bench.statistics import Difference, Estimate
 
 _COSTS = ("latency_ms", "size_bytes")
 _GAIN = "clean_accuracy"
@@ -70,14 +70,18 @@ def tests_table(tested: Sequence[tuple[Row, Test]]) -> str:
     """Write tests: which models, on what, how far apart, and the corrected p-value."""
     rows = []
     for row, test in tested:
-        unit, apart = row.metric.unit, test.difference
-        low, high = (tables.number(value, unit) for value in (apart.low, apart.high))
-        points = " points" if unit == "share" else ""
-        words = f"{tables.number(apart.value, unit)}{points} [{low}, {high}]"
+        words = apart(test.difference, row.metric.unit)
         name = row.metric.name + (f" ({row.part})" if row.part else "")
-        rows.append([name, test.first, test.second, words, _p(test.p_value), test.name])
+        rows.append([name, test.first, test.second, words, p_value(test.p_value), test.name])
     headers = ["figure", "model", "minus", "difference", "p, corrected", "test"]
     return tabulate(rows, headers, tablefmt="github", disable_numparse=True)
+
+
+def apart(difference: Difference, unit: Unit) -> str:
+    """Write how far two figures are apart, with the interval."""
+    low, high = (tables.number(value, unit) for value in (difference.low, difference.high))
+    points = " points" if unit == "share" else ""
+    return f"{tables.number(difference.value, unit)}{points} [{low}, {high}]"
 
 
 def _figures(row: Row, comparison: Comparison, audited: Audit) -> Iterator[str]:
@@ -94,7 +98,8 @@ def _figures(row: Row, comparison: Comparison, audited: Audit) -> Iterator[str]:
             yield words + audited.marks(entries, row.metric)
 
 
-def _p(value: float) -> str:
+def p_value(value: float) -> str:
+    """Write a p-value."""
     return f"{value:.1e}" if value < 0.001 else f"{value:.3f}"  # noqa: PLR2004 (digits)
 
 
@@ -145,13 +150,15 @@ def recommendation(comparison: Comparison, name: str, choice: Choice) -> str:
         told = "" if found.value is None else tables.number(found.value, metric.unit)
         words += f"**{found.best}**, {told}{' %' if metric.unit == 'share' else ''}."
     close = [m for m, p in found.others.items() if p is not None and p >= ALPHA]
-    apart = {m: p for m, p in found.others.items() if p is not None and 0 < p < ALPHA}
+    ahead = {m: p for m, p in found.others.items() if p is not None and 0 < p < ALPHA}
     counted = [model for model, p in found.others.items() if p == 0]
     if close:
         words += f" The data cannot tell it from {' or '.join(close)}"
-        words += f" (p = {', '.join(_p(found.others[m] or 0) for m in close)})."
-    if apart:
-        words += " Better than " + ", ".join(f"{m} (p = {_p(p)})" for m, p in apart.items()) + "."
+        words += f" (p = {', '.join(p_value(found.others[m] or 0) for m in close)})."
+    if ahead:
+        words += (
+            " Better than " + ", ".join(f"{m} (p = {p_value(p)})" for m, p in ahead.items()) + "."
+        )
     if counted:
         words += f" Better than {', '.join(counted)}, as counted."
     untested = [model for model, p in found.others.items() if p is None]

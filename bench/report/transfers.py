@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tabulate import tabulate
 
-from bench import metrics, statistics
+from bench import statistics
 from bench.comparison import ALPHA
+from bench.contrasts import difference, lost
 from bench.figures import transfer as drawings
 from bench.matrix import Entry, Matrix
 from bench.metrics import METRICS
@@ -19,7 +20,7 @@ from bench.report.pictures import embedded
 from bench.statistics import Estimate, PairedTest
 
 if TYPE_CHECKING:
-    from pandas import Series
+    from pandas import DataFrame
 
 
 @dataclass(frozen=True)
@@ -92,10 +93,10 @@ def section(matrix: Matrix, folder: Path) -> Iterator[str]:
 def _contrasts(matrix: Matrix, entries: list[Entry]) -> Iterator[Contrast]:
     """Pair transfers that differ in one property: target, eps, plugin (steps), or direction."""
     for one, other in itertools.combinations(entries, 2):
-        name = _property(one, other)
-        if name is None:
+        name = difference(one, other)
+        if name is None or name == "model":  # other tables tell which model loses sooner
             continue
-        values = [_fooled(matrix, entry) for entry in (one, other)]
+        values = [lost(_records(matrix, entry)) for entry in (one, other)]
         common = values[0].index.intersection(values[1].index)
         if not len(common):
             continue
@@ -109,31 +110,8 @@ def _contrasts(matrix: Matrix, entries: list[Entry]) -> Iterator[Contrast]:
         yield Contrast(name, labels[0], labels[1], pair, test, len(common))
 
 
-def _property(one: Entry, other: Entry) -> str | None:
-    """Name the one property in which two transfers differ; None where it is none or several."""
-    here, there = one.coordinates, other.coordinates
-    if here.replica != there.replica:
-        return None
-    if here.attack == there.attack:
-        swapped = f"{there.model}/{there.variant}" == here.source
-        back = f"{here.model}/{here.variant}" == there.source
-        return "direction" if swapped and back else None
-    if replace(here, attack=None) != replace(there, attack=None):
-        return None
-    apart = [name for name in ("targeted", "eps", "plugin") if one.value(name) != other.value(name)]
-    if len(apart) != 1:
-        return None
-    same = {"targeted": ("alpha", "steps"), "eps": ("group",), "plugin": ("norm",)}[apart[0]]
-    if any(one.value(name) != other.value(name) for name in same):
-        return None
-    return apart[0]
-
-
-def _fooled(matrix: Matrix, entry: Entry) -> Series[bool]:
-    """Return, by image, whether the target's right prediction is lost, to any class."""
+def _records(matrix: Matrix, entry: Entry) -> DataFrame:
     records = matrix.records(entry)
     if records is None:
         raise TypeError(f"{entry.label} has no records")
-    counted = records[metrics.eligible(records) & records["violation"].isna()]
-    lost = ~metrics.right_after(counted)
-    return lost.set_axis(counted["image"])
+    return records

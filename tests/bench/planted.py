@@ -63,14 +63,18 @@ class Planted:
         self.put("evaluate", model, Result(records=records, summary=summary), **told)
 
     def attack(self, model: str, name: str, fooled: Sequence[bool], **told: Any) -> None:
-        """An untargeted attack on images that were right, of two classes in turn."""
+        """An attack on images that were right, of two classes in turn; with a target, at that.
+
+        What is fooled is then predicted as the other class, which is the target of all that count.
+        """
         facts, broken = told.pop("facts", {}), told.pop("broken", {})
         eps, norm = told.pop("eps", 0.1), told.pop("norm", "linf")
         size = told.pop("size", eps)
+        target = told.pop("target", None)
         summary = {"images": len(fooled), "backwards": told.pop("backwards", 10.0)}
         records = [
             AttackRecord(
-                **_attacked(i, hit, size, broken.get(i)), target=None, steps_to_success=None
+                **_attacked(i, hit, size, broken.get(i)), target=target, steps_to_success=None
             )
             for i, hit in enumerate(fooled)
         ]
@@ -80,8 +84,8 @@ class Planted:
             "norm": norm,
             "eps": eps,
             "budget": f"{norm} {eps:g}",
-            "targeted": False,
-            "target": None,
+            "targeted": target is not None,
+            "target": target,
             "minimum_norm": False,
             "caveats": [],
         }
@@ -103,15 +107,21 @@ class Planted:
         result = Result(records=records, summary={"images": len(records)})
         self.put("probe", model, result, attack="loss~gradients", facts=facts)
 
-    def transfer(self, source: str, model: str, name: str, fooled: Sequence[bool]) -> None:
+    def transfer(
+        self, source: str, model: str, name: str, fooled: Sequence[bool], **told: Any
+    ) -> None:
         """The images of an attack that was put before, judged on another model."""
+        facts = next(c["facts"] for c in self.cells if c["coordinates"]["attack"] == name)
         records = [
-            TransferRecord(**_attacked(i, hit, 0.1, None), target=None, source_success=True)
+            TransferRecord(
+                **_attacked(i, hit, facts["eps"], None),
+                target=facts["target"],
+                source_success=True,
+            )
             for i, hit in enumerate(fooled)
         ]
-        facts = next(c["facts"] for c in self.cells if c["coordinates"]["attack"] == name)
         result = Result(records=records, summary={"images": len(records)})
-        told = {"attack": name, "source": f"{source}/original", "facts": facts}
+        told |= {"attack": name, "source": f"{source}/original", "facts": facts}
         self.put("transfer", model, result, **told)
 
     def profile(self, model: str, *, facts: dict[str, Any] | None = None, **summary: Any) -> None:

@@ -908,3 +908,48 @@ def test_no_p_value_is_nothing() -> None:
     better, worse = ([mean_of([level] * 20)] * 3 for level in (0.9, 0.1))
     found = statistics.paired(better, worse, 20, resamples=100)
     assert found.p_value == pytest.approx(2 / 101)
+
+
+# Within trainings
+
+
+def test_a_difference_within_trainings_has_the_interval_of_a_mean_over_them() -> None:
+    """What trainings have in common cancels: were they taken for others, it would be wider."""
+    generator = np.random.default_rng(8)
+    level = generator.normal(size=(3, 1))
+    one, other = (level + generator.normal(size=(3, 40)) for _ in range(2))
+    apart = [mean_of(row) for row in one - other + 1]
+    found, mean = statistics.within(apart, 40), statistics.resampled(apart, 40)
+    assert (found.value, found.low, found.high) == (mean.value, mean.low, mean.high)
+    unpaired = statistics.paired([mean_of(r) for r in one + 1], [mean_of(r) for r in other], 40)
+    assert found.value == pytest.approx(unpaired.value)
+    assert found.high - found.low < unpaired.high - unpaired.low
+    assert found.p_value < unpaired.p_value
+
+
+def test_within_a_single_training_it_is_the_paired_bootstrap() -> None:
+    one, other = np.random.default_rng(9).random((2, 40))
+    found = statistics.within([mean_of(one - other)], 40)
+    paired = statistics.paired([mean_of(one)], [mean_of(other)], 40)
+    assert (found.value, found.low, found.high, found.p_value) == pytest.approx(
+        (paired.value, paired.low, paired.high, paired.p_value)
+    )
+
+
+@pytest.mark.parametrize("between_trainings", [0.0, 0.1, 1.0])
+def test_without_a_difference_few_trainings_are_seldom_told_apart(
+    between_trainings: float,
+) -> None:
+    generator = np.random.default_rng(10)
+    trials, told_apart = 400, 0
+    for _ in range(trials):
+        values = (
+            between_trainings * generator.normal(size=(3, 1))
+            + generator.normal(size=(1, 60))
+            + generator.normal(size=(3, 60))
+        )
+        found = statistics.within([mean_of(row) for row in values], 60, resamples=200)
+        told_apart += found.p_value < 0.05
+    # three standard errors of sqrt(0.05 * 0.95 / 400) = 0.011 above, and 0.02 for the
+    # degrees of freedom, which Satterthwaite only approximates
+    assert told_apart / trials <= 0.05 + 0.033 + 0.02

@@ -20,6 +20,7 @@ from bench.statistics import (
     mean,
     over_folds,
     rate,
+    sign_flips,
     wilson_variance,
 )
 
@@ -176,6 +177,21 @@ def test_mcnemar_heeds_neither_order_nor_agreement(pairs: list[tuple[bool, bool]
     mixed = random.sample(pairs, len(pairs))
     assert mcnemar([a for a, _ in mixed], [b for _, b in mixed]) == found
     assert 0 <= found.p_value <= 1
+
+
+@pytest.mark.parametrize(("only_first", "only_second"), [(4, 0), (5, 0), (8, 2), (3, 3), (1, 12)])
+def test_flipped_signs_of_whole_images_are_mcnemar_s_test(only_first: int, only_second: int):
+    contributions = [0.01] * only_first + [-0.01] * only_second + [0.0] * 30
+    exact = mcnemar(*outcomes(2, only_first, only_second, 30)).p_value
+    # three standard errors of a share of 9999 draws
+    slack = 3 * math.sqrt(exact * (1 - exact) / 9999) + 1e-4
+    assert abs(sign_flips(contributions) - exact) <= slack
+
+
+def test_flipped_signs_say_nothing_of_nothing_and_never_that_it_cannot_be() -> None:
+    assert sign_flips([]) == sign_flips([0.0] * 9) == 1.0
+    assert sign_flips([1.0] * 200, flips=99) == 0.01
+    assert sign_flips([0.3, -0.2, 0.5]) == sign_flips([-0.3, 0.2, -0.5])
 
 
 def test_without_discordant_pairs_nothing_differs() -> None:

@@ -1,0 +1,193 @@
+"""Claims that people make of attacks and of transfer: what each compares, and what it counts.
+
+A claim pairs cells that differ in one property. Whether it holds is not decided here. No torch.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+from bench.contrasts import Property, difference, lost
+from bench.matrix import Entry
+from bench.metrics import METRICS, Withheld
+from bench.rules.evidence import Evidence
+
+if TYPE_CHECKING:
+    from pandas import Series
+
+Pair: TypeAlias = tuple[Entry, Entry]
+Pairing: TypeAlias = "Callable[[Evidence], Iterator[Pair]]"
+Outcome: TypeAlias = "Callable[[Evidence, Entry], Series[bool]]"
+
+
+@dataclass(frozen=True)
+class Claim:
+    """That one side's share of images is larger than the other's.
+
+    Attributes:
+        name: what is claimed, in a few words.
+        sides: what the two sides are called, the one that is said to be ahead first.
+        compared: a sentence: which cells are paired.
+        counted: a sentence: of which images which share.
+        pairs: the cells that are compared, the first side's first; those without a result too.
+        outcome: of a cell, for each image that counts, whether it is one of the share.
+
+    """
+
+    name: str
+    sides: tuple[str, str]
+    compared: str
+    counted: str
+    pairs: Pairing
+    outcome: Outcome
+
+
+# What is paired
+
+
+def _ordered(
+    evidence: Evidence, kind: str, prop: Property, *, targeted: bool | None = False
+) -> Iterator[Pair]:
+    """Pair the cells of a kind that differ in one property, each pair in both orders."""
+    cells = [
+        entry
+        for entry in evidence.matrix.entries
+        if entry.kind == kind and (targeted is None or entry.value("targeted") is targeted)
+    ]
+    for one, other in itertools.combinations(cells, 2):
+        if difference(one, other) == prop:
+            yield one, other
+            yield other, one
+
+
+def _iterative_first(evidence: Evidence) -> Iterator[Pair]:
+    for one, other in _ordered(evidence, "attack", "plugin"):
+        if (one.value("plugin"), other.value("plugin")) == ("pgd", "fgsm"):
+            yield one, other
+
+
+def _untargeted_first(kind: str) -> Pairing:
+    def pairs(evidence: Evidence) -> Iterator[Pair]:
+        for one, other in _ordered(evidence, kind, "targeted", targeted=None):
+            if one.value("targeted") is False:
+                yield one, other
+
+    return pairs
+
+
+def _smaller_first(evidence: Evidence) -> Iterator[Pair]:
+    sizes = _sizes(evidence)
+    for one, other in _ordered(evidence, "attack", "model"):
+        if _is_larger(sizes, other.coordinates.model, one.coordinates.model):
+            yield one, other
+
+
+def _from_larger_first(evidence: Evidence) -> Iterator[Pair]:
+    sizes = _sizes(evidence)
+    for one, other in _ordered(evidence, "transfer", "direction"):
+        if _is_larger(sizes, other.coordinates.model, one.coordinates.model):
+            yield one, other  # whose target is the smaller has the larger as its source
+
+
+def _larger_eps_first(evidence: Evidence) -> Iterator[Pair]:
+    """Pair each eps with the next smaller one of the same grid."""
+    found = list(_ordered(evidence, "transfer", "eps"))
+    for one, other in found:
+        low, high = _eps(other), _eps(one)
+        between = any(first is one and low < _eps(second) < high for first, second in found)
+        if low < high and not between:
+            yield one, other
+
+
+def _sizes(evidence: Evidence) -> dict[str, float]:
+    """Return how many parameters models have, as far as the run has measured it."""
+    sizes = {}
+    for entry in evidence.done("profile"):
+        found = evidence.matrix.estimate([entry], METRICS["parameters"])
+        if not isinstance(found, Withheld) and found.value is not None:
+            sizes[entry.coordinates.contender] = found.value
+    return sizes
+
+
+def _is_larger(sizes: Mapping[str, float], model: str, other: str) -> bool:
+    return model in sizes and other in sizes and sizes[model] > sizes[other]
+
+
+def _eps(entry: Entry) -> float:
+    return float(str(entry.value("eps")))
+
+
+# What is counted
+
+
+def _fooled(evidence: Evidence, entry: Entry) -> Series[bool]:
+    return evidence.fooled(entry)
+
+
+def _lost(evidence: Evidence, entry: Entry) -> Series[bool]:
+    return lost(evidence.records(entry))
+
+
+_SUCCESS = "Of the images that count for both sides' success rates, those that the attack fools."
+_LOST = (
+    "Of the images that the target has right without an attack (for both sides), those that it "
+    "has wrong with it, to whatever class, whether or not the source was fooled."
+)
+
+CLAIMS: tuple[Claim, ...] = (
+    Claim(
+        "PGD beats FGSM",
+        ("PGD", "FGSM"),
+        "Untargeted, on the same training of a model, at the same eps.",
+        _SUCCESS,
+        _iterative_first,
+        _fooled,
+    ),
+    Claim(
+        "Targeted attacks are harder than untargeted ones",
+        ("untargeted", "targeted"),
+        "The same attack on the same training of a model, at the same eps; targets are pooled.",
+        _SUCCESS,
+        _untargeted_first("attack"),
+        _fooled,
+    ),
+    Claim(
+        "The larger model is more robust",
+        ("attacks on the smaller", "on the larger"),
+        "The same untargeted attack at the same eps, on either model trained from the same seed.",
+        _SUCCESS,
+        _smaller_first,
+        _fooled,
+    ),
+    Claim(
+        "Untargeted attacks transfer better than targeted ones",
+        ("untargeted", "targeted"),
+        "The same attack from the same source to the same target, at the same eps; targets are "
+        "pooled.",
+        _LOST,
+        _untargeted_first("transfer"),
+        _lost,
+    ),
+    Claim(
+        "The larger model's examples transfer better",
+        ("from the larger", "from the smaller"),
+        "The same untargeted attack at the same eps, from the larger model to the smaller, and "
+        "from the smaller to the larger. The two differ in their targets, too: one that is easy "
+        "to fool makes the other's examples look good.",
+        _LOST,
+        _from_larger_first,
+        _lost,
+    ),
+    Claim(
+        "A larger eps transfers better",
+        ("larger eps", "next smaller eps"),
+        "The same untargeted attack from the same source to the same target, at an eps and at the "
+        "next smaller one.",
+        _LOST,
+        _larger_eps_first,
+        _lost,
+    ),
+)
