@@ -16,8 +16,11 @@ from bench.comparison import ALPHA, Comparison
 from bench.matrix import Entry, Matrix
 from bench.metrics import METRICS, Metric
 from bench.records import ORIGINAL
+from bench.statistics import Difference, Statistic
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from pandas import DataFrame, Series
 
 MASKED = "masked gradients"
@@ -33,6 +36,7 @@ class Flips:
         attack: after which the images are judged; None before any.
         lost, won: images that only the original, only the variant has right; over all trainings.
         n: images, over all trainings.
+        difference: of the two shares, the variant's less the original's.
         p_value: two-sided, for no difference; corrected by Holm over all flips of a run.
         test: its name.
         gain: of a robustness that is significantly higher, what the images made on the original
@@ -45,6 +49,7 @@ class Flips:
     lost: int
     won: int
     n: int
+    difference: Difference
     p_value: float
     test: str
     gain: str = ""
@@ -114,14 +119,15 @@ class Compression:
                 first = self.entries(kind, self.original(variant), attack)
                 if not self._is_told(metric, (*own, *first)) or not own or not first:
                     continue
-                tested = self.comparison.test(metric, own, first)
-                if tested is None:
-                    continue
                 pairs = self._pairs(metric, own, first)
+                if any(
+                    set(here.index) != set(pairs[0][0].index) for pair in pairs for here in pair
+                ):
+                    continue
                 lost = sum(int((there & ~here).sum()) for here, there in pairs)
                 won = sum(int((here & ~there).sum()) for here, there in pairs)
                 n = sum(len(here) for here, _ in pairs)
-                yield Flips(variant, attack, lost, won, n, tested[1], tested[2])
+                yield Flips(variant, attack, lost, won, n, *_tested(pairs))
 
     def _is_told(self, metric: Metric, entries: Sequence[Entry]) -> bool:
         """Say whether all cells are there, and have a figure at all."""
@@ -163,6 +169,28 @@ class Compression:
         lost = sum(int((there & ~here).sum()) for here, there in worst)
         stands = statistics.at_least(won, won + lost, 0.5) < ALPHA if won else False
         return "stands" if stands else MASKED
+
+
+def _tested(pairs: Sequence[tuple[Series[bool], Series[bool]]]) -> tuple[Difference, float, str]:
+    """Test whether variants and originals differ: the trainings are paired, and the images are."""
+    images = list(pairs[0][0].index)
+    apart: list[NDArray[np.float64]] = [
+        here[images].to_numpy(float) - there[images].to_numpy(float) for here, there in pairs
+    ]
+    found = statistics.within([_mean(each) for each in apart], len(images))
+    if len(pairs) > 1:
+        return found, found.p_value, "Student's t over images and trainings"
+    [(here, there)] = pairs
+    exact = statistics.mcnemar(here[images].to_numpy(bool), there[images].to_numpy(bool))
+    return found, exact.p_value, "McNemar's exact test"
+
+
+def _mean(values: NDArray[np.float64]) -> Statistic:
+    def mean(weights: NDArray[np.float64]) -> NDArray[np.float64]:
+        found: NDArray[np.float64] = (weights @ values) / weights.sum(1)
+        return found
+
+    return mean
 
 
 def _right(metric: Metric, records: DataFrame) -> Series[bool]:

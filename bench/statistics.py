@@ -180,6 +180,8 @@ class _Spread:
 class Difference:
     """The difference of two figures on the same images, with its 95 % interval.
 
+    ``least`` is its one-sided 95 % lower bound: what it is at the very least.
+
     ``p_value`` is two-sided, for no difference at all. Between single trainings it speaks of those
     two trainings, not of what trained them, and is never below 2 / (resamples + 1).
     """
@@ -189,6 +191,7 @@ class Difference:
     high: float
     n: int
     p_value: float
+    least: float = -math.inf
 
 
 def paired(
@@ -247,11 +250,13 @@ def _told_apart(
     if all(len(figures) == 1 for figures in groups):
         below, above = int((draws <= 0).sum()), int((draws >= 0).sum())
         p_value = min(1.0, 2 * (min(below, above) + 1) / (len(draws) + 1))
-        return Difference(value, *_interval(draws), images, p_value)
+        [least] = np.nanquantile(draws, [1 - CONFIDENCE])
+        return Difference(value, *_interval(draws), images, p_value, float(least))
     spread = _Spread.of(float(draws.var()), images, *groups)
     reach = spread.quantile(0.5 + CONFIDENCE / 2) * spread.error
     p_value = max(spread.p_value(value), 2 / (resamples + 1))
-    return Difference(value, value - reach, value + reach, images, p_value)
+    least = value - spread.quantile(CONFIDENCE) * spread.error
+    return Difference(value, value - reach, value + reach, images, p_value, least)
 
 
 def sign_flips(contributions: ArrayLike, *, seed: int = 0, flips: int = 9999) -> float:

@@ -17,6 +17,7 @@ from bench.compression import MASKED, Compression
 from bench.figures import compression as drawings
 from bench.matrix import Entry, Matrix
 from bench.metrics import METRICS, Withheld
+from bench.report import choosing
 from bench.report.pictures import embedded, named
 from bench.statistics import Estimate
 
@@ -307,18 +308,22 @@ def _flips(known: Compression) -> Iterator[str]:
             str(flip.lost),
             str(flip.won),
             str(flip.n),
+            choosing.apart(flip.difference, "share"),
+            f"{100 * flip.difference.least:.1f}",
             f"{flip.p_value:.2g}",
             _verdict(flip.lost, flip.won, flip.p_value, flip.gain),
         ]
         for flip in known.flips
     ]
-    headers = ["variant", "images", "lost", "won", "n", "p", "told"]
+    headers = ["variant", "images", "lost", "won", "n", "difference", "at least", "p", "told"]
     yield tabulate(rows, headers, tablefmt="github", disable_numparse=True)
     yield ""
     tests = ", ".join(dict.fromkeys(flip.test for flip in known.flips))
     yield (
         "Lost, won: images that only the original, only the variant has right, of n; after an "
-        f"attack, right before and after it. p: {tests}, Holm over all {len(known.flips)}. A gain "
+        "attack, right before and after it. Difference: the variant's share less the original's; "
+        "at least: its one-sided 95 % lower bound. "
+        f"p: {tests}, Holm over all {len(known.flips)}. A gain "
         "of robustness stands where it is also there when the images that were made on the "
         "original count; where those undo it, the variant only hides its gradients."
     )
