@@ -7,16 +7,20 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeAlias
 
 from bench.contrasts import Property, difference, lost
 from bench.matrix import Entry
 from bench.metrics import METRICS, Withheld
+from bench.records import ORIGINAL
 from bench.rules.evidence import Evidence
 
 if TYPE_CHECKING:
     from pandas import Series
+
+_SPARSE = 0.05
+"""A variant with a larger share of zeros is pruned."""
 
 Pair: TypeAlias = tuple[Entry, Entry]
 Pairing: TypeAlias = "Callable[[Evidence], Iterator[Pair]]"
@@ -102,14 +106,57 @@ def _larger_eps_first(evidence: Evidence) -> Iterator[Pair]:
             yield one, other
 
 
+def _half_first(evidence: Evidence) -> Iterator[Pair]:
+    """Pair the variants of one training whose sparsity is 50 and 20 %."""
+    sparsity = _profiled(evidence, "sparsity")
+    cells = [entry for entry in evidence.matrix.entries if entry.kind == "evaluate"]
+    for one, other in itertools.permutations(cells, 2):
+        here, there = one.coordinates, other.coordinates
+        shares = [round(sparsity.get(place.contender, 0.0), 2) for place in (here, there)]
+        if replace(here, variant=there.variant) == there and shares == [0.5, 0.2]:
+            yield one, other
+
+
+def _pruned_first(evidence: Evidence) -> Iterator[Pair]:
+    """Pair the same attack on a sparse variant and on the original that it was made of."""
+    sparsity = _profiled(evidence, "sparsity")
+    cells = [e for e in evidence.matrix.entries if e.kind == "attack" and not e.value("targeted")]
+    originals = {e.coordinates: e for e in cells if e.coordinates.variant == ORIGINAL}
+    for entry in cells:
+        other = originals.get(replace(entry.coordinates, variant=ORIGINAL))
+        if other is not None and sparsity.get(entry.coordinates.contender, 0.0) > _SPARSE:
+            yield entry, other
+
+
+def _to_pruned_first(evidence: Evidence) -> Iterator[Pair]:
+    """Pair the same images on a sparse variant of their source, and on another model."""
+    sparsity = _profiled(evidence, "sparsity")
+    cells = [e for e in evidence.matrix.entries if e.kind == "transfer" and not e.value("targeted")]
+    for one, other in itertools.permutations(cells, 2):
+        here, there = one.coordinates, other.coordinates
+        if (
+            (here.source, here.attack, here.replica) == (there.source, there.attack, there.replica)
+            and here.source == f"{here.model}/{ORIGINAL}"
+            and sparsity.get(here.contender, 0.0) > _SPARSE
+            and there.model != here.model
+            and there.variant == ORIGINAL
+        ):
+            yield one, other
+
+
 def _sizes(evidence: Evidence) -> dict[str, float]:
     """Return how many parameters models have, as far as the run has measured it."""
-    sizes = {}
+    return _profiled(evidence, "parameters")
+
+
+def _profiled(evidence: Evidence, name: str) -> dict[str, float]:
+    """Return a counted figure of each contender, as far as the run has it."""
+    known = {}
     for entry in evidence.done("profile"):
-        found = evidence.matrix.estimate([entry], METRICS["parameters"])
+        found = evidence.matrix.estimate([entry], METRICS[name])
         if not isinstance(found, Withheld) and found.value is not None:
-            sizes[entry.coordinates.contender] = found.value
-    return sizes
+            known[entry.coordinates.contender] = found.value
+    return known
 
 
 def _is_larger(sizes: Mapping[str, float], model: str, other: str) -> bool:
@@ -129,6 +176,11 @@ def _fooled(evidence: Evidence, entry: Entry) -> Series[bool]:
 
 def _lost(evidence: Evidence, entry: Entry) -> Series[bool]:
     return lost(evidence.records(entry))
+
+
+def _right(evidence: Evidence, entry: Entry) -> Series[bool]:
+    records = evidence.records(entry)
+    return records["prediction"] == records["label"]
 
 
 _SUCCESS = "Of the images that count for both sides' success rates, those that the attack fools."
@@ -191,3 +243,34 @@ CLAIMS: tuple[Claim, ...] = (
         _lost,
     ),
 )
+"""Of attacks and transfer."""
+
+PRUNING: tuple[Claim, ...] = (
+    Claim(
+        "50 % sparsity beats 20 %",
+        ("50 %", "20 %"),
+        "Two variants of the same training of a model, pruned and fine-tuned alike.",
+        "Of all images, those that are right before any attack.",
+        _half_first,
+        _right,
+    ),
+    Claim(
+        "Pruning makes attacks easier",
+        ("on the pruned variant", "on the original"),
+        "The same untargeted attack at the same eps, on a pruned variant and on the original that "
+        "it was made of.",
+        _SUCCESS,
+        _pruned_first,
+        _fooled,
+    ),
+    Claim(
+        "Examples transfer to pruned variants better than to another network",
+        ("to pruned variants", "to the other network"),
+        "The same images of the same untargeted attack on the original, judged on its pruned "
+        "variants, and on the original of the other network.",
+        _LOST,
+        _to_pruned_first,
+        _lost,
+    ),
+)
+"""Of pruned variants."""

@@ -21,7 +21,7 @@ from bench.statistics import Difference, Estimate, Statistic
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-    from pandas import Series
+    from pandas import DataFrame, Series
 
 Verdict: TypeAlias = Literal["holds", "does not hold", "cannot be told"]
 
@@ -202,7 +202,7 @@ def _read(evidence: Evidence, claim: Claim, pair: Pair) -> _Found | None:
     """Read a pair of cells; None where one has no result, no verdict, or no common image."""
     if any(entry.state != "done" for entry in pair):
         return None
-    if any(evidence.records(entry)["violation"].notna().any() for entry in pair):
+    if any(_is_violated(evidence.records(entry)) for entry in pair):
         return None
     one, other = (claim.outcome(evidence, entry) for entry in pair)
     images = one.index.intersection(other.index)
@@ -211,11 +211,15 @@ def _read(evidence: Evidence, claim: Claim, pair: Pair) -> _Found | None:
     return _Found(_part(pair), pair[0].coordinates.replica, one[images], other[images])
 
 
+def _is_violated(records: DataFrame) -> bool:
+    return "violation" in records and bool(records["violation"].notna().any())
+
+
 def _part(pair: Pair) -> Part:
     """Say what two cells have in common, but for the class that is aimed at."""
     places = [_place(entry) for entry in pair]
     where = places[0] if places[0] == places[1] else " against ".join(places)
-    plugins = list(dict.fromkeys(str(entry.value("plugin")) for entry in pair))
+    plugins = list(dict.fromkeys(str(entry.value("plugin") or "none") for entry in pair))
     radii = list(dict.fromkeys(_radius(entry) for entry in pair))
     return Part(where, " against ".join(plugins), " against ".join(radii))
 
@@ -228,6 +232,8 @@ def _place(entry: Entry) -> str:
 
 def _radius(entry: Entry) -> str:
     """Write an eps as people do: of 255 levels, where it is so many."""
+    if entry.value("eps") is None:
+        return ""
     eps = float(str(entry.value("eps")))
     levels = round(255 * eps)
     return f"{levels}/255" if levels and abs(255 * eps - levels) < 1e-6 else f"{eps:.4g}"  # noqa: PLR2004 (rounding)

@@ -12,6 +12,7 @@ import difflib
 import inspect
 import os
 import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import get_args
 
@@ -22,6 +23,7 @@ import bench
 from bench import cli, listing, metrics, registry, statistics, tables, verdicts
 from bench.api import Plugin
 from bench.audit import LEVEL, known
+from bench.claims import CLAIMS, PRUNING, Claim
 from bench.comparison import Comparison, Test
 from bench.figures import curves
 from bench.matrix import Entry, Matrix
@@ -365,37 +367,48 @@ def cross_validation(store: str) -> int:
 
 
 def findings(store: str) -> int:
-    """Write the page on common claims from a finished run of the suite ``findings``."""
-    matrix = Matrix.last(Store(store), "findings")
-    cells = (*matrix.entries, *matrix.probes)
-    missing = [entry.label for entry in cells if entry.state not in {"done", "skipped"}]
-    if missing:
-        print(f"{store} lacks {', '.join(missing)}: run suites/findings.yaml", file=sys.stderr)
-        return 1
-    audited = known(matrix)
-    figures = []
-    for built in markdown.suite_tables(matrix, audited)[0].values():
-        figures += [f"### {built.title}", "", _apart(built)]
-    versions = matrix.run["versions"]
-    lines = [
-        NOTE + "# Which common claims hold?",
-        "",
-        matrix.run["description"].strip(),
-        "",
-        "    bench run suites/findings.yaml --data-root path/to/sports10",
-        "    python docs/render.py --findings .bench",
-        "",
-        *claimed.section(verdicts.answers(matrix)),
-        "## The figures",
-        "",
-        *figures,
-        "## What the audit says of this run",
-        "",
-        *audits.lines(audited),
-        "Made with " + ", ".join(f"{k} {v}" for k, v in versions.items() if k != "platform") + ".",
-    ]
+    """Write the page on common claims from finished runs of the suites that put them to the test."""
+    suites = {"findings": CLAIMS, "findings_pruning": PRUNING}
+    lines = [NOTE + "# Which common claims hold?", ""]
+    for suite, claims in suites.items():
+        matrix = Matrix.last(Store(store), suite)
+        cells = (*matrix.entries, *matrix.probes)
+        missing = [entry.label for entry in cells if entry.state not in {"done", "skipped"}]
+        if missing:
+            print(f"{store} lacks {', '.join(missing)}: run suites/{suite}.yaml", file=sys.stderr)
+            return 1
+        lines += _claimed(matrix, suite, claims)
+    lines += ["", "Rendered by", "", "    python docs/render.py --findings .bench"]
     (DOCS / "findings.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
     return 0
+
+
+_HEADINGS = {"findings": "On attacks and transfer", "findings_pruning": "On pruning"}
+
+
+def _claimed(matrix: Matrix, suite: str, claims: Sequence[Claim]) -> Iterator[str]:
+    """Write what one suite says of its claims."""
+    audited = known(matrix)
+    versions = matrix.run["versions"]
+    yield f"## {_HEADINGS[suite]}"
+    yield ""
+    yield matrix.run["description"].strip()
+    yield ""
+    yield f"    bench run suites/{suite}.yaml --data-root path/to/sports10"
+    yield ""
+    for line in claimed.section(verdicts.answers(matrix, claims)):
+        yield f"#{line}" if line.startswith("## ") else line
+    yield "### The figures"
+    yield ""
+    for built in markdown.suite_tables(matrix, audited)[0].values():
+        yield f"#### {built.title}"
+        yield ""
+        yield _apart(built)
+    yield "### What the audit says of this run"
+    yield ""
+    yield from audits.lines(audited)
+    yield "Made with " + ", ".join(f"{k} {v}" for k, v in versions.items() if k != "platform") + "."
+    yield ""
 
 
 def _left_out(matrix: Matrix) -> list[str]:
