@@ -367,7 +367,7 @@ def cross_validation(store: str) -> int:
 
 
 def findings(store: str) -> int:
-    """Write the page on common claims from finished runs of the suites that put them to the test."""
+    """Write the page on common claims from finished runs of the suites that test them."""
     suites = {"findings": CLAIMS, "findings_pruning": PRUNING}
     lines = [NOTE + "# Which common claims hold?", ""]
     for suite, claims in suites.items():
