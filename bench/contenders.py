@@ -18,6 +18,7 @@ from bench.cells.train import TrainCell
 from bench.cells.workbench import Architecture, Compute
 from bench.data import ImageSet, Prepared
 from bench.errors import SuiteError, WeightsError
+from bench.forms import Forms
 from bench.recipes import Recipe
 from bench.records import ORIGINAL, Coordinates
 from bench.suite import ModelEntry, StepEntry, Suite, VariantEntry
@@ -99,7 +100,9 @@ class _Training:
         for entry in entries:
             place = Coordinates(self.model.name, entry.name, replica=self.replica)
             shields = tuple(step for step in entry.steps if isinstance(step.plugin, Shield))
-            subject = Subject(self.architecture, base, shields, seed=self.suite.seed)
+            subject = Subject(
+                self.architecture, base, shields, seed=self.suite.seed, reductions=_brought(base)
+            )
             before = None
             for step in entry.steps:
                 if isinstance(step.plugin, Reduction):
@@ -182,6 +185,14 @@ class _Training:
             return cell
         digest = fingerprint.of_file(file)
         return LoadCell(cell.coordinates, self.architecture, file, digest, shipped=True)
+
+
+def _brought(cell: Cell) -> tuple[Reduction, ...]:
+    """Return the reductions that weights from a file went through, as its header tells."""
+    if not isinstance(cell, LoadCell) or cell.file is None or cell.file.suffix != ".safetensors":
+        return ()
+    known = Forms.of(checkpoints.read_header(cell.file), str(cell.file))
+    return tuple(form.plugin for form in known.steps)
 
 
 def _lineage(cell: Cell) -> Iterator[Cell]:

@@ -7,7 +7,7 @@ what any reduction does.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -115,8 +115,3 @@ def _form(told: Mapping[str, JSON]) -> Form:
     if not isinstance(plugin, Reduction):
         raise TypeError(f"'{name}' reduces nothing")
     return Form(name, plugin, told["form"])
-
-
-def reductions(plugins: Sequence[object]) -> tuple[Reduction, ...]:
-    """Pick the reductions among the plugins of some steps."""
-    return tuple(plugin for plugin in plugins if isinstance(plugin, Reduction))

@@ -70,7 +70,7 @@ class CompressCell(Cell):
     @property
     def facts(self) -> dict[str, JSON]:
         """The step."""
-        return {"step": self.step.label}
+        return {"weights": "reduced", "step": self.step.label}
 
     @property
     def modules(self) -> tuple[str, ...]:

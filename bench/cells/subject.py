@@ -114,8 +114,7 @@ class Subject:
 
     def attacked(self, workbench: Workbench, parents: Mapping[str, Stored]) -> Classifier:
         """Return a classifier that a plugin may ruin, with gradients that are of use."""
-        surrogate = bool(self.shields) or self.has_twin
-        own = copy.deepcopy(self._classifier(workbench, parents, surrogate=surrogate))
+        own = copy.deepcopy(self._classifier(workbench, parents, surrogate=True))
         own.reset()
         return own
 
