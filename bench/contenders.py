@@ -18,6 +18,7 @@ from bench.cells.train import TrainCell
 from bench.cells.workbench import Architecture, Compute
 from bench.data import ImageSet, Prepared
 from bench.errors import SuiteError, WeightsError
+from bench.forms import Forms
 from bench.recipes import Recipe
 from bench.records import ORIGINAL, Coordinates
 from bench.suite import ModelEntry, StepEntry, Suite, VariantEntry
@@ -99,7 +100,13 @@ class _Training:
         for entry in entries:
             place = Coordinates(self.model.name, entry.name, replica=self.replica)
             shields = tuple(step for step in entry.steps if isinstance(step.plugin, Shield))
-            subject = Subject(self.architecture, base, shields, seed=self.suite.seed)
+            subject = Subject(
+                self.architecture,
+                base,
+                shields,
+                seed=self.suite.seed,
+                reductions=_reductions_of(base),
+            )
             before = None
             for step in entry.steps:
                 if isinstance(step.plugin, Reduction):
@@ -182,6 +189,14 @@ class _Training:
             return cell
         digest = fingerprint.of_file(file)
         return LoadCell(cell.coordinates, self.architecture, file, digest, shipped=True)
+
+
+def _reductions_of(base: Cell) -> tuple[Reduction, ...]:
+    """Return the reductions that weights in a file went through before."""
+    if not isinstance(base, LoadCell) or base.file is None or base.file.suffix != ".safetensors":
+        return ()
+    forms = Forms.of(checkpoints.read_header(base.file), str(base.file))
+    return tuple(step.plugin for step in forms.steps)
 
 
 def _lineage(cell: Cell) -> Iterator[Cell]:
