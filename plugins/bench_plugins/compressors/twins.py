@@ -21,6 +21,7 @@ from torch.ao.quantization import HistogramObserver, ObserverBase, QConfig, QCon
 from torch.ao.quantization.quantize_fx import convert_fx, fuse_fx, prepare_qat_fx
 from torch.fx import GraphModule
 
+from bench import seeds
 from bench.errors import PluginError
 from bench.tensors import Images
 
@@ -119,7 +120,7 @@ def twin_of(network: nn.Module, example: Images, where: str) -> nn.Module:
     """
     if is_twin(network):
         raise PluginError.of(where, "got a network that is quantised already", "one that is not")
-    with quiet():
+    with quiet(), seeds.preserved():  # modules that are replaced draw fresh weights first
         try:
             folded = fuse_fx(network.eval())
             mapping = QConfigMapping().set_global(_qconfig())
@@ -169,7 +170,7 @@ def deployed(twin: nn.Module, where: str) -> nn.Module:
     """
     if not isinstance(twin, GraphModule):
         raise PluginError.of(where, "got a network that is no twin", "what it made itself")
-    with quiet(), engine(where):
+    with quiet(), engine(where), seeds.preserved():
         network: nn.Module = convert_fx(copy.deepcopy(twin).eval())
     return network
 
