@@ -52,6 +52,7 @@ __all__ = [
     "Split",
     "Tuning",
     "VariantStep",
+    "Zeros",
     "filled_up",
     "stage",
 ]
@@ -374,6 +375,10 @@ Gradients: TypeAlias = Literal["exact", "straight_through", "expectation"]
 """How attacks see through a defense: it is differentiable; its backward pass stands for one that
 is not (BPDA); or they average over its randomness (EOT)."""
 
+Zeros: TypeAlias = Literal["kept", "more", "unknown"]
+"""What a reduction makes of the zeros that earlier ones made: it keeps their share, or adds others,
+or changes how many weights there are."""
+
 
 class VariantStep(Plugin):
     """One step from a model to a variant of it: a :class:`Compressor` or a :class:`Defense`."""
@@ -519,11 +524,14 @@ class Reduction(Compressor):
             to stay: training that follows leaves them at zero.
         gradients: ``straight_through`` where :meth:`deploy` answers instead of the network, and
             attacks, explainers and training are given the network: its differentiable twin.
+        earlier_zeros: what becomes of the share of zeros that earlier reductions promised, among
+            the weights that layers compute with.
         devices: types of device that what is judged runs on.
     """
 
     randomised: ClassVar[bool] = False
     holds_zeros: ClassVar[bool] = False
+    earlier_zeros: ClassVar[Zeros] = "kept"
     gradients: ClassVar[Gradients] = "exact"
     devices: ClassVar[tuple[str, ...]] = ("cpu", "cuda")
 

@@ -53,8 +53,9 @@ def _claims() -> tuple[tuple[Path, str], ...]:
 def _read_claims(folder: Path) -> Iterator[tuple[Path, str]]:
     for path in sorted(folder.glob("*.safetensors")):
         header = read_header(path)
-        if "bench" in header:
-            yield path, fingerprint.fingerprint(json.loads(header["bench"])["claim"])
+        claimed = json.loads(header.get("bench", "{}")).get("claim")
+        if claimed is not None:  # that of a variant which depends on other weights makes none
+            yield path, fingerprint.fingerprint(claimed)
 
 
 def read_header(path: Path) -> dict[str, str]:
@@ -79,14 +80,22 @@ def read_header(path: Path) -> dict[str, str]:
 def write(
     path: Path,
     arrays: Mapping[str, NDArray[Any]],
-    normalisation: Mapping[str, str],
+    texts: Mapping[str, str],
     account: Mapping[str, JSON],
 ) -> None:
-    """Write a checkpoint: weights, mean and std, and the account of its making as JSON."""
+    """Write a checkpoint: weights, what it takes to load them, and the account of their making.
+
+    Args:
+        path: the file.
+        arrays: the weights.
+        texts: mean and std, and the forms of a network that was reduced.
+        account: plain values.
+
+    """
     import numpy as np
     from safetensors.numpy import save
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    header = {**normalisation, "bench": fingerprint.canonical(dict(account))}
+    header = {**texts, "bench": fingerprint.canonical(dict(account))}
     whole = {name: np.asarray(array, order="C") for name, array in arrays.items()}
     path.write_bytes(save(whole, metadata=header))

@@ -1,67 +1,78 @@
-"""Writes the trained models of a suite as checkpoints that say how they were made."""
+"""Writes the trained models of a suite, and its variants, as files that say how they were made."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
 
-from bench import checkpoints, metrics, plan
+from bench import checkpoints, forms, metrics, plan
+from bench.cells.cell import Cell
+from bench.cells.compress import CompressCell
 from bench.cells.evaluate import EvaluateCell
 from bench.cells.train import TrainCell
 from bench.errors import UsageError
 from bench.metrics import METRICS, Withheld
 from bench.plan import Plan, Status
-from bench.records import JSON
+from bench.records import JSON, ORIGINAL
 from bench.store import Store, Stored
 
 
 def write(made: Plan, store: Store, folder: Path) -> Iterator[Path]:
-    """Write one safetensors file for each trained model of a plan; yields their paths.
+    """Write one safetensors file for each trained or reduced model of a plan; yields their paths.
 
-    The header holds mean and std, and under ``bench`` as JSON: what was trained, the accuracy on
-    the suite's splits, and the versions.
+    The header holds mean and std, what reductions made of the network, and under ``bench`` as JSON:
+    what was trained, the accuracy on the suite's splits, and the versions.
 
     Raises:
         UsageError: where the suite trains nothing, or a model has not been trained and evaluated.
 
     """
     found = {status.step.cell.label: status for status in plan.statuses(made, store)}
-    trained = [s for s in found.values() if isinstance(s.step.cell, TrainCell)]
-    if not trained:
+    judged = _judged(found)
+    if not judged:
         raise UsageError.of(
             f"suite '{made.suite.name}'",
             "trains no model that is not shipped already",
-            "a model with a recipe and no shipped checkpoint",
+            "a model with a recipe and no shipped checkpoint, or a variant with other weights",
             "remove the shipped file first to make it anew",
         )
-    for status in trained:
-        yield _write(status, _evaluation(status, found), made, store, folder)
+    for label, evaluated in judged.items():
+        weights = found[label].stored
+        if weights is None or evaluated.stored is None:
+            raise UsageError.of(
+                label, "has not been trained and evaluated", "a finished run", "bench run"
+            )
+        yield _write(found[label].step.cell, weights, evaluated.stored, made, store, folder)
 
 
-def _evaluation(trained: Status, found: dict[str, Status]) -> Stored:
+def _judged(found: dict[str, Status]) -> dict[str, Status]:
+    """Return the evaluation of all weights that were made, by the label of the cell that did.
+
+    Of several, one that no shield stands before.
+    """
+    judged: dict[str, tuple[bool, Status]] = {}
     for status in found.values():
         cell = status.step.cell
-        if (
-            isinstance(cell, EvaluateCell)
-            and cell.subject.weights is trained.step.cell
-            and status.stored
-        ):
-            return status.stored
-    raise UsageError.of(
-        trained.step.cell.label, "has not been trained and evaluated", "a finished run", "bench run"
-    )
+        if cell.kind != EvaluateCell.kind or not isinstance(cell, EvaluateCell):
+            continue
+        if status.step.skip is not None:
+            continue
+        weights = cell.subject.weights
+        shielded = bool(cell.subject.shields)
+        known = judged.get(weights.label)
+        if isinstance(weights, TrainCell | CompressCell) and (known is None or known[0]):
+            judged[weights.label] = (shielded, status)
+    return {label: status for label, (_, status) in judged.items()}
 
 
-def _write(trained: Status, evaluated: Stored, made: Plan, store: Store, folder: Path) -> Path:
-    cell, stored = trained.step.cell, trained.stored
-    if not isinstance(cell, TrainCell) or stored is None:
-        raise TypeError(f"{cell.label} is no finished train cell")
+def _write(
+    cell: Cell, stored: Stored, evaluated: Stored, made: Plan, store: Store, folder: Path
+) -> Path:
     accuracy = metrics.estimate(METRICS["clean_accuracy"], store.records(evaluated), {})
     if isinstance(accuracy, Withheld) or accuracy.value is None:
         raise UsageError.of(evaluated.label, "has no accuracy", "at least one image")
     header = store.header(stored)
     account: dict[str, JSON] = {
-        "claim": checkpoints.claim(cell),
         "model": cell.coordinates.model,
         "dataset": made.suite.dataset.plugin_name,
         "accuracy": accuracy.value,
@@ -69,10 +80,27 @@ def _write(trained: Status, evaluated: Stored, made: Plan, store: Store, folder:
         "accuracy_split": "+".join(made.suite.images.splits),
         "weights": stored.outputs["weights"],
         "versions": stored.provenance["versions"],
-        "seconds": stored.summary["training_seconds"],
     }
-    name = f"{cell.coordinates.model}-{made.suite.dataset.plugin_name}-seed{cell.seed}.safetensors"
-    path = folder / name
-    texts = {key: header[key] for key in ("mean", "std")}
+    if cell.coordinates.variant != ORIGINAL:
+        account["variant"] = cell.coordinates.variant
+    if isinstance(cell, TrainCell):
+        account["seconds"] = stored.summary["training_seconds"]
+        if not cell.parents:
+            account["claim"] = checkpoints.claim(cell)
+    path = folder / f"{_name(cell, made)}.safetensors"
+    texts = {key: header[key] for key in ("mean", "std", forms.KEY) if key in header}
     checkpoints.write(path, store.arrays(stored), texts, account)
     return path
+
+
+def _name(cell: Cell, made: Plan) -> str:
+    """Name model, variant, dataset, seed and fold."""
+    place = cell.coordinates
+    parts = [place.model, made.suite.dataset.plugin_name]
+    if place.variant != ORIGINAL:
+        parts.insert(1, place.variant)
+    if isinstance(cell, TrainCell | CompressCell):
+        parts.append(f"seed{cell.seed}")
+    if place.replica is not None and place.is_fold:
+        parts.append(place.replica.rpartition("-")[2])
+    return "-".join(parts)

@@ -105,8 +105,15 @@ class Forms:
         return network
 
     def packed(self, network: Module) -> Mapping[str, Tensor]:
-        """Return what would be shipped of a network: as the last reduction packs it."""
-        return self.steps[-1].plugin.packed(network) if self.steps else dict(network.state_dict())
+        """Return what would be shipped of a network: as the last reduction packs it.
+
+        Where another network is deployed, as the last reduction that deploys one packs it.
+        """
+        if not self.steps:
+            return dict(network.state_dict())
+        plugins = [step.plugin for step in self.steps]
+        deploying = [plugin for plugin in plugins if plugin.gradients != "exact"]
+        return (deploying or plugins)[-1].packed(network)
 
 
 def _form(told: Mapping[str, JSON]) -> Form:

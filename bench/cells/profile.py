@@ -43,10 +43,18 @@ class ProfileCell(Cell):
 
     @property
     def facts(self) -> dict[str, JSON]:
-        """How sparse the last reduction that promises it says that the network is."""
-        told = [reduction.sparsity_target for reduction in self.subject.reductions]
-        promised = [target for target in told if target is not None]
-        return {"sparsity_target": promised[-1]} if promised else {}
+        """How sparse the reductions promise that the network is, and whether it may be sparser."""
+        target, at_least = None, False
+        for reduction in self.subject.reductions:
+            if reduction.sparsity_target is not None:
+                target, at_least = reduction.sparsity_target, False
+            elif reduction.earlier_zeros == "more":
+                at_least = True
+            elif reduction.earlier_zeros == "unknown":
+                target = None
+        if target is None:
+            return {}
+        return {"sparsity_target": target, **({"sparsity_at_least": True} if at_least else {})}
 
     @property
     def modules(self) -> tuple[str, ...]:

@@ -12,6 +12,8 @@ from bench import registry
 
 ROOT = Path(bench_plugins.__file__).parent
 PORCH = {"api", "records", "tensors", "norms", "seeds", "errors"}
+SHARED = ("attacked_batches",)
+"""Rooms beside the kinds, for what several of them need."""
 FIRST_PARTY = [o for o in registry.offers() if o.module.startswith("bench_plugins.")]
 
 
@@ -22,11 +24,15 @@ def test_first_party_plugins_are_offered() -> None:
         "attacks",
         "defenses",
         "explainers",
+        "compressors",
     }
 
 
 def test_naming_a_plugin_imports_no_heavy_library() -> None:
-    heavy = "torch torchvision timm torchattacks sklearn PIL pytorch_grad_cam captum cv2"
+    heavy = (
+        "torch torchvision timm torchattacks sklearn PIL pytorch_grad_cam captum cv2"
+    heavy += " torch_pruning"
+    )
     code = (
         "import sys, importlib\n"
         f"for m in {[offer.module for offer in FIRST_PARTY]!r}: importlib.import_module(m)\n"
@@ -60,10 +66,10 @@ def test_a_plugin_imports_the_porch_and_its_own_kind_only(file: Path) -> None:
         if parts[0] == "bench":
             assert parts[1] in PORCH, name
         if parts[0] == "bench_plugins":
-            assert parts[1] == kind, name
+            assert parts[1] in (kind, *SHARED), name
 
 
-@pytest.mark.parametrize("library", ["torchattacks", "pytorch_grad_cam"])
+@pytest.mark.parametrize("library", ["torchattacks", "pytorch_grad_cam", "torch_pruning"])
 def test_a_library_of_methods_is_imported_in_one_room(library: str) -> None:
     importers = {
         file.name
@@ -73,7 +79,8 @@ def test_a_library_of_methods_is_imported_in_one_room(library: str) -> None:
     assert len(importers) == 1, importers
 
 
-METHODS = [offer for offer in FIRST_PARTY if offer.kind in {"attacks", "explainers"}]
+KINDS = {"attacks", "explainers", "compressors"}
+METHODS = [offer for offer in FIRST_PARTY if offer.kind in KINDS]
 
 
 @pytest.mark.parametrize("offer", METHODS, ids=lambda offer: offer.name)

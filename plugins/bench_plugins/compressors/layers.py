@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from bench.errors import UsageError, nearest
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -18,7 +20,7 @@ def prunable(network: Module, names: Sequence[str] = ()) -> dict[str, Module]:
         names: only these; all if there are none.
 
     Raises:
-        ValueError: for a name that is no such layer.
+        UsageError: for a name that is no such layer, and for a network without any.
 
     """
     from torch import nn
@@ -31,10 +33,15 @@ def prunable(network: Module, names: Sequence[str] = ()) -> dict[str, Module]:
             known.add(id(layer.weight))
             found[name] = layer
     if not found:
-        raise ValueError("the network has no Conv or Linear layer")
+        raise UsageError.of("layers", "the network has no Conv or Linear layer", "one to prune")
     for name in names:
         if name not in found:
-            raise ValueError(f"'{name}' is no Conv or Linear layer, expected one of: {[*found]}")
+            raise UsageError.of(
+                f"layers: '{name}'",
+                "is no Conv or Linear layer of the network",
+                "one of its own",
+                nearest(name, found),
+            )
     return {name: found[name] for name in names} if names else found
 
 
