@@ -114,9 +114,12 @@ class StepEntry(Named):
 
     @property
     def identity(self) -> dict[str, JSON]:
-        """What decides what it does."""
+        """What decides what it does; whom it asks is told by who they are, not by their names."""
         told = registry.identity(self.kind, self.plugin_name, self.plugin)
-        return {**told, "parameters": self.plugin.parameters()}
+        names: JSON = [*self.plugin.members] if isinstance(self.plugin, Shield) else []
+        parameters = self.plugin.parameters()
+        own = {key: value for key, value in parameters.items() if not names or value != names}
+        return {**told, "parameters": own}
 
     @property
     def label(self) -> str:
@@ -384,6 +387,7 @@ class _Reader(Findings):
                 self.report(("variants", name), "has steps", f"none: '{ORIGINAL}' is the model")
             if sum(step is not None and isinstance(step.plugin, Detector) for step in read) > 1:
                 self.report(("variants", name), "has two detectors", "one in each variant")
+            self.check_order(name, read)
             if name != ORIGINAL and not steps:
                 self.report(("variants", name), "has no step", f"one, or the name '{ORIGINAL}'")
             yield VariantEntry(name, tuple(step for step in read if step is not None))
@@ -431,6 +435,29 @@ class _Reader(Findings):
             return
         known = [offer.name for kind in STEPS for offer in registry.offers(kind)]
         self.report(path, f"'{name}' is no installed step", "a plugin", nearest(name, known))
+
+    def check_order(self, name: str, steps: Sequence[StepEntry | None]) -> None:
+        """Check that every step has an effect beside a shield that asks its members only."""
+        alone = [
+            (place, step.name)
+            for place, step in enumerate(steps)
+            if step is not None
+            and isinstance(step.plugin, Shield)
+            and step.plugin.asks_members_only
+        ]
+        if not alone:
+            return
+        last, asking = alone[-1]
+        for place, step in enumerate(steps):
+            if step is None or isinstance(step.plugin, Detector):
+                continue
+            if place < last or not isinstance(step.plugin, Shield):
+                self.report(
+                    ("variants", name, place),
+                    f"'{step.name}' has no effect: '{asking}' asks its members only",
+                    f"beside '{asking}' a detector, and shields after it",
+                    "put it into a variant that is asked",
+                )
 
     def check_members(self, variants: Sequence[VariantEntry], models: Any) -> None:
         """Check that the variants that shields ask exist, and ask no others in turn."""
