@@ -30,6 +30,7 @@ from bench.layout import (
     DIMENSIONS,
     Ball,
     Choice,
+    Extension,
     Extent,
     Gallery,
     Images,
@@ -67,11 +68,15 @@ class DatasetEntry(Named):
 
 @dataclass(frozen=True)
 class ModelEntry(Named):
-    """A model, the recipe that trains it (None: it brings its weights), and how often."""
+    """A model, the recipe that trains it (None: it brings its weights), and how often.
+
+    ``variants`` are those of the suite that it is run in; None: all.
+    """
 
     plugin: Model
     recipe: Recipe | None
     replication: Replication = field(default_factory=Replication)
+    variants: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -169,12 +174,14 @@ class Suite:
     run: Settings
     document: Document
 
-    @property
-    def selected_variants(self) -> tuple[VariantEntry, ...]:
-        """The variants that this run is for."""
-        if self.run.variants == "all":
-            return self.variants
-        return tuple(variant for variant in self.variants if variant.name in self.run.variants)
+    def selected_variants(self, model: ModelEntry) -> tuple[VariantEntry, ...]:
+        """Return the variants of a model that this run is for."""
+        return tuple(
+            variant
+            for variant in self.variants
+            if (self.run.variants == "all" or variant.name in self.run.variants)
+            and (model.variants is None or variant.name in model.variants)
+        )
 
     @property
     def selected(self) -> tuple[ModelEntry, ...]:
@@ -329,7 +336,7 @@ class _Reader(Findings):
         """Read the models; each needs exactly one source of weights."""
         for name, entry in _entries(raw):
             path = ("models", name)
-            own = {"plugin", "train", *Replication.model_fields}
+            own = {"plugin", "train", *Replication.model_fields, *Extension.model_fields}
             parameters = {k: v for k, v in entry.items() if k not in own}
             plugin_name = entry.get("plugin", name)
             plugin = self.plugin("models", plugin_name, parameters, path)
@@ -339,7 +346,9 @@ class _Reader(Findings):
                 if recipe is None:
                     continue
             replication = self.replication(entry, recipe, path)
-            if replication is None or not isinstance(plugin, Model):
+            named = {key: entry[key] for key in Extension.model_fields if key in entry}
+            extension = self.parse(Extension, named, path)
+            if replication is None or extension is None or not isinstance(plugin, Model):
                 continue
             sources = [recipe is not None, plugin.weights is not None, plugin.has_pretrained]
             if sum(sources) != 1:
@@ -349,7 +358,7 @@ class _Reader(Findings):
                     "one of train: (a recipe), weights: (a file) or a pretrained plugin",
                 )
                 continue
-            yield ModelEntry(name, plugin_name, plugin, recipe, replication)
+            yield ModelEntry(name, plugin_name, plugin, recipe, replication, extension.variants)
 
     def replication(
         self, entry: Mapping[str, Any], recipe: Recipe | None, path: document.Path
@@ -660,10 +669,22 @@ class _Reader(Findings):
             names = part.get(key) if isinstance(part, dict) else None
             for name in names if isinstance(names, list) else ():
                 self.check_name((section, key), name, among, f"is no {told} of this suite")
+        for model, entry in _entries(models):
+            asked = entry.get("variants")
+            for place, name in enumerate(asked if isinstance(asked, list) else ()):
+                at: document.Path = ("models", model, "variants", place)
+                self.check_name(at, name, kinds, "is no variant of this suite")
         named = {name for attack in attacks for name in (attack.name, attack.group)}
-        asked = raw.get("explain_attacks")
-        for place, name in enumerate(asked if isinstance(asked, list) else ()):
-            self.check_name(("explain_attacks", place), name, named, "is no attack of this suite")
+        transfer = raw.get("transfer")
+        for path, asked in (
+            (("explain_attacks",), raw.get("explain_attacks")),
+            (
+                ("transfer", "attacks"),
+                transfer.get("attacks") if isinstance(transfer, dict) else (),
+            ),
+        ):
+            for place, name in enumerate(asked if isinstance(asked, list) else ()):
+                self.check_name((*path, place), name, named, "is no attack of this suite")
         self.check_choices(raw.get("recommend"))
         tables = raw.get("tables")
         parameters = {name for attack in attacks for name in attack.plugin.parameters()}
