@@ -446,7 +446,14 @@ class Defense(VariantStep):
 
 
 class Shield(Defense):
-    """A defense at inference: it stands between the images and the classifier's answer."""
+    """A defense at inference: it stands between the images and the classifier's answer.
+
+    Class variables:
+        asks_members_only: whether it answers without the classifier that it stands before, so that
+            what else is done to that has no effect.
+    """
+
+    asks_members_only: ClassVar[bool] = False
 
     @property
     def members(self) -> tuple[str, ...]:

@@ -71,8 +71,15 @@ def contenders(suite: Suite, data: Prepared, compute: Compute) -> list[Contender
         contender
         for model in suite.selected
         for training in _trainings(suite, model, data, compute)
-        for contender in training.variants(suite.selected_variants)
+        for contender in training.variants(suite.selected_variants(model))
     ]
+    if not found:
+        raise SuiteError.of(
+            suite.document.where(("run", "variants")),
+            "names no variant that any model of this run has",
+            "one of " + ", ".join(variant.name for variant in suite.variants),
+            "a model's own 'variants:' says which it is run in",
+        )
     return [_with_members(contender, found) for contender in found]
 
 

@@ -118,6 +118,14 @@ class Replication(_Section):
         return seeds
 
 
+class Extension(_Section):
+    """How much of the suite a model is run in."""
+
+    variants: Annotated[tuple[str, ...], Field(min_length=1)] | None = Field(
+        None, description="of the suite's; unset: all of them"
+    )
+
+
 class Profile(_Section):
     """How models are measured: size, work, time."""
 
@@ -158,6 +166,9 @@ class Transfer(_Section):
 
     source: tuple[str, ...] | Literal["all"] = Field("all", alias="from")
     to: tuple[str, ...] | Literal["all"] = "all"
+    attacks: tuple[str, ...] | Literal["all"] = Field(
+        "all", description="whose images: by name, or by key of a grid"
+    )
 
 
 Extent: TypeAlias = Literal["cheap", "full", "off"]

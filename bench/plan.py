@@ -209,7 +209,7 @@ def _attacks(
             reason = reasons[entry.name] or _unfit(contender, data, compute)
             yield _attack(suite, contender, entry, compute), reason
     for source, target, reason in _pairs(suite, found):
-        for entry in suite.attacks:
+        for entry in _transferred(suite):
             place = replace(
                 target.place,
                 attack=entry.name,
@@ -225,6 +225,14 @@ def _attacks(
                 compute,
             )
             yield transfer, reasons[entry.name] or reason
+
+
+def _transferred(suite: Suite) -> Iterator[AttackEntry]:
+    """Pick the attacks whose images are judged elsewhere, too."""
+    names = "all" if suite.transfer is None else suite.transfer.attacks
+    for entry in suite.attacks:
+        if names == "all" or {entry.name, entry.group} & {*names}:
+            yield entry
 
 
 def _attack(suite: Suite, on: Contender, entry: AttackEntry, compute: Compute) -> AttackCell:

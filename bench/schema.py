@@ -6,7 +6,7 @@ from typing import Any
 
 from bench import registry
 from bench.errors import PluginError
-from bench.layout import Layout, Replication
+from bench.layout import Extension, Layout, Replication
 from bench.recipes import PRESETS, Recipe
 
 _FRACTION = {"type": "string", "pattern": r"^[-+]?\d+(\.\d+)?/\d+(\.\d+)?$"}
@@ -15,6 +15,7 @@ _OWN: dict[str, dict[str, Any]] = {
     "models": {
         "train": {"anyOf": [{"enum": list(PRESETS)}, {"$ref": "#/$defs/Recipe"}]},
         **{name: {"$ref": f"#/$defs/Replication/properties/{name}"} for name in ("seeds", "folds")},
+        "variants": {"$ref": "#/$defs/Extension/properties/variants"},
     },
     "attacks": {
         "target": {"type": "integer", "minimum": 0},
@@ -48,6 +49,7 @@ def suite_schema() -> tuple[dict[str, Any], list[str]]:
     definitions = schema.setdefault("$defs", {})
     definitions["Ball"] = _numbers(definitions["Ball"])
     definitions["Recipe"] = _numbers(Recipe.model_json_schema())
+    definitions["Extension"] = Extension.model_json_schema()
     definitions["Replication"] = Replication.model_json_schema()
     broken: list[str] = []
     entries: dict[str, dict[str, dict[str, Any]]] = {kind: {} for kind in _OWN}

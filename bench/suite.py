@@ -30,6 +30,7 @@ from bench.layout import (
     DIMENSIONS,
     Ball,
     Choice,
+    Extension,
     Extent,
     Gallery,
     Images,
@@ -67,11 +68,15 @@ class DatasetEntry(Named):
 
 @dataclass(frozen=True)
 class ModelEntry(Named):
-    """A model, the recipe that trains it (None: it brings its weights), and how often."""
+    """A model, the recipe that trains it (None: it brings its weights), and how often.
+
+    ``variants`` are those of the suite that it is run in; None: all.
+    """
 
     plugin: Model
     recipe: Recipe | None
     replication: Replication = field(default_factory=Replication)
+    variants: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -114,9 +119,12 @@ class StepEntry(Named):
 
     @property
     def identity(self) -> dict[str, JSON]:
-        """What decides what it does."""
+        """What decides what it does; whom it asks is told by who they are, not by their names."""
         told = registry.identity(self.kind, self.plugin_name, self.plugin)
-        return {**told, "parameters": self.plugin.parameters()}
+        names: JSON = [*self.plugin.members] if isinstance(self.plugin, Shield) else []
+        parameters = self.plugin.parameters()
+        own = {key: value for key, value in parameters.items() if not names or value != names}
+        return {**told, "parameters": own}
 
     @property
     def label(self) -> str:
@@ -166,12 +174,14 @@ class Suite:
     run: Settings
     document: Document
 
-    @property
-    def selected_variants(self) -> tuple[VariantEntry, ...]:
-        """The variants that this run is for."""
-        if self.run.variants == "all":
-            return self.variants
-        return tuple(variant for variant in self.variants if variant.name in self.run.variants)
+    def selected_variants(self, model: ModelEntry) -> tuple[VariantEntry, ...]:
+        """Return the variants of a model that this run is for."""
+        return tuple(
+            variant
+            for variant in self.variants
+            if (self.run.variants == "all" or variant.name in self.run.variants)
+            and (model.variants is None or variant.name in model.variants)
+        )
 
     @property
     def selected(self) -> tuple[ModelEntry, ...]:
@@ -326,7 +336,7 @@ class _Reader(Findings):
         """Read the models; each needs exactly one source of weights."""
         for name, entry in _entries(raw):
             path = ("models", name)
-            own = {"plugin", "train", *Replication.model_fields}
+            own = {"plugin", "train", *Replication.model_fields, *Extension.model_fields}
             parameters = {k: v for k, v in entry.items() if k not in own}
             plugin_name = entry.get("plugin", name)
             plugin = self.plugin("models", plugin_name, parameters, path)
@@ -336,7 +346,9 @@ class _Reader(Findings):
                 if recipe is None:
                     continue
             replication = self.replication(entry, recipe, path)
-            if replication is None or not isinstance(plugin, Model):
+            named = {key: entry[key] for key in Extension.model_fields if key in entry}
+            extension = self.parse(Extension, named, path)
+            if replication is None or extension is None or not isinstance(plugin, Model):
                 continue
             sources = [recipe is not None, plugin.weights is not None, plugin.has_pretrained]
             if sum(sources) != 1:
@@ -346,7 +358,7 @@ class _Reader(Findings):
                     "one of train: (a recipe), weights: (a file) or a pretrained plugin",
                 )
                 continue
-            yield ModelEntry(name, plugin_name, plugin, recipe, replication)
+            yield ModelEntry(name, plugin_name, plugin, recipe, replication, extension.variants)
 
     def replication(
         self, entry: Mapping[str, Any], recipe: Recipe | None, path: document.Path
@@ -384,6 +396,7 @@ class _Reader(Findings):
                 self.report(("variants", name), "has steps", f"none: '{ORIGINAL}' is the model")
             if sum(step is not None and isinstance(step.plugin, Detector) for step in read) > 1:
                 self.report(("variants", name), "has two detectors", "one in each variant")
+            self.check_order(name, read)
             if name != ORIGINAL and not steps:
                 self.report(("variants", name), "has no step", f"one, or the name '{ORIGINAL}'")
             yield VariantEntry(name, tuple(step for step in read if step is not None))
@@ -431,6 +444,29 @@ class _Reader(Findings):
             return
         known = [offer.name for kind in STEPS for offer in registry.offers(kind)]
         self.report(path, f"'{name}' is no installed step", "a plugin", nearest(name, known))
+
+    def check_order(self, name: str, steps: Sequence[StepEntry | None]) -> None:
+        """Check that every step has an effect beside a shield that asks its members only."""
+        alone = [
+            (place, step.name)
+            for place, step in enumerate(steps)
+            if step is not None
+            and isinstance(step.plugin, Shield)
+            and step.plugin.asks_members_only
+        ]
+        if not alone:
+            return
+        last, asking = alone[-1]
+        for place, step in enumerate(steps):
+            if step is None or isinstance(step.plugin, Detector):
+                continue
+            if place < last or not isinstance(step.plugin, Shield):
+                self.report(
+                    ("variants", name, place),
+                    f"'{step.name}' has no effect: '{asking}' asks its members only",
+                    f"beside '{asking}' a detector, and shields after it",
+                    "put it into a variant that is asked",
+                )
 
     def check_members(self, variants: Sequence[VariantEntry], models: Any) -> None:
         """Check that the variants that shields ask exist, and ask no others in turn."""
@@ -633,10 +669,22 @@ class _Reader(Findings):
             names = part.get(key) if isinstance(part, dict) else None
             for name in names if isinstance(names, list) else ():
                 self.check_name((section, key), name, among, f"is no {told} of this suite")
+        for model, entry in _entries(models):
+            asked = entry.get("variants")
+            for place, name in enumerate(asked if isinstance(asked, list) else ()):
+                at: document.Path = ("models", model, "variants", place)
+                self.check_name(at, name, kinds, "is no variant of this suite")
         named = {name for attack in attacks for name in (attack.name, attack.group)}
-        asked = raw.get("explain_attacks")
-        for place, name in enumerate(asked if isinstance(asked, list) else ()):
-            self.check_name(("explain_attacks", place), name, named, "is no attack of this suite")
+        transfer = raw.get("transfer")
+        for path, asked in (
+            (("explain_attacks",), raw.get("explain_attacks")),
+            (
+                ("transfer", "attacks"),
+                transfer.get("attacks") if isinstance(transfer, dict) else (),
+            ),
+        ):
+            for place, name in enumerate(asked if isinstance(asked, list) else ()):
+                self.check_name((*path, place), name, named, "is no attack of this suite")
         self.check_choices(raw.get("recommend"))
         tables = raw.get("tables")
         parameters = {name for attack in attacks for name in attack.plugin.parameters()}

@@ -20,7 +20,7 @@ from bench.report.pictures import embedded
 from bench.statistics import Estimate, PairedTest
 
 if TYPE_CHECKING:
-    from pandas import DataFrame
+    from pandas import DataFrame, Series
 
 
 @dataclass(frozen=True)
@@ -92,11 +92,15 @@ def section(matrix: Matrix, folder: Path) -> Iterator[str]:
 
 def _contrasts(matrix: Matrix, entries: list[Entry]) -> Iterator[Contrast]:
     """Pair transfers that differ in one property: target, eps, plugin (steps), or direction."""
+    known: dict[str, Series[bool]] = {}
     for one, other in itertools.combinations(entries, 2):
         name = difference(one, other)
         if name is None or name == "model":  # other tables tell which model loses sooner
             continue
-        values = [lost(_records(matrix, entry)) for entry in (one, other)]
+        for entry in (one, other):
+            if entry.label not in known:
+                known[entry.label] = lost(_records(matrix, entry))
+        values = [known[entry.label] for entry in (one, other)]
         common = values[0].index.intersection(values[1].index)
         if not len(common):
             continue

@@ -39,6 +39,17 @@ def problems(tiny: dict[str, Any], variants: dict[str, Any], **more: Any) -> lis
             },
             "'two' asks others in turn",
         ),
+        (
+            {"all": ["bit_depth", {"ensemble": {"of": ["original", "jpeg"]}}], "jpeg": ["jpeg"]},
+            "variants.all[0]: 'bit_depth' has no effect: 'ensemble' asks its members only",
+        ),
+        (
+            {
+                "all": [{"ensemble": {"of": ["original", "jpeg"]}}, "adversarial_training"],
+                "jpeg": ["jpeg"],
+            },
+            "variants.all[1]: 'adversarial_training' has no effect",
+        ),
     ],
 )
 def test_mistakes_in_variants_are_told(tiny: dict[str, Any], variants: Any, told: str) -> None:
@@ -83,3 +94,83 @@ def test_a_variant_is_judged_beside_its_original(tiny: dict[str, Any], tmp_path:
     chosen = {**suite, "run": {**suite["run"], "variants": ["original"]}, "transfer": None}
     session.run(chosen, store=tmp_path / "store", reports=None)
     assert not any("coarse" in e.label for e in Matrix.last(Store(tmp_path / "store")).entries)
+
+
+def test_what_stands_after_an_ensemble_or_tells_attacks_is_no_mistake(tiny: dict[str, Any]) -> None:
+    committee = {"ensemble": {"of": ["original", "jpeg"]}}
+    kept = {
+        "original": [],
+        "jpeg": ["jpeg"],
+        "coarse": [committee, "bit_depth"],
+        "watched": ["feature_squeezing", committee],
+    }
+    assert len(suites.read({**tiny, "variants": kept}).variants) == 4
+
+
+def test_what_members_are_called_parts_no_results(tiny: dict[str, Any], tmp_path: Path) -> None:
+    def keys(first: str, **more: Any) -> list[str]:
+        variants = {
+            first: ["jpeg"],
+            "coarse": [{"bit_depth": {"bits": 1}}],
+            "finer": [{"bit_depth": {"bits": 5}}],
+            "all": [{"ensemble": {"of": more.get("of", [first, "coarse"])}}],
+        }
+        attacks = {"fgsm": {"eps": 0.1}}
+        session.run(
+            {**tiny, "variants": variants, "attacks": attacks, "transfer": None},
+            store=tmp_path / "store",
+            reports=None,
+        )
+        entries = Matrix.last(Store(tmp_path / "store")).entries
+        return [str(e.key) for e in entries if e.coordinates.variant == "all"]
+
+    one = keys("jpeg")
+    assert len(one) == 4  # two models: an evaluation and an attack each
+    assert keys("squeezed") == one
+    assert not {*keys("jpeg", of=["jpeg", "finer"])} & {*one}
+
+
+def test_a_model_is_run_in_the_variants_that_it_names(tiny: dict[str, Any], tmp_path: Path) -> None:
+    models = {**tiny["models"], "gaudy": {**tiny["models"]["gaudy"], "variants": ["original"]}}
+    suite = {
+        **tiny,
+        "models": models,
+        "variants": {"original": [], "coarse": ["bit_depth"], "jpeg": ["jpeg"]},
+        "attacks": {"fgsm": {"eps": 0.1}},
+    }
+    session.run(suite, store=tmp_path / "store", reports=None)
+    found = [e for e in Matrix.last(Store(tmp_path / "store")).entries if e.kind == "evaluate"]
+    assert [e.coordinates.contender for e in found] == [
+        "linear",
+        "linear/coarse",
+        "linear/jpeg",
+        "gaudy",
+    ]
+    fewer = {**suite, "run": {**suite["run"], "variants": ["coarse"]}}
+    session.run(fewer, store=tmp_path / "store", reports=None)
+    found = [e for e in Matrix.last(Store(tmp_path / "store")).entries if e.kind == "evaluate"]
+    assert [e.coordinates.contender for e in found] == ["linear/coarse"]
+    nobody = {**fewer, "run": {**fewer["run"], "models": ["gaudy"]}}
+    with pytest.raises(SuiteError, match="names no variant that any model of this run has"):
+        session.run(nobody, store=tmp_path / "store", reports=None)
+
+
+def test_the_variants_that_a_model_names_are_checked(tiny: dict[str, Any]) -> None:
+    models = {"linear": {**tiny["models"]["linear"], "variants": ["originall"]}}
+    [told] = problems(tiny, {"original": [], "jpeg": ["jpeg"]}, models=models)
+    assert "models.linear.variants[0]: 'originall' is no variant of this suite" in told
+    models = {"linear": {**tiny["models"]["linear"], "variants": []}}
+    [told] = problems(tiny, {"original": [], "jpeg": ["jpeg"]}, models=models)
+    assert "models.linear.variants" in told
+
+
+def test_the_images_of_chosen_attacks_are_judged_elsewhere(
+    tiny: dict[str, Any], tmp_path: Path
+) -> None:
+    chosen = {**tiny["transfer"], "attacks": ["fgsm", "pgd"]}
+    session.run({**tiny, "transfer": chosen}, store=tmp_path / "store", reports=None)
+    found = [e for e in Matrix.last(Store(tmp_path / "store")).entries if e.kind == "transfer"]
+    assert [e.coordinates.attack for e in found] == ["fgsm@eps=0.05", "fgsm@eps=0.2", "pgd"] * 2
+    wrong = {**tiny["transfer"], "attacks": ["fgsm", "pdg"]}
+    with pytest.raises(SuiteError, match=r"transfer.attacks\[1\]: 'pdg' is no attack"):
+        suites.read({**tiny, "transfer": wrong})

@@ -21,8 +21,8 @@ class Ensemble(Shield):
 
     Each member has one vote; ties go to the class of the largest summed softmax. Logits are the log
     of the shares of votes, with half a vote more that the mean softmax shares out. Who votes is
-    said in ``of`` and nowhere else: the classifier that the ensemble stands before, with the
-    shields before it in its own variant, has a vote only if it is named there.
+    said in ``of`` and nowhere else: the classifier that the ensemble stands before has a vote only
+    if it is named there, so a step before the ensemble is an error.
 
     Votes have no gradient: attacks see the log of the mean softmax of the members instead, each
     member through what attacks see of it. The two disagree where the majority is unsure and the
@@ -35,6 +35,7 @@ class Ensemble(Shield):
     """
 
     gradients: ClassVar[Gradients] = "straight_through"
+    asks_members_only: ClassVar[bool] = True
 
     of: tuple[str, ...] = Field(
         min_length=2,
