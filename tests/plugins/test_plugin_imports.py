@@ -29,10 +29,8 @@ def test_first_party_plugins_are_offered() -> None:
 
 
 def test_naming_a_plugin_imports_no_heavy_library() -> None:
-    heavy = (
-        "torch torchvision timm torchattacks sklearn PIL pytorch_grad_cam captum cv2"
+    heavy = "torch torchvision timm torchattacks sklearn PIL pytorch_grad_cam captum cv2"
     heavy += " torch_pruning"
-    )
     code = (
         "import sys, importlib\n"
         f"for m in {[offer.module for offer in FIRST_PARTY]!r}: importlib.import_module(m)\n"
