@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from statistics import NormalDist
 from typing import Any, TypeAlias
 
@@ -92,6 +93,8 @@ Statistic: TypeAlias = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 A weight says how often an image counts: ones for the figure itself.
 """
 
+_KEPT = 2**23
+"""Draws of weights are kept up to so many numbers: 64 MB."""
 _AT_ONCE = 4_000_000
 """Weights that are drawn at a time."""
 
@@ -325,18 +328,33 @@ def _draws(
     groups: Sequence[Sequence[Statistic]], images: int, seed: int, resamples: int
 ) -> list[NDArray[np.float64]]:
     """Draw images, the same for all; return the mean over each group's trainings, draw by draw."""
-    generator = np.random.default_rng(seed)
     found = [np.empty(resamples) for _ in groups]
+    is_small = images * resamples <= _KEPT
+    start = 0
+    for weights in (_kept if is_small else _weights)(images, seed, resamples):
+        for means, group in zip(found, groups, strict=True):
+            figures = np.stack([statistic(weights) for statistic in group])
+            means[start : start + len(weights)] = figures.mean(0)
+        start += len(weights)
+    return found
+
+
+def _weights(images: int, seed: int, resamples: int) -> Iterator[NDArray[np.float64]]:
+    """Draw how often each image counts, (draw, image), some draws at a time."""
+    generator = np.random.default_rng(seed)
     step = max(1, _AT_ONCE // max(1, images))
     for start in range(0, resamples, step):
         size = min(step, resamples - start)
-        weights = generator.multinomial(images, np.full(images, 1 / images), size=size).astype(
-            np.float64
-        )
-        for means, group in zip(found, groups, strict=True):
-            figures = np.stack([statistic(weights) for statistic in group])
-            means[start : start + size] = figures.mean(0)
-    return found
+        drawn = generator.multinomial(images, np.full(images, 1 / images), size=size)
+        weights = drawn.astype(np.float64)
+        weights.flags.writeable = False
+        yield weights
+
+
+@lru_cache(maxsize=2)
+def _kept(images: int, seed: int, resamples: int) -> tuple[NDArray[np.float64], ...]:
+    """Return the same, kept: a page compares many figures on the same images."""
+    return tuple(_weights(images, seed, resamples))
 
 
 def _interval(draws: NDArray[np.float64]) -> tuple[float, float]:
