@@ -136,7 +136,8 @@ def twin_of(network: nn.Module, example: Images, where: str) -> nn.Module:
             ) from error
     if not any(isinstance(module, Weights) for module in twin.modules()):
         raise PluginError.of(where, "finds nothing to quantise", "a Conv or Linear layer")
-    return twin.eval()
+    # a bias that folding adds would not learn
+    return twin.eval().requires_grad_(requires_grad=True)
 
 
 def _qconfig() -> QConfig:
