@@ -268,7 +268,9 @@ def check(
 @app.command()
 def table(
     suite: Annotated[str | None, typer.Option(help="Of this suite's last run.")] = None,
-    metric: Annotated[str, typer.Option(help="See 'bench list metrics'.")] = "success_rate",
+    metric: Annotated[
+        str, typer.Option(help="See 'bench list metrics'; several with commas between.")
+    ] = "success_rate",
     rows: Annotated[str, typer.Option(help="Dimensions, with commas between.")] = "attack",
     columns: Annotated[str | None, typer.Option(help="Dimensions. [default: model]")] = None,
     where: Annotated[list[str] | None, typer.Option(help="dimension=value; repeatable.")] = None,
@@ -285,10 +287,11 @@ def table(
         raise UsageError.of("--format", f"got '{form}'", "one of " + ", ".join(forms))
     outcome = session.open_last(suite, store)
     if columns is None:
-        of_transfer = metric in METRICS and METRICS[metric].kinds == ("transfer",)
+        first = next(iter(_names(metric)), "")
+        of_transfer = first in METRICS and METRICS[first].kinds == ("transfer",)
         columns = "source,model" if of_transfer else "model"
     made = outcome.table(
-        metric,
+        _names(metric),
         rows=_names(rows),
         columns=_names(columns),
         where=dict(_condition(text) for text in where or ()),

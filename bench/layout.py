@@ -176,9 +176,11 @@ Extent: TypeAlias = Literal["cheap", "full", "off"]
 
 
 class TableSpec(_Section):
-    """One table: a metric over rows and columns."""
+    """One table: a metric, or several, over rows and columns."""
 
-    metric: str
+    metric: str | Annotated[tuple[str, ...], Field(min_length=1)] = Field(
+        description="of several, the dimension 'metric' is the last of the columns, unless named"
+    )
     rows: tuple[str, ...] = ("attack",)
     columns: tuple[str, ...] = ("model",)
     where: dict[str, str | int | float | bool] = Field(default_factory=dict)

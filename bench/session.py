@@ -37,14 +37,14 @@ class Outcome:
 
     def table(
         self,
-        metric: str = "success_rate",
+        metric: str | Sequence[str] = "success_rate",
         *,
         rows: Sequence[str] = ("attack",),
         columns: Sequence[str] = ("model",),
         where: Mapping[str, JSON] | None = None,
         intervals: bool = False,
     ) -> Table:
-        """Lay a metric out; prints as Markdown, and as a table in a notebook.
+        """Lay a metric, or several, out; prints as Markdown, and as a table in a notebook.
 
         Raises:
             UsageError: for an unknown metric or dimension.

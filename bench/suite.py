@@ -751,12 +751,15 @@ class _Reader(Findings):
     def check_table(
         self, path: document.Path, table: Mapping[str, Any], dimensions: Iterable[str]
     ) -> None:
-        """Check that a table's metric and dimensions exist."""
-        self.check_name((*path, "metric"), table.get("metric"), METRICS, "is no metric")
+        """Check that a table's metrics and dimensions exist."""
+        given = table.get("metric")
+        for name in given if isinstance(given, list) else [given]:
+            self.check_name((*path, "metric"), name, METRICS, "is no metric")
         for key in ("rows", "columns", "where"):
+            known = [*dimensions] if key == "where" else [*dimensions, "metric"]
             names = table.get(key)
             for name in names if isinstance(names, list | dict) else ():
-                self.check_name((*path, key), name, dimensions, "is no dimension")
+                self.check_name((*path, key), name, known, "is no dimension")
 
     def check_name(
         self, path: document.Path, name: Any, known: Iterable[str], complaint: str

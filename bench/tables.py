@@ -1,8 +1,8 @@
 """From the matrix to tables that people read: GitHub Markdown, CSV, JSON, LaTeX, plain text.
 
-A table is a metric laid out over rows and columns. Each place holds one cell's figure with its n,
-or says why there is none. Nothing is pooled: where several cells fall into one place, that is an
-error that says what to add. No torch.
+A table is a metric, or several, laid out over rows and columns. Each place holds one cell's figure
+with its n, or says why there is none. Nothing is pooled: where several cells fall into one place,
+that is an error that says what to add. No torch.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ class Place:
     are what the audit found about it.
     """
 
+    metric: Metric
     estimate: Estimate | None
     note: str = ""
     entries: tuple[Entry, ...] = ()
@@ -75,10 +76,10 @@ def _letters(place: int) -> str:
 
 @dataclass(frozen=True)
 class Table:
-    """A metric laid out over rows and columns, with what must be said under it."""
+    """Metrics laid out over rows and columns, with what must be said under them."""
 
     title: str
-    metric: Metric
+    metrics: tuple[Metric, ...]
     row_names: tuple[str, ...]
     column_names: tuple[str, ...]
     rows: tuple[tuple[JSON, ...], ...]
@@ -118,7 +119,7 @@ class Table:
                 yield {
                     **dict(zip(self.row_names, row, strict=True)),
                     **dict(zip(self.column_names, column, strict=True)),
-                    "metric": self.metric.name,
+                    "metric": place.metric.name,
                     "value": known.value if known else None,
                     "low": known.low if known else None,
                     "high": known.high if known else None,
@@ -133,7 +134,7 @@ class Table:
         between = " to " if self.column_names == ("source", "model") else " / "
         headers = [*self.row_names, *(between.join(_text(v) for v in c) for c in self.columns)]
         if not self.column_names:
-            headers = [*self.row_names, self.metric.name]
+            headers = [*self.row_names, *(metric.name for metric in self.metrics)]
         body = []
         for i, row in enumerate(self.rows):
             figures = (
@@ -148,7 +149,7 @@ class Table:
         if place.estimate is None:
             return f"withheld [{notes.number(place.note)}]"
         marks = [notes.letter(finding.sentence) for finding in place.findings]
-        told = figure(place.estimate, self.metric, intervals=self.intervals)
+        told = figure(place.estimate, place.metric, intervals=self.intervals)
         return f"{told} [{', '.join(marks)}]" if marks else told
 
     def _github(self) -> str:
@@ -184,14 +185,15 @@ class Table:
 
     def _under(self, notes: _Footnotes) -> list[str]:
         """Return the lines under a table: what it shows, footnotes, what is missing."""
-        lines = [f"{self.metric.name}: {self.metric.definition}"]
-        counted = "the timed runs" if self.metric.kinds == ("latency",) else "the images that count"
+        lines = [f"{metric.name}: {metric.definition}" for metric in self.metrics]
+        timed = all(metric.kinds == ("latency",) for metric in self.metrics)
+        counted = "the timed runs" if timed else "the images that count"
         several = any(p.estimate and p.estimate.trainings > 1 for p in self.places.values())
         words = f"In parentheses: n, {counted}"
         words += ", x trainings; the figure is the mean over them." if several else "."
         if self.intervals:
-            bootstrap = self.metric.mean or self.metric.weighted is not None
-            kind = "bootstrap" if bootstrap else "Wilson"
+            bootstrap = {metric.mean or metric.weighted is not None for metric in self.metrics}
+            kind = " or ".join("bootstrap" if each else "Wilson" for each in sorted(bootstrap))
             t = "; of several trainings, Student's t over images and trainings" if several else ""
             words = f"In brackets: 95 % {kind} interval{t}. {words}"
         lines.append(words)
@@ -209,8 +211,8 @@ class Table:
     def _json(self) -> str:
         document = {
             "title": self.title,
-            "metric": self.metric.name,
-            "definition": self.metric.definition,
+            "metric": ", ".join(metric.name for metric in self.metrics),
+            "definition": "\n".join(metric.definition for metric in self.metrics),
             "places": list(self._long()),
             "remarks": list(self.remarks),
         }
@@ -225,7 +227,7 @@ def judged(matrix: Matrix) -> list[str]:
 
 def build(
     matrix: Matrix,
-    metric: str = "success_rate",
+    metric: str | Sequence[str] = "success_rate",
     *,
     rows: Sequence[str] = ("attack",),
     columns: Sequence[str] = ("model",),
@@ -234,12 +236,13 @@ def build(
     title: str = "",
     audited: Audit | None = None,
 ) -> Table:
-    """Lay a metric out over rows and columns.
+    """Lay a metric, or several, out over rows and columns.
 
     Args:
         matrix: of one run.
-        metric: a name in :data:`bench.metrics.METRICS`.
-        rows, columns: dimensions; see ``matrix.dimensions``.
+        metric: a name in :data:`bench.metrics.METRICS`, or several.
+        rows, columns: dimensions; see ``matrix.dimensions``. Of several metrics one is ``metric``;
+            where neither names it, it is the last of the columns.
         where: only cells with these values.
         intervals: print the 95 % intervals.
         title: over the table.
@@ -249,44 +252,79 @@ def build(
         UsageError: for an unknown metric or dimension, or where several cells fall in one place.
 
     """
-    if metric not in METRICS:
-        raise UsageError.of("--metric", f"got '{metric}'", "a metric", nearest(metric, METRICS))
+    measures = _measures(metric)
+    if len(measures) > 1 and METRIC not in (*rows, *columns):
+        columns = [*columns, METRIC]
     where = dict(where or {})
     for option, names in (("--rows", rows), ("--columns", columns), ("--where", where)):
         for name in names:
-            matrix.check_dimension(name, option)
-    measure = METRICS[metric]
-    chosen = _choose(matrix, measure, [*rows, *columns, *where], where)
-    if where and not chosen and _choose(matrix, measure, [*rows, *columns], {}):
-        _refuse_condition(matrix, where)
+            if name != METRIC or option == "--where":
+                matrix.check_dimension(name, option)
+    chosen = {measure: _chosen(matrix, measure, [*rows, *columns], where) for measure in measures}
     row_keys: dict[tuple[JSON, ...], int] = {}
     column_keys: dict[tuple[JSON, ...], int] = {}
-    found: dict[tuple[int, int], list[Entry]] = {}
-    for entry in chosen:
-        row = tuple(entry.value(name) for name in rows)
-        column = tuple(entry.value(name) for name in columns)
+    found: dict[tuple[int, int], tuple[Metric, list[Entry]]] = {}
+    for measure, entry in ((m, e) for m, entries in chosen.items() for e in entries):
+        row, column = (
+            tuple(measure.name if name == METRIC else entry.value(name) for name in names)
+            for names in (rows, columns)
+        )
         place = (
             row_keys.setdefault(row, len(row_keys)),
             column_keys.setdefault(column, len(column_keys)),
         )
-        others = found.setdefault(place, [])
+        _, others = found.setdefault(place, (measure, []))
         if others and not _is_same(measure, entry, others[0]):
             _refuse_pooling(matrix, entry, others[0], [*rows, *columns])
         if not (measure.across and any(_is_one_training(entry, other) for other in others)):
             others.append(entry)
     findings = (known(matrix) if audited is None else audited).findings
-    places = {place: _place(matrix, tuple(found[place]), measure, findings) for place in found}
+    places = {
+        place: _place(matrix, tuple(entries), measure, findings)
+        for place, (measure, entries) in found.items()
+    }
+    everything = {entry.label: entry for entries in chosen.values() for entry in entries}
     return Table(
         title=title,
-        metric=measure,
+        metrics=tuple(measures),
         row_names=tuple(rows),
         column_names=tuple(columns),
         rows=tuple(row_keys),
         columns=tuple(column_keys),
         places=places,
-        remarks=tuple(_remarks(matrix, chosen)),
+        remarks=tuple(_remarks(matrix, list(everything.values()))),
         intervals=intervals,
     )
+
+
+METRIC = "metric"
+"""The dimension that several metrics are laid out by."""
+
+
+def _measures(metric: str | Sequence[str]) -> list[Metric]:
+    """Look metrics up."""
+    names = [metric] if isinstance(metric, str) else list(dict.fromkeys(metric))
+    unknown = [name for name in names if name not in METRICS] or ([] if names else [""])
+    if unknown:
+        near = nearest(unknown[0], METRICS)
+        raise UsageError.of("--metric", f"got '{unknown[0]}'", "a metric", near)
+    return [METRICS[name] for name in names]
+
+
+def _chosen(
+    matrix: Matrix, metric: Metric, dimensions: Sequence[str], where: Mapping[str, JSON]
+) -> list[Entry]:
+    """Pick the entries that a metric is laid out of.
+
+    Raises:
+        UsageError: where it is the condition that leaves none.
+
+    """
+    used = [name for name in dimensions if name != METRIC]
+    chosen = _choose(matrix, metric, [*used, *where], where)
+    if where and not chosen and _choose(matrix, metric, used, {}):
+        _refuse_condition(matrix, where)
+    return chosen
 
 
 def _choose(
@@ -358,11 +396,11 @@ def _place(
     if missing:
         reason = f": {missing[0].reason}" if missing[0].reason else ""
         among = f"{len(missing)} of {len(entries)} replicas " if len(entries) > 1 else ""
-        return Place(None, f"{among}{missing[0].state}{reason}", entries, concerned)
+        return Place(metric, None, f"{among}{missing[0].state}{reason}", entries, concerned)
     found = matrix.estimate(entries, metric)
     if isinstance(found, Withheld):
-        return Place(None, found.reason, entries, concerned)
-    return Place(found, "", entries, concerned)
+        return Place(metric, None, found.reason, entries, concerned)
+    return Place(metric, found, "", entries, concerned)
 
 
 def _refuse_pooling(matrix: Matrix, entry: Entry, other: Entry, used: Sequence[str]) -> None:

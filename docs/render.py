@@ -11,8 +11,11 @@ import argparse
 import difflib
 import inspect
 import os
+import re
 import sys
+import textwrap
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import get_args
 
@@ -81,7 +84,7 @@ def plugins_page() -> str:
 def audit_page() -> str:
     """Tell how the audit works, and every rule."""
     rows = "\n".join(f"| `{rule.name}` | {rule.sees} | {rule.matters} |" for rule in RULES)
-    return f"""{NOTE}# Audit
+    text = f"""# Audit
 
 After every run, rules look for what no sound evaluation would show. What they find stands as a
 footnote on the very numbers that it concerns (`87.5 % (40) [a]`), in the column `findings` of
@@ -100,12 +103,12 @@ few images to tell, and its silence is no proof.
 - Chance is the accuracy of always saying the same. A model is no better than chance where
   chance explains its accuracy (p >= {BETTER}) and an accuracy {100 * USEFUL:.0f} points above
   it can be excluded.
-- Gradients are in doubt where more than {ZERO_GRADIENTS:.0%} of the images have none: where a
-  model is certain, single ones underflow.
-- With eps 0, {FLIPS:.0%} of the predictions may turn by rounding; no image may move.
+- Gradients are in doubt where more than {100 * ZERO_GRADIENTS:.0f} % of the images have none:
+  where a model is certain, single ones underflow.
+- With eps 0, {100 * FLIPS:.0f} % of the predictions may turn by rounding; no image may move.
 - Of the images that withstand noise, an attack must fool at least the share that noise fools of
-  all, taken at the lower end of its interval. Where noise fools under {POINTS:.0%}, nothing is
-  told.
+  all, taken at the lower end of its interval. Where noise fools under {100 * POINTS:.0f} %,
+  nothing is told.
 - The 95 % interval of a rate is too wide beyond {100 * WIDEST:.0f} points. Only rates whose n
   the suite chooses are looked at: a `transfer_rate` is of the images that fell on the source.
 - An attack is iterative if it takes more than one gradient of an image, as was counted. Steps,
@@ -131,6 +134,22 @@ for the nearest image. A probe that fails fails no run.
 | --- | --- | --- |
 {rows}
 """
+    return NOTE + _filled(text)
+
+
+def _filled(text: str) -> str:
+    """Wrap paragraphs and list items anew, for what was put into them is of any length."""
+    blocks = []
+    for block in text.split("\n\n"):
+        items = re.split(r"\n(?=- )", block) if block.startswith("- ") else [block]
+        is_prose = not block.startswith(("#", "|"))
+        wrap = partial(textwrap.fill, width=96, break_on_hyphens=False, break_long_words=False)
+        filled = (
+            wrap(" ".join(item.split()), subsequent_indent="  " if item.startswith("- ") else "")
+            for item in items
+        )
+        blocks.append("\n".join(filled) if is_prose else block)
+    return "\n\n".join(blocks).rstrip("\n") + "\n"
 
 
 def commands_page() -> str:

@@ -69,7 +69,8 @@ class Subject:
         ways = [each.gradients for each in self.reductions] + [each.gradients for each in self._met]
         told: dict[str, JSON] = {}
         if self.shields or self.has_twin:
-            told["gradients"] = ", ".join(dict.fromkeys(ways))
+            others = dict.fromkeys(way for way in ways if way != "exact")
+            told["gradients"] = ", ".join(others) or "exact"
         if not self.shields:
             return told
         return told | {

@@ -177,8 +177,8 @@ RULES: tuple[Rule, ...] = (
         name="sparsity-missed",
         sees="a variant is not as sparse as it says",
         matters=(
-            "What was measured is not the compression that is named; often masks that fine- "
-            "tuning lost."
+            "What was measured is not the compression that is named; often masks that "
+            "fine-tuning lost."
         ),
         needs="a profile of a variant with a target",
         look=models.sparsity_missed,

@@ -504,3 +504,15 @@ def test_reading_leaves_the_values_that_it_was_given_alone(tiny) -> None:
     before = repr(tiny)
     suite.read(tiny, Overrides(models=["linear"], sets=["attacks.pgd.eps=0.1"], images=3))
     assert repr(tiny) == before
+
+
+def test_a_table_may_lay_out_several_metrics(tiny: dict[str, Any]) -> None:
+    several = {"metric": ["success_rate", "l2"], "rows": ["eps"], "columns": ["metric"]}
+    found = suite.read({**tiny, "tables": {"both": several}})
+    assert found.tables["both"].metric == ("success_rate", "l2")
+    wrong = {"metric": ["success_rate", "l22"], "where": {"metric": "l2"}}
+    with pytest.raises(SuiteError) as caught:
+        suite.read({**tiny, "tables": {"both": wrong}})
+    told = [str(problem) for problem in caught.value.problems]
+    assert any("'l22' is no metric; did you mean 'l2'" in line for line in told)
+    assert any("tables.both.where: 'metric' is no dimension" in line for line in told)

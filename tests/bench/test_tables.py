@@ -469,3 +469,53 @@ def test_classes_are_counted_in_a_table(matrix: Matrix) -> None:
     assert body == [[name, "16", "10"] for name in ("north", "east", "south")] + [
         ["all", "48", "30"]
     ]
+
+
+# Several metrics
+
+
+def test_several_metrics_stand_side_by_side(matrix: Matrix) -> None:
+    names = ["success_rate", "l2", "forwards"]
+    table = tables.build(matrix, names, columns=["model"])
+    assert table.column_names == ("model", "metric")
+    alone = {
+        name: {
+            (row, column): place
+            for (i, j), place in single.places.items()
+            for row, column in [(single.rows[i], single.columns[j])]
+        }
+        for name, single in ((name, tables.build(matrix, name)) for name in names)
+    }
+    assert len(table.places) == sum(map(len, alone.values())) > 0
+    for (i, j), place in table.places.items():
+        *column, name = table.columns[j]
+        assert place == alone[name][table.rows[i], tuple(column)]
+        assert place.metric is METRICS[name]
+    text = str(table)
+    for name in names:
+        assert f"{name}: {METRICS[name].definition}" in text
+
+
+def test_metrics_may_stand_in_the_rows_and_in_every_format(matrix: Matrix) -> None:
+    where = {"group": "fgsm", "model": "linear"}
+    names = ["success_rate", "robust_accuracy"]
+    table = tables.build(matrix, names, rows=["eps"], columns=["metric"], where=where)
+    turned = tables.build(matrix, names, rows=["metric"], columns=["eps"], where=where)
+    assert table.rows == turned.columns == ((EPS,), (0.2,))
+    assert table.columns == turned.rows == (("success_rate",), ("robust_accuracy",))
+    assert {(j, i): place for (i, j), place in table.places.items()} == turned.places
+    told = list(csv.DictReader(io.StringIO(table.render("csv"))))
+    assert [row["metric"] for row in told] == names * 2
+    assert json.loads(table.render("json"))["metric"] == "success_rate, robust_accuracy"
+    assert "Wilson interval" in str(dataclasses.replace(table, intervals=True))
+    both = tables.build(matrix, ["success_rate", "l2"], intervals=True)
+    assert "95 % Wilson or bootstrap interval" in str(both)
+
+
+def test_an_unknown_metric_among_several_is_told(matrix: Matrix) -> None:
+    with pytest.raises(UsageError, match="did you mean 'success_rate'"):
+        tables.build(matrix, ["l2", "succes_rate"])
+    with pytest.raises(UsageError, match="metric"):
+        tables.build(matrix, [])
+    with pytest.raises(UsageError, match="no dimension"):
+        tables.build(matrix, where={"metric": "l2"})
