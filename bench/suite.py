@@ -7,7 +7,7 @@ parameters, nothing is computed. This room does not know what will be done with 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,9 @@ from bench.api import (
     Explainer,
     Model,
     Plugin,
+    Reduction,
     Shield,
+    Tuning,
     VariantStep,
 )
 from bench.cascade import Listed
@@ -401,16 +403,36 @@ class _Reader(Findings):
                 self.report(("variants", name), "has no step", f"one, or the name '{ORIGINAL}'")
             yield VariantEntry(name, tuple(step for step in read if step is not None))
 
+    def check_order(self, name: str, steps: Sequence[StepEntry | None]) -> None:
+        """Check that no step throws away the weights that others made."""
+        made: StepEntry | None = None
+        for place, step in enumerate(steps):
+            plugin = None if step is None else step.plugin
+            if made and step and isinstance(plugin, Tuning) and plugin.is_from_scratch:
+                self.report(
+                    ("variants", name, place),
+                    f"'{step.name}' begins with fresh weights, and undoes '{made.name}'",
+                    f"it before '{made.name}', or training that goes on",
+                )
+            if isinstance(plugin, Reduction | Tuning):
+                made = step
+
     def sensitivity(self, raw: Any, attacks: Sequence[AttackEntry]) -> Sensitivity | None:
         """Read what is done to one layer at a time, and by which attack it is met."""
         if not isinstance(raw, dict):
             return None
         path: document.Path = ("sensitivity", "step")
         step = self.step(raw["step"], path) if "step" in raw else None
-        if step is not None and "layers" not in type(step.plugin).model_fields:
+        plugin = None if step is None else step.plugin
+        if step is not None and not (
+            isinstance(plugin, Reduction) and "layers" in type(plugin).model_fields
+        ):
             self.report(
                 path, f"'{step.name}' has no layers:", "a compressor that can be kept to one"
             )
+            return None
+        if step is not None and isinstance(plugin, Reduction) and plugin.images_wanted:
+            self.report(path, f"'{step.name}' looks at images", "a compressor that needs none")
             return None
         known = {attack.name: attack for attack in attacks}
         attack = raw.get("attack")
@@ -685,7 +707,7 @@ class _Reader(Findings):
         ):
             for place, name in enumerate(asked if isinstance(asked, list) else ()):
                 self.check_name((*path, place), name, named, "is no attack of this suite")
-        self.check_choices(raw.get("recommend"))
+        self.check_choices(raw.get("recommend"), {attack.name for attack in attacks})
         tables = raw.get("tables")
         parameters = {name for attack in attacks for name in attack.plugin.parameters()}
         dimensions = {*DIMENSIONS, *parameters}
@@ -693,13 +715,13 @@ class _Reader(Findings):
             if isinstance(table, dict):
                 self.check_table(("tables", title), table, dimensions)
 
-    def check_choices(self, raw: Any) -> None:
-        """Check that recommendations name metrics and bounds that exist."""
+    def check_choices(self, raw: Any, attacks: Collection[str]) -> None:
+        """Check that recommendations name metrics, bounds and attacks that exist."""
         for name, choice in raw.items() if isinstance(raw, dict) else ():
             if not isinstance(choice, dict):
                 continue
             path = ("recommend", name)
-            best = self.check_figure((*path, "best"), choice.get("best"))
+            best = self.check_figure((*path, "best"), choice.get("best"), attacks)
             self.check_name((*path, "best"), best, METRICS, "is no metric")
             if isinstance(best, str) and best in METRICS and METRICS[best].better is None:
                 known = [name for name, metric in METRICS.items() if metric.better is not None]
@@ -719,9 +741,9 @@ class _Reader(Findings):
                     continue
                 self.check_name((*path, "where", place), found.metric, METRICS, "is no metric")
                 self.check_bound((*path, "where", place), found)
-                self.check_where((*path, "where", place), found.where)
+                self.check_where((*path, "where", place), found.where, attacks)
 
-    def check_figure(self, path: document.Path, text: Any) -> Any:
+    def check_figure(self, path: document.Path, text: Any, attacks: Collection[str]) -> Any:
         """Check the name of a figure; return its metric."""
         if not isinstance(text, str):
             return text
@@ -730,13 +752,17 @@ class _Reader(Findings):
         except ValueError as error:
             self.report(path, str(error))
             return None
-        self.check_where(path, where)
+        self.check_where(path, where, attacks)
         return metric
 
-    def check_where(self, path: document.Path, where: tuple[str, str] | None) -> None:
-        """Check that what picks one of several cells is a dimension."""
+    def check_where(
+        self, path: document.Path, where: tuple[str, str] | None, attacks: Collection[str]
+    ) -> None:
+        """Check that what picks one of several cells is a dimension and, if so, an attack."""
         if where is not None:
             self.check_name(path, where[0], (*DIMENSIONS, "eps"), "is no dimension")
+        if where is not None and where[0] == "attack":
+            self.check_name(path, where[1], attacks, "is no attack of this suite")
 
     def check_bound(self, path: document.Path, found: constraints.Constraint) -> None:
         """Check that a bound is in its metric's unit."""

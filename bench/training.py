@@ -207,7 +207,7 @@ class _Course:
         """Note which weights are to stay at zero."""
         if self.lesson.holds_zeros:
             weights = layer_weights(self.network).values()
-            self.held = [(weight, weight.detach() != 0) for weight in weights]
+            self.held = [(weight, weight.detach() == 0) for weight in weights]
 
     @property
     def goes_on(self) -> bool:
@@ -280,9 +280,9 @@ class _Course:
 
     @torch.no_grad()
     def _zero(self) -> None:
-        """Put the weights that are to stay at zero back there."""
-        for weight, mask in self.held:
-            weight.mul_(mask)
+        """Put the weights that are to stay at zero back there: without a sign, or it is stored."""
+        for weight, is_zero in self.held:
+            weight.masked_fill_(is_zero, 0.0)
 
     def _hardened(self, examples: Examples, pixels: Images, labels: Labels) -> Images:
         """Attack a batch on the network as it stands, in eval mode."""

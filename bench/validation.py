@@ -79,7 +79,7 @@ class Findings:
         """Cut a location down to what the document holds: pydantic adds the names of union arms."""
         place: Any = self.doc.data
         for key in path:
-            place = place.get(key) if isinstance(place, dict) else None
+            place = place[key] if document.holds(place, key) else None
         kept: list[str | int] = []
         for key in location:
             if not document.holds(place, key):

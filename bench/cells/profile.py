@@ -152,23 +152,28 @@ def layers(network: nn.Module, image: Tensor) -> list[Layer]:
 
     """
     import torch
+    from torch.nn.modules.conv import _ConvTransposeNd
 
     from bench.training import layer_weights
 
     weights = layer_weights(network)
     uses = dict.fromkeys(weights, 0)
 
-    def counting(name: str, outputs: int) -> Callable[..., None]:
-        def count(_module: nn.Module, _given: object, made: Tensor) -> None:
-            uses[name] += made.numel() // outputs
+    def counting(name: str) -> Callable[..., None]:
+        def count(layer: nn.Module, given: tuple[Tensor], made: Tensor) -> None:
+            # a weight is used at each place of the output; transposed, at each of the input
+            met = given[0] if isinstance(layer, _ConvTransposeNd) else made
+            uses[name] += met.numel() // weights[name].shape[0]
 
         return count
 
     hooks = []
-    for name, weight in weights.items():
-        layer = network.get_submodule(name.rpartition(".")[0])
-        # a transposed convolution has its output channels second; each input place uses a weight
-        hooks.append(layer.register_forward_hook(counting(name, weight.shape[0])))
+    for place, layer in network.named_modules():
+        # layers that share their weights all use them; a parametrised weight is made anew
+        same = [name for name, weight in weights.items() if weight is getattr(layer, "weight", 0)]
+        own = f"{place}.weight".lstrip(".")
+        if same or own in weights:
+            hooks.append(layer.register_forward_hook(counting([*same, own][0])))
     try:
         with torch.inference_mode():
             network(image)

@@ -76,9 +76,10 @@ class SensitivityCell(Cell):
         for place, name in enumerate(("", *names)):
             network = workbench.network(architecture, weights).eval()
             if name:
+                before = layer_weights(network)[f"{name}.weight"].numel()
                 network = self._reduced(network, name)
                 made = layer_weights(network)[f"{name}.weight"]
-                zeros[name] = 1 - int(made.count_nonzero()) / made.numel()
+                zeros[name] = 1 - int(made.count_nonzero()) / before
             records += self._judged(workbench, network, parents, name)
             workbench.notify((place + 1) / (len(names) + 1), name)
         return Result(
@@ -87,16 +88,18 @@ class SensitivityCell(Cell):
         )
 
     def _reduced(self, network: nn.Module, layer: str) -> nn.Module:
+        """Reduce one layer; a black image tells the shape: those that are judged teach nothing."""
         import torch
 
         plugin = self.step.plugin.model_copy(update={"layers": (layer,)})
         if not isinstance(plugin, Reduction):
             raise TypeError(f"{self.step.name} reduces nothing")
-        images, labels = self.attack.images.drawn(1, 0).tensors()
+        images = torch.zeros(1, *self.attack.subject.architecture.image_shape)
+        labels = torch.zeros(1, dtype=torch.int64)
         with seeds.forked(self.attack.seed):
             generator = torch.Generator().manual_seed(self.attack.seed)
             reduced, _ = plugin.reduce(network, images, labels, generator=generator)
-        return reduced
+        return reduced.eval()
 
     def _judged(
         self,

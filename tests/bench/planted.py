@@ -13,6 +13,7 @@ from bench import comparison
 from bench.comparison import Comparison
 from bench.matrix import Matrix
 from bench.records import (
+    ORIGINAL,
     AttackRecord,
     Coordinates,
     EvaluateRecord,
@@ -124,8 +125,25 @@ class Planted:
         told |= {"attack": name, "source": f"{source}/original", "facts": facts}
         self.put("transfer", model, result, **told)
 
-    def profile(self, model: str, *, facts: dict[str, Any] | None = None, **summary: Any) -> None:
-        self.put("profile", model, Result(summary=summary), facts=facts or {})
+    def reduced(self, model: str, variant: str, *steps: str, **told: Any) -> None:
+        """The cells that make a variant's weights: a train cell for fine-tuning, a compress cell
+        for every other step.
+        """
+        for place, step in enumerate(steps, 1):
+            kind = "train" if step == "fine_tune" else "compress"
+            facts = {"step": f"{place}-{step}"}
+            self.put(kind, model, Result(), variant=variant, facts=facts, **told)
+
+    def profile(
+        self,
+        model: str,
+        *,
+        variant: str = ORIGINAL,
+        facts: dict[str, Any] | None = None,
+        **summary: Any,
+    ) -> None:
+        result = Result(summary=summary)
+        self.put("profile", model, result, variant=variant, facts=facts or {})
 
     def latency(
         self,
@@ -133,6 +151,7 @@ class Planted:
         milliseconds: Sequence[float],
         batch: int = 1,
         busy: float | None = 0.0,
+        variant: str = ORIGINAL,
     ) -> None:
         runs = np.asarray(milliseconds, dtype=np.float64)
         summary = {
@@ -150,7 +169,7 @@ class Planted:
         }
         result = Result(arrays={"milliseconds": runs}, summary=summary)
         place = {"batch": batch, "threads": 1}
-        self.put("latency", model, result, facts=place)
+        self.put("latency", model, result, facts=place, variant=variant)
 
     @property
     def matrix(self) -> Matrix:

@@ -637,6 +637,10 @@ def test_a_metric_that_is_none_is_told(three: Comparison) -> None:
     ("choice", "text"),
     [
         ({"best": "acuracy"}, r"recommend.x.*'acuracy'"),
+        ({"best": "robust_accuracy@attack=pdg"}, r"'pdg' is no attack.*did you mean 'pgd'"),
+        ({"best": "robust_accuracy@atack=pgd"}, r"recommend.x.best: 'atack' is no dimension"),
+        ({"best": "robust_accuracy@pgd"}, r"recommend.x.best: got 'robust_accuracy@pgd'"),
+        ({"where": ["robust_accuracy@attack=pdg > 0"]}, r"where\[0\]: 'pdg' is no attack"),
         ({"where": ["latency <= 3"]}, r"recommend.x.*'latency'"),
         ({"where": ["latency_ms = 3"]}, r"recommend.x.*got 'latency_ms = 3', expected a metric"),
         ({"best": "busy_elsewhere"}, r"recommend.x.best: of 'busy_elsewhere' neither more nor "),

@@ -11,7 +11,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pandas import DataFrame
 
 from bench import metrics, statistics
@@ -78,6 +81,7 @@ def clean_accuracy(records: Sequence[Any]) -> list[bool]:
 REPLICAS: dict[str, Callable[[Sequence[Any]], list[bool] | list[float]]] = {
     "success_rate": lambda rs: [won(r) for r in rs if counts(r)],
     "clean_accuracy": clean_accuracy,
+    "accuracy_before": clean_accuracy,
     "robust_accuracy": lambda rs: [right_before(r) and right_after(r) for r in rs],
     "robust_error": lambda rs: [not (right_before(r) and right_after(r)) for r in rs],
     "healed": lambda rs: [not right_before(r) and right_after(r) for r in rs],
@@ -104,14 +108,28 @@ REPLICAS: dict[str, Callable[[Sequence[Any]], list[bool] | list[float]]] = {
     **{name: lambda rs, name=name: known(rs, name) for name in EXPLAINED},
 }
 WEIGHTED = {"macro_precision", "macro_recall", "macro_f1", "calibration_error", "median_norm"}
-WEIGHTED |= {"detection_auroc", "norm_80", "steps_50", "steps_80"}
-"""Figures that are no mean over images: test_scores.py and test_budgets.py hold their replicas."""
+WEIGHTED |= {"detection_auroc", "norm_80", "steps_50", "steps_80", "recovery_rate"}
+"""Figures that are no mean over images: test_scores.py and test_budgets.py hold their replicas.
+
+That of the recovery rate stands below.
+"""
 
 ACROSS = {name for name, metric in METRICS.items() if metric.across}
 """Figures over several attacks: test_budgets.py holds their replica."""
 
+QUOTIENTS: dict[str, Callable[[dict[str, float], dict[str, float]], float]] = {
+    "compression_ratio": lambda first, own: first["size_bytes"] / own["size_bytes"],
+    "compressed_ratio": (
+        lambda first, own: first["size_compressed_bytes"] / own["size_compressed_bytes"]
+    ),
+    "theoretical_speed_up": lambda first, own: first["macs"] / own["nonzero_macs"],
+    "speed_up": lambda first, own: first["latency_ms"] / own["latency_ms"],
+}
+"""Figures of the original's cell, ``first``, and of the variant's."""
+
 WHOLE = {name for name in METRICS if METRICS[name].kinds[0] in ("train", "profile", "latency")}
 WHOLE |= {"forwards", "backwards", "seconds"}
+WHOLE -= set(QUOTIENTS)
 """Figures that the cell's summary holds; nothing of them is per image."""
 
 MEANS = {name for name in REPLICAS if name.startswith(("l", "confidence", "target_c", "steps"))}
@@ -216,7 +234,7 @@ def drifted(generator: random.Random, position: int, _: int | None) -> DriftReco
 
 MAKERS = {
     "attack": attacked, "transfer": transferred, "evaluate": evaluated, "explain": explained,
-    "certify": certified, "drift": drifted,
+    "certify": certified, "drift": drifted, "interim": evaluated,
 }  # fmt: skip
 
 
@@ -252,8 +270,10 @@ PLACES = [
 
 
 def test_every_metric_has_a_replica_and_no_replica_lacks_its_metric() -> None:
-    assert set(REPLICAS) | WHOLE | WEIGHTED | ACROSS == set(METRICS)
-    assert {name for name, metric in METRICS.items() if metric.values is None} == WHOLE | WEIGHTED
+    assert set(REPLICAS) | WHOLE | WEIGHTED | ACROSS | set(QUOTIENTS) == set(METRICS)
+    plain = {name for name, metric in METRICS.items() if metric.values is None}
+    assert plain == WHOLE | WEIGHTED | set(QUOTIENTS)
+    assert {name for name, metric in METRICS.items() if metric.quotient} == set(QUOTIENTS)
     assert {name for name, metric in METRICS.items() if metric.weighted is not None} == WEIGHTED
 
 
@@ -406,7 +426,9 @@ def test_one_image_without_a_verdict_withholds_all_but_the_clean_accuracy(frame,
 
 
 def test_only_what_was_there_before_the_attack_needs_no_verdict() -> None:
-    assert {n for n, metric in METRICS.items() if not metric.needs_verdict} == {"clean_accuracy"}
+    assert {n for n, metric in METRICS.items() if not metric.needs_verdict} == {
+        *("clean_accuracy", "accuracy_before")
+    }
 
 
 def test_every_image_without_norms_withholds_too(frame) -> None:
@@ -472,6 +494,148 @@ def test_without_a_budget_there_is_no_rate() -> None:
     }
 
 
+# Beside the original
+
+
+def beside(frame: Any, first: Sequence[Any], own: Sequence[Any], seed: str = "") -> metrics.Reading:
+    """The records of a variant beside those of its original, as the matrix reads them."""
+    named = frame(first).set_index("image").add_prefix("original_")
+    return metrics.Reading(frame(own).join(named, on="image"), {}, seed, None, {})
+
+
+def recovered(first: Sequence[Any], own: Sequence[Any], counts: Sequence[int]) -> float:
+    """The replica: right of the variant over right of the original, an image as often as told."""
+    right = [
+        sum(n for r, n in zip(records, counts, strict=True) if r.prediction == r.label)
+        for records in (own, first)
+    ]
+    return right[0] / right[1]
+
+
+def judged(wrong: Sequence[int], count: int = COUNT) -> list[EvaluateRecord]:
+    """Images of which some are wrong."""
+    return [EvaluateRecord(f"test/{i}", 0, 1 if i in wrong else 0, 0.9) for i in range(count)]
+
+
+def test_the_recovery_rate_is_a_quotient_of_accuracies_on_the_same_images(frame) -> None:
+    for seed in range(3):
+        chosen = random.Random(seed)
+        first, own = (
+            judged([i for i in range(COUNT) if chosen.random() < share]) for share in (0.2, 0.4)
+        )
+        turned = list(reversed(own))  # records are matched by image, not by place
+        found = metrics.replicated(METRICS["recovery_rate"], [beside(frame, first, turned)])
+        assert found.value == pytest.approx(recovered(first, own, [1] * COUNT))
+        assert found.n == COUNT
+        assert found.low <= found.value <= found.high
+        # the interval is that of images drawn anew, each with both its verdicts
+        generator = np.random.default_rng(0)
+        draws = [
+            recovered(first, own, generator.multinomial(COUNT, [1 / COUNT] * COUNT))
+            for _ in range(2000)
+        ]
+        assert found.low == pytest.approx(np.quantile(draws, 0.025), abs=0.05)
+        assert found.high == pytest.approx(np.quantile(draws, 0.975), abs=0.05)
+
+
+def test_the_recovery_rate_by_hand(frame) -> None:
+    """54 of 60 right before; 45 after: 45 / 54; of the original itself 1, without a doubt."""
+    first, own = judged(range(6)), judged(range(15))
+    found = metrics.replicated(METRICS["recovery_rate"], [beside(frame, first, own)])
+    assert found.value == pytest.approx(45 / 54)
+    itself = metrics.replicated(METRICS["recovery_rate"], [beside(frame, first, first)])
+    assert (itself.value, itself.low, itself.high) == (1, 1, 1)
+    # more is possible, and is not cut off
+    better = metrics.replicated(METRICS["recovery_rate"], [beside(frame, own, first)])
+    assert better.value == pytest.approx(54 / 45)
+    assert better.high > 54 / 45
+    # an original that has nothing right has nothing to recover
+    lost = metrics.replicated(METRICS["recovery_rate"], [beside(frame, judged(range(COUNT)), own)])
+    assert lost == NOTHING
+
+
+def test_the_recovery_rate_of_several_trainings_is_their_mean(frame) -> None:
+    pairs = [(judged(range(6)), judged(range(12))), (judged(range(3)), judged(range(30)))]
+    readings = [
+        beside(frame, first, own, f"seed{i}") for i, (first, own) in enumerate(pairs, start=1)
+    ]
+    found = metrics.replicated(METRICS["recovery_rate"], readings)
+    each = [recovered(first, own, [1] * COUNT) for first, own in pairs]
+    assert found.value == pytest.approx(sum(each) / 2)
+    assert found.trainings == 2
+    assert found.low < found.value < found.high
+    # folds of one training are one sample: not the mean of two quotients
+    parts = [beside(frame, first, own, "") for first, own in pairs]
+    for number, reading in enumerate(parts):
+        names = [f"fold{number}/{i}" for i in range(COUNT)]
+        reading.records["image"] = names
+    whole = metrics.replicated(METRICS["recovery_rate"], parts)
+    assert whole.value == pytest.approx((48 + 30) / (54 + 57))
+    assert (whole.n, whole.trainings) == (2 * COUNT, 1)
+
+
+@given(
+    st.integers(2, 40).flatmap(
+        lambda n: st.lists(
+            st.lists(st.tuples(st.booleans(), st.booleans()), min_size=n, max_size=n),
+            min_size=1,
+            max_size=3,
+        )
+    )
+)
+@settings(max_examples=40, deadline=None)
+def test_the_interval_of_the_recovery_rate_contains_it(verdicts) -> None:
+    readings = []
+    for number, pairs in enumerate(verdicts):
+        frame = DataFrame(
+            {
+                "image": [f"test/{i}" for i in range(len(pairs))],
+                "label": 0,
+                "prediction": [0 if own else 1 for own, _ in pairs],
+                "original_prediction": [0 if first else 1 for _, first in pairs],
+            }
+        )
+        readings.append(metrics.Reading(frame, {}, f"seed{number}", None, {}))
+    found = metrics.replicated(METRICS["recovery_rate"], readings)
+    if any(not any(first for _, first in pairs) for pairs in verdicts):
+        assert found == NOTHING
+        return
+    assert found.low <= found.value * (1 + 1e-9)
+    assert found.value <= found.high * (1 + 1e-9)
+
+
+@pytest.mark.parametrize("name", sorted(QUOTIENTS))
+def test_quotients_are_those_of_their_replicas(name: str) -> None:
+    known = ("size_bytes", "size_compressed_bytes", "macs", "nonzero_macs", "latency_ms")
+    generator = random.Random(4)
+    readings, values = [], []
+    for seed in range(3):
+        first, own = ({each: 1 + 9 * generator.random() for each in known} for _ in range(2))
+        readings.append(metrics.Reading(None, {**own, "images": 7}, f"s{seed}", None, first))
+        values.append(QUOTIENTS[name](first, own))
+    found = metrics.replicated(METRICS[name], readings[:1])
+    assert found == Estimate(pytest.approx(values[0]), None, None, 7)
+    every = metrics.replicated(METRICS[name], readings)
+    assert every == Estimate(pytest.approx(sum(values) / 3), None, None, 7, 3)
+    for lacking in ({}, {"latency_ms": 0, "nonzero_macs": 0}):
+        nothing = metrics.Reading(None, lacking, "", None, readings[0].original)
+        assert metrics.replicated(METRICS[name], [nothing]) == NOTHING
+
+
+@pytest.mark.parametrize("name", ["recovery_rate", *QUOTIENTS])
+def test_without_the_original_what_is_beside_it_is_withheld(frame, name: str) -> None:
+    assert METRICS[name].beside_original
+    alone = metrics.Reading(frame(judged([1])), {"size_bytes": 3, "latency_ms": 1})
+    found = metrics.replicated(METRICS[name], [alone])
+    assert isinstance(found, Withheld)
+    assert "original" in found.reason
+
+
+def test_only_these_are_beside_the_original() -> None:
+    """Or else a figure of a variant would be one of two networks, and nobody would know."""
+    assert {n for n, m in METRICS.items() if m.beside_original} == {"recovery_rate", *QUOTIENTS}
+
+
 # Over trainings
 
 
@@ -507,4 +671,5 @@ def test_which_way_a_metric_is_better_is_told_where_one_is() -> None:
         *("faithfulness", "faithfulness_gain", "insertion_auc"),
         *("certified_accuracy", "certified_radius", "detection_auroc"),
         *("heatmap_similarity", "heatmap_overlap"),
+        *("accuracy_before", "recovery_rate", *QUOTIENTS),
     }

@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 import torch
+from safetensors.numpy import save
 from torch import nn
 
 from bench import fingerprint, machine, registry
@@ -26,6 +27,7 @@ from bench.cells.workbench import Architecture, Compute, Workbench
 from bench.classifier import state_arrays
 from bench.data import ImageSet, Prepared
 from bench.errors import PluginError
+from bench.forms import Form, Forms
 from bench.records import Coordinates, Result
 from bench.store import Store, Stored
 from bench.suite import ModelEntry
@@ -199,6 +201,85 @@ def test_attention_is_counted(kind: str, fast: bool) -> None:
         assert torch.backends.mha.get_fastpath_enabled() is fast
     finally:
         torch.backends.mha.set_fastpath_enabled(before)
+
+
+def test_multiplications_by_zeros_are_counted_layer_by_layer(plant: Callable[..., Bench]) -> None:
+    """Of each kind of layer its own share of zeros; a weight is used at every place it moves to."""
+    shares = {"0": 2, "3": 3, "4": 4, "5": 5, "8": 6}  # every second, third, ... weight is zero
+    places = {"0": 32 * 32, "3": 16 * 16, "4": 12 * 12, "5": 12 * 12, "8": 1}
+
+    def planted() -> nn.Module:
+        network = mixed()
+        with torch.no_grad():
+            for name, every in shares.items():
+                network.get_submodule(name).weight.fill_(1.0).view(-1)[::every] = 0.0
+        return network
+
+    bench = plant(planted)
+    summary = bench.run(bench.profile).summary
+    weights = {"0": 8 * 27, "3": 8 * 50, "4": 6 * 72, "5": 6 * 16, "8": 144 * 10}
+    zeros = {name: -(-count // shares[name]) for name, count in weights.items()}
+    told = {layer["name"]: layer for layer in summary["layers"]}
+    assert {name: layer["weights"] for name, layer in told.items()} == weights
+    assert {name: layer["zeros"] for name, layer in told.items()} == zeros
+    assert {name: layer["uses"] for name, layer in told.items()} == places
+    assert {n: layer["macs"] for n, layer in told.items()} == {
+        name: weights[name] * places[name] for name in weights
+    }
+    assert sum(layer["macs"] for layer in told.values()) == summary["macs"]
+    skipped = sum(zeros[name] * places[name] for name in weights)
+    assert summary["nonzero_macs"] == summary["macs"] - skipped
+    assert summary["sparsity"] == pytest.approx(sum(zeros.values()) / sum(weights.values()))
+    assert told["3"]["shape"] == [8, 2, 5, 5]
+
+
+class Repeated(nn.Module):
+    """A layer that is applied to each of 5 tokens, and again by another that shares its weights."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Linear(4, 4), nn.Linear(4, 4)
+        self.second.weight = self.first.weight
+        self.last = nn.Linear(4, 10)
+        with torch.no_grad():
+            self.first.weight.fill_(1.0)[0] = 0.0  # 4 of 16
+            self.last.weight.fill_(1.0)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        tokens = images.flatten(1)[:, :20].view(-1, 5, 4)
+        return self.last(self.first(self.second(self.second(tokens)))[:, 0])
+
+
+def test_shared_weights_count_once_and_are_multiplied_as_often_as_they_are_used(plant) -> None:
+    bench = plant(Repeated)
+    summary = bench.run(bench.profile).summary
+    assert [layer["name"] for layer in summary["layers"]] == ["first", "last"]
+    assert [layer["uses"] for layer in summary["layers"]] == [3 * 5, 1]
+    assert summary["sparsity"] == pytest.approx(4 / (16 + 40))
+    assert summary["macs"] == 3 * 5 * 16 + 40
+    assert summary["nonzero_macs"] == 3 * 5 * (16 - 4) + 40
+
+
+def test_what_is_packed_is_what_is_weighed(plant: Callable[..., Bench], plugins: Path) -> None:
+    """Half floats: half the bytes of the weights; the network that is counted is the whole one."""
+    plugin = registry.load("compressors", "scaled")(factor=1.5)
+    network = plugin.rebuild(sparse(), {"factor": 1.5}, image_shape=SHAPE)
+    forms = Forms((Form("scaled", plugin, {"factor": 1.5}),))
+    bench = plant(sparse)
+    arrays = state_arrays(network)
+    header = {"mean": json.dumps([0.5] * 3), "std": json.dumps([0.25] * 3), **forms.header}
+    digest = fingerprint.of_arrays(arrays)
+    outputs = {"weights": digest, "classifier": digest + "x"}
+    bench.stored = bench.put(Result(arrays=arrays, header=header, outputs=outputs))
+    summary = bench.run(bench.profile).summary
+    halves = {name: a.astype(np.float16) if a.dtype == np.float32 else a
+              for name, a in arrays.items()}  # fmt: skip
+    whole = len(save(arrays, metadata=header))
+    assert summary["size_bytes"] == len(save(halves, metadata=header))
+    floats = sum(a.size for a in arrays.values() if a.dtype == np.float32)
+    assert whole - summary["size_bytes"] == pytest.approx(2 * floats, abs=64)  # alignment
+    assert summary["sparsity"] == pytest.approx(50 / 296)
+    assert summary["parameters"] == 216 + 8 + 2 * 8 + 80 + 10
 
 
 def sparse() -> nn.Module:

@@ -15,7 +15,7 @@ from torch import nn
 from bench import training
 from bench.augmentation import augment
 from bench.recipes import PRESETS, Recipe
-from bench.training import Epoch
+from bench.training import Epoch, Lesson
 
 MEAN, STD = (0.5,) * 3, (0.25,) * 3
 OPTIMIZERS = ["adamw", "adam", "sgd"]
@@ -382,6 +382,110 @@ def test_patience_without_held_out_images_is_refused() -> None:
     """It would keep the first epoch's weights, and tell nobody."""
     with pytest.raises(ValueError, match="held_out"):
         train(Recipe(epochs=3, batch_size=16, patience=1))
+
+
+# Zeros that are held
+
+WEIGHTS = ("0.weight", "5.weight")
+HELD = Lesson(holds_zeros=True)
+
+
+def pruned(seed: int = 1) -> nn.Module:
+    """A network of whose Conv and Linear weights every third is zero, some of the biases too."""
+    model = network(seed)
+    with torch.no_grad():
+        for name in WEIGHTS:
+            model.get_parameter(name).view(-1)[::3] = 0.0
+        model.get_parameter("5.bias")[:1] = 0.0
+    return model
+
+
+def zeros(model: nn.Module) -> dict[str, torch.Tensor]:
+    return {name: model.get_parameter(name).detach() == 0 for name in WEIGHTS}
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"optimizer": "adam", "weight_decay": 0.0},
+        {"optimizer": "adamw", "weight_decay": 0.5},
+        {"optimizer": "sgd", "weight_decay": 0.1, "lr": 0.05},  # with momentum: see the recipe
+        {"optimizer": "adam", "scheduler": "one_cycle", "patience": 2},
+    ],
+    ids=lambda given: f"{given['optimizer']}{'-patience' if 'patience' in given else ''}",
+)
+def test_zeros_that_are_held_stay_and_no_others_come(given: dict[str, Any]) -> None:
+    recipe = Recipe(**{"epochs": 4, "batch_size": 16, "lr": 0.01, **given})
+    more = {"held_out": hard(30, 2)} if recipe.patience else {}
+    before = pruned()
+    states: list[bytes] = []
+    whole, history = train(
+        recipe, network=pruned(), lesson=HELD, **more,
+        progress=lambda told: states.append(told.state()),
+    )  # fmt: skip
+    for name, expected in zeros(before).items():
+        weight = whole.get_parameter(name).detach()
+        assert torch.equal(weight == 0, expected), name
+        assert not torch.signbit(weight[expected]).any()  # or else each would cost a bit on disk
+        assert (weight != before.get_parameter(name))[~expected].all()  # it was trained
+    assert whole.get_parameter("5.bias")[0] != 0  # only weights are held
+    for state in states[:-1]:
+        resumed, _ = train(recipe, network=pruned(), lesson=HELD, state=state, **more)
+        assert same_weights(resumed.state_dict(), whole.state_dict())
+    # the same training without holding them, to the same length: the test above can fail
+    loose, _ = train(recipe, network=pruned(), lesson=Lesson(), **more)
+    for name, expected in zeros(before).items():
+        assert not (zeros(loose)[name] & expected).any()
+    assert len(history) >= 2
+
+
+def test_a_weight_that_layers_share_is_held_in_both() -> None:
+    class Tied(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.second = nn.Linear(192, 192), nn.Linear(192, 192, bias=False)
+            self.second.weight = self.first.weight
+            self.last = nn.Linear(192, 3)
+
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            hidden = self.first(images.flatten(1)).relu()
+            return self.last(self.second(hidden).relu())
+
+    torch.manual_seed(0)
+    model = Tied()
+    with torch.no_grad():
+        model.first.weight[:, ::2] = 0.0
+    assert list(training.layer_weights(model)) == ["first.weight", "last.weight"]
+    train(Recipe(epochs=2, batch_size=16, lr=0.01), network=model, lesson=HELD)
+    assert model.second.weight is model.first.weight
+    assert (model.second.weight[:, ::2] == 0).all()
+    assert (model.second.weight[:, 1::2] != 0).all()
+
+
+def test_what_a_lesson_minimises_is_what_is_trained() -> None:
+    """A teacher's logits are those of the same batch, normalised; no loss moves no weight."""
+    teacher = network(7).eval().requires_grad_(requires_grad=False)
+    seen: list[tuple[torch.Tensor, torch.Tensor | None]] = []
+
+    def loss(logits: torch.Tensor, taught: torch.Tensor | None, plain: torch.Tensor) -> Any:
+        seen.append((logits.detach(), taught))
+        return 0 * plain if taught is None else (logits - taught).square().mean()
+
+    recipe = Recipe(epochs=12, batch_size=20, lr=0.01, optimizer="adam", weight_decay=0)
+    before = copy.deepcopy(network().state_dict())
+    still, _ = train(recipe, lesson=Lesson(loss=loss))
+    for name, value in still.named_parameters():
+        assert torch.equal(value, before[name]), name
+    assert all(taught is None for _, taught in seen)
+    seen.clear()
+    train(recipe, lesson=Lesson(loss=loss, teacher=teacher))
+    apart = [float((logits - taught).square().mean()) for logits, taught in seen]
+    assert sum(apart[-3:]) < sum(apart[:3]) / 2
+    images, _ = data()
+    rows = torch.cat([taught for _, taught in seen[:3]])  # one epoch: every image once
+    known = teacher((images - 0.5) / 0.25)
+    assert ((rows[:, None] - known).abs().amax(2).amin(1) < 1e-5).all()
+    assert not any(p.grad is not None for p in teacher.parameters())
 
 
 # Precision

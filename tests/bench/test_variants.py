@@ -28,6 +28,14 @@ def problems(tiny: dict[str, Any], variants: dict[str, Any], **more: Any) -> lis
         ({"odd": ["jpg"]}, "did you mean 'jpeg'"),
         ({"odd": [{"jpeg": {"qualty": 3}}]}, "did you mean 'quality'"),
         ({"odd": [{"jpeg": {}, "bit_depth": {}}]}, "expected NAME or {NAME:"),
+        ({"odd": ["magnitud"]}, "variants.odd[0]: 'magnitud' is no installed step, expected a plu"),
+        ({"odd": ["magnitud"]}, "did you mean 'magnitude'"),
+        ({"odd": [{"magnitude": {"sparsity": 1}}]}, "variants.odd[0].magnitude.sparsity"),
+        ({"odd": ["two_faced"]}, "'two_faced' is offered as compressors and as defenses"),
+        (
+            {"undone": ["magnitude", {"adversarial_training": {"from_scratch": True}}]},
+            "variants.undone[1]: 'adversarial_training' begins with fresh weights, and undoes 'mag",
+        ),
         ({"two": ["feature_squeezing", "feature_squeezing"]}, "has two detectors"),
         ({"all": [{"ensemble": {"of": ["jpeg", "nobody"]}}], "jpeg": ["jpeg"]}, "'nobody' is no"),
         (
@@ -55,6 +63,39 @@ def problems(tiny: dict[str, Any], variants: dict[str, Any], **more: Any) -> lis
 def test_mistakes_in_variants_are_told(tiny: dict[str, Any], variants: Any, told: str) -> None:
     found = problems(tiny, variants)
     assert any(told in problem for problem in found), found
+
+
+@pytest.mark.parametrize(
+    ("sensitivity", "told"),
+    [
+        ({"step": "fine_tune", "attack": "pgd"}, "sensitivity.step: 'fine_tune' has no layers:"),
+        ({"step": "jpeg", "attack": "pgd"}, "sensitivity.step: 'jpeg' has no layers:"),
+        ({"step": "forgetful", "attack": "pgd"}, "'forgetful' has no layers:"),
+        ({"step": "calibrated", "attack": "pgd"}, "'calibrated' looks at images"),
+        ({"step": "magnitud", "attack": "pgd"}, "did you mean 'magnitude'"),
+        ({"step": "magnitude", "attack": "pgdd"}, "sensitivity.attack: 'pgdd' is no attack of th"),
+        ({"step": "magnitude", "attack": "pgdd"}, "did you mean 'pgd'"),
+        ({"step": "magnitude", "attack": "fgsm"}, "'fgsm' is no attack"),  # which of its grid?
+        ({"step": "magnitude"}, "sensitivity.attack"),
+        ({"attack": "pgd"}, "sensitivity.step"),
+    ],
+)
+def test_mistakes_in_what_layers_bear_are_told(
+    tiny: dict[str, Any], sensitivity: Any, told: str
+) -> None:
+    found = problems(tiny, {"original": []}, sensitivity=sensitivity)
+    assert any(told in problem for problem in found), found
+
+
+def test_what_layers_bear_is_read(tiny: dict[str, Any]) -> None:
+    step = {"magnitude": {"sparsity": 0.8}}
+    found = suites.read({**tiny, "sensitivity": {"step": step, "attack": "fgsm@eps=0.2"}})
+    assert found.sensitivity.attack.name == "fgsm@eps=0.2"
+    assert found.sensitivity.step.plugin.sparsity == 0.8
+    # an attack that this run leaves out can still meet the layers
+    chosen = suites.Overrides(attacks=["pgd"])
+    found = suites.read({**tiny, "sensitivity": {"step": step, "attack": "fgsm@eps=0.2"}}, chosen)
+    assert found.sensitivity.attack.name == "fgsm@eps=0.2"
 
 
 def test_names_of_variants_are_checked_elsewhere(tiny: dict[str, Any]) -> None:

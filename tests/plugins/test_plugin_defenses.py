@@ -24,7 +24,7 @@ from bench.errors import SuiteError
 from bench.matrix import Matrix
 from bench.metrics import METRICS
 from bench.store import Store
-from bench.training import train
+from bench.training import Lesson, train
 
 SHAPE = (3, 8, 8)
 CLASSES = 3
@@ -471,9 +471,8 @@ def test_training_on_attacked_images_is_deterministic_and_holds_out_better() -> 
     def trained(harden: Any) -> nn.Module:
         torch.manual_seed(1)
         built = nn.Sequential(nn.Flatten(), nn.Linear(64, 2))
-        train(
-            built, pixels, labels, hardening.recipe, mean=(0.5,), std=(0.1,), seed=2, harden=harden
-        )
+        given = {"mean": (0.5,), "std": (0.1,), "seed": 2, "lesson": Lesson(harden)}
+        train(built, pixels, labels, hardening.recipe, **given)
         return built
 
     plain, hard = trained(None), trained(hardening.harden)
