@@ -328,8 +328,11 @@ class Comparison:
         0 where figures are counted, None where nothing can be tested.
         """
         for row in self.rows if where is None else ():
-            if row.metric == metric:
+            if row.metric == metric and row.tests:
                 return {other: self._told(row, best, other) for other in others}
+        if metric.kinds == ("profile",):
+            figures = {model: self.figure(model, metric.name, where) for model in (best, *others)}
+            return {other: 0.0 if figures[other] != figures[best] else None for other in others}
         found = {
             other: self.test(
                 metric, *(self.entries(metric.kinds[0], model, where) for model in (best, other))
@@ -345,12 +348,10 @@ class Comparison:
         return {other: corrected.get(other) for other in others}
 
     def _told(self, row: Row, best: str, other: str) -> float | None:
-        """Return the p-value that a row has for two models; 0 where figures are counted."""
+        """Return the p-value that a row has for two models; None where it has none."""
         for test in row.tests:
             if {test.first, test.second} == {best, other}:
                 return test.p_value
-        if row.metric.kinds == ("profile",):
-            return 0.0 if row.estimates.get(best) != row.estimates.get(other) else None
         return None
 
 

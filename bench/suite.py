@@ -398,12 +398,13 @@ class _Reader(Findings):
                 self.report(("variants", name), "has steps", f"none: '{ORIGINAL}' is the model")
             if sum(step is not None and isinstance(step.plugin, Detector) for step in read) > 1:
                 self.report(("variants", name), "has two detectors", "one in each variant")
-            self.check_order(name, read)
+            self.check_fresh(name, read)
+            self.check_effect(name, read)
             if name != ORIGINAL and not steps:
                 self.report(("variants", name), "has no step", f"one, or the name '{ORIGINAL}'")
             yield VariantEntry(name, tuple(step for step in read if step is not None))
 
-    def check_order(self, name: str, steps: Sequence[StepEntry | None]) -> None:
+    def check_fresh(self, name: str, steps: Sequence[StepEntry | None]) -> None:
         """Check that no step throws away the weights that others made."""
         made: StepEntry | None = None
         for place, step in enumerate(steps):
@@ -467,7 +468,7 @@ class _Reader(Findings):
         known = [offer.name for kind in STEPS for offer in registry.offers(kind)]
         self.report(path, f"'{name}' is no installed step", "a plugin", nearest(name, known))
 
-    def check_order(self, name: str, steps: Sequence[StepEntry | None]) -> None:
+    def check_effect(self, name: str, steps: Sequence[StepEntry | None]) -> None:
         """Check that every step has an effect beside a shield that asks its members only."""
         alone = [
             (place, step.name)
