@@ -330,6 +330,8 @@ class Comparison:
         for row in self.rows if where is None else ():
             if row.metric == metric and row.tests:
                 return {other: self._told(row, best, other) for other in others}
+        if metric.biased:
+            return dict.fromkeys(others)
         if metric.kinds == ("profile",):
             figures = {model: self.figure(model, metric.name, where) for model in (best, *others)}
             return {other: 0.0 if figures[other] != figures[best] else None for other in others}

@@ -189,7 +189,7 @@ def test_one_mistake_is_one_problem(tiny, path: str, value: Any) -> None:
         (("tables",), 3),
         (("tables",), {"t": 3}),
         (("tables",), {"t": {"metric": 3}}),
-        (("tables",), {"t": {"metric": ["l2"]}}),
+        (("tables",), {"t": {"metric": {"l2": 1}}}),
         (("suite",), None),
         (("seed",), "one"),
     ],
