@@ -11,9 +11,9 @@ import pytest
 import torch
 from torch import nn
 
-from bench import registry
+from bench import fingerprint, registry
 from bench.api import Explainer, Model
-from bench.classifier import Classifier
+from bench.classifier import Classifier, state_arrays
 from bench.errors import PluginError, UsageError
 from bench_plugins.explainers import cam, corrections, layers
 from bench_plugins.explainers.class_activation import (
@@ -233,7 +233,7 @@ def state(model: Classifier) -> tuple[Any, ...]:
         torch.get_rng_state().tolist(),
         numpy_state[1].tolist(),
         random.getstate(),
-        model.digest(),
+        fingerprint.of_arrays(state_arrays(model)),
         [(name, id(module), module.training) for name, module in model.named_modules()],
         [hooks(module) for module in model.modules()],
         [len(p._backward_hooks or {}) for p in model.parameters()],
