@@ -342,9 +342,11 @@ class Explainer(Plugin):
     Class variables:
         batch_invariant: whether an image's heatmap does not depend on the batch it came in; where
             it does, the batch size is part of the identity.
+        looks_inside: whether it reads a layer, of which an image must have one map.
     """
 
     batch_invariant: ClassVar[bool] = False
+    looks_inside: ClassVar[bool] = False
 
     @abstractmethod
     def explain(

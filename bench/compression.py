@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bench import metrics, statistics
 from bench.comparison import ALPHA, Comparison
 from bench.matrix import Entry, Matrix
 from bench.metrics import METRICS, Metric
 from bench.records import ORIGINAL
-from bench.statistics import Difference, Statistic
+from bench.statistics import Difference, Estimate, Statistic
 
 if TYPE_CHECKING:
     import numpy as np
@@ -39,8 +39,9 @@ class Flips:
         difference: of the two shares, the variant's less the original's.
         p_value: two-sided, for no difference; corrected by Holm over all flips of a run.
         test: its name.
-        gain: of a robustness that is significantly higher, what the images made on the original
-            say of it: ``stands``, ``masked gradients``, or ``not tried`` without such a transfer.
+        gain: of a robustness that is significantly higher, whether it still is where the images
+            that were made on the original count too: ``stands``, ``masked gradients``, or
+            ``not tried`` without such a transfer.
 
     """
 
@@ -68,18 +69,36 @@ class Compression:
 
     @cached_property
     def families(self) -> dict[str, str]:
-        """What reduces each contender, as ``magnitude`` or ``magnitude, int8``."""
-        found: dict[str, list[str]] = {}
+        """What makes the weights of each reduced contender, as ``magnitude, fine_tune``.
+
+        Numbers are left out, as the sparsity: what differs in those only is one family.
+        """
+        found: dict[str, dict[int, str]] = {}
+        reduced = set()
         for entry in self.matrix.entries:
-            if entry.kind == "compress":
-                step = str(entry.facts["step"])
-                steps = found.setdefault(entry.coordinates.contender, [])
-                if step not in steps:
-                    steps.append(step)
+            if entry.kind in ("compress", "train") and "step" in entry.facts:
+                contender = entry.coordinates.contender
+                place, _, step = str(entry.facts["step"]).partition("-")
+                words = self._words(entry.coordinates.variant, int(place))
+                found.setdefault(contender, {})[int(place)] = step + words
+                reduced |= {contender} if entry.kind == "compress" else set()
         return {
-            name: ", ".join(step.partition("-")[2] for step in steps)
+            name: ", ".join(steps[place] for place in sorted(steps))
             for name, steps in found.items()
+            if name in reduced
         }
+
+    def _words(self, variant: str, place: int) -> str:
+        """Return the parameters of a step that are no numbers, as `` (scope layer)``."""
+        steps: Any = (self.matrix.run["document"].get("variants") or {}).get(variant, [])
+        step = steps[place - 1] if len(steps) >= place else None
+        given = [each or {} for each in step.values()] if isinstance(step, dict) else [{}]
+        words = [
+            f"{key} {value}"
+            for key, value in given[0].items()
+            if isinstance(value, bool) or (isinstance(value, str) and not value[:1].isdigit())
+        ]
+        return f" ({', '.join(words)})" if words else ""
 
     @cached_property
     def contenders(self) -> list[str]:
@@ -90,6 +109,28 @@ class Compression:
     def original(self, variant: str) -> str:
         """Return the contender that a variant is compared with."""
         return variant.partition("/")[0]
+
+    def estimate(self, name: str, entries: Sequence[Entry]) -> Estimate | None:
+        """Return a figure of one contender; None where there is none to draw."""
+        if not entries:
+            return None
+        found = self.comparison.estimate(entries, METRICS[name])
+        return found if isinstance(found, Estimate) and found.value is not None else None
+
+    def value(self, name: str, contender: str) -> float | None:
+        """Return a contender's figure of which it has one."""
+        found = self.estimate(name, self.entries(METRICS[name].kinds[0], contender))
+        return None if found is None else found.value
+
+    @property
+    def batches(self) -> list[int]:
+        """The batches that were timed, in the run's order."""
+        found = (e.facts["batch"] for e in self.matrix.entries if e.kind == "latency")
+        return list(dict.fromkeys(int(str(batch)) for batch in found))
+
+    def timed(self, contender: str, batch: int) -> list[Entry]:
+        """Return the timings of a contender at a batch."""
+        return [e for e in self.entries("latency", contender) if e.facts["batch"] == batch]
 
     @property
     def attacks(self) -> list[str]:
@@ -165,10 +206,8 @@ class Compression:
         direct = self._pairs(metric, own, first)
         transferred = self._pairs(metric, moved, first)
         worst = [(a & b, there) for (a, there), (b, _) in zip(direct, transferred, strict=True)]
-        won = sum(int((here & ~there).sum()) for here, there in worst)
-        lost = sum(int((there & ~here).sum()) for here, there in worst)
-        stands = statistics.at_least(won, won + lost, 0.5) < ALPHA if won else False
-        return "stands" if stands else MASKED
+        left, p_value, _ = _tested(worst)
+        return "stands" if left.value > 0 and p_value < ALPHA else MASKED
 
 
 def _tested(pairs: Sequence[tuple[Series[bool], Series[bool]]]) -> tuple[Difference, float, str]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bench import machine, probes
-from bench.api import Attack, Explainer, VariantStep
+from bench.api import Attack, Explainer, Shield, VariantStep
 from bench.cells.attack import AttackCell
 from bench.cells.cell import Cell
 from bench.cells.certify import CertifyCell, proves
@@ -32,7 +32,7 @@ from bench.errors import Problem, SuiteError, nearest
 from bench.layout import Profile
 from bench.records import ORIGINAL, Coordinates, State
 from bench.store import Store, Stored
-from bench.suite import AttackEntry, Suite
+from bench.suite import AttackEntry, ExplainerEntry, Suite
 
 
 @dataclass(frozen=True)
@@ -195,7 +195,7 @@ def _explanations(
                     suite.seed,
                     compute,
                 ),
-                _unsuited(entry.plugin, data) or _unfit(contender, data, compute),
+                _unexplained(entry, contender, data, compute),
             )
 
 
@@ -259,7 +259,7 @@ def _drifts(
                     suite.seed,
                     compute,
                 )
-                yield cell, _unsuited(explainer.plugin, data) or _unfit(contender, data, compute)
+                yield cell, _unexplained(explainer, contender, data, compute)
     if suite.explain_variants:
         yield from _variant_drifts(suite, found, data, compute)
 
@@ -283,7 +283,7 @@ def _variant_drifts(
                 suite.seed,
                 compute,
             )
-            yield cell, _unsuited(explainer.plugin, data) or _unfit(contender, data, compute)
+            yield cell, _unexplained(explainer, contender, data, compute)
 
 
 def _guards(
@@ -330,6 +330,23 @@ def _unfit(contender: Contender, data: Prepared, compute: Compute) -> str | None
     reasons = [_unsuited(step.plugin, data) for step in contender.steps]
     reasons.append(_misplaced(contender, compute))
     return next((reason for reason in reasons if reason is not None), None)
+
+
+def _unexplained(
+    entry: ExplainerEntry, contender: Contender, data: Prepared, compute: Compute
+) -> str | None:
+    """Say why an explainer cannot work on a contender, or None."""
+    reason = _unsuited(entry.plugin, data) or _unfit(contender, data, compute)
+    if reason is not None or not entry.plugin.looks_inside:
+        return reason
+    for shield in contender.shields:
+        plugin = shield.plugin
+        if isinstance(plugin, Shield) and (plugin.members or plugin.gradients == "expectation"):
+            return (
+                f"'{entry.name}' reads one layer of one network, and '{shield.name}' asks several "
+                "networks, or one several times"
+            )
+    return None
 
 
 def _misplaced(contender: Contender, compute: Compute) -> str | None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
 
 from bench import seeds
 from bench.api import Reduction
@@ -17,6 +19,9 @@ from bench.forms import Form, Forms
 from bench.records import JSON, Kind, Result
 from bench.store import Stored
 from bench.suite import StepEntry
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
@@ -113,7 +118,7 @@ class CompressCell(Cell):
             )
         check_module(reduced, culprit)
         made = known.then(Form(self.step.plugin_name, self.reduction, form))
-        arrays = state_arrays(reduced.eval())
+        arrays = {name: _unsigned(array) for name, array in state_arrays(reduced.eval()).items()}
         self._check(made, arrays, culprit)
         return Result(
             arrays=arrays,
@@ -133,3 +138,10 @@ class CompressCell(Cell):
                 f"rebuilds a network whose weights have other names: {apart}",
                 "rebuild() to build what reduce() made",
             )
+
+
+def _unsigned(array: NDArray[Any]) -> NDArray[Any]:
+    """Return weights whose zeros have no sign: a mask leaves it, and on disk it costs a bit."""
+    if array.dtype.kind != "f":
+        return array
+    return np.asarray(np.add(array, 0, dtype=array.dtype))

@@ -7,25 +7,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.figures.style import DASHES, MARKERS, colour, plain, save
+from bench.figures.style import COLOURS, DASHES, HATCHES, MARKERS, colour, plain, save
 from bench.statistics import Estimate
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.container import ErrorbarContainer
 
 
 @dataclass(frozen=True)
 class Line:
     """One line over sparsity: a point for each variant, its interval a bar.
 
-    ``shade`` and ``dash`` number its colour and its dashes, so that lines that belong together
-    share one.
+    ``shade`` numbers its colour and its marker: the same thing has the same in every panel.
     """
 
     label: str
-    points: Sequence[tuple[float, float | Estimate]]
+    points: Sequence[tuple[float, Estimate]]
     shade: int = 0
-    dash: int = 0
     factor: float = 1.0
 
 
@@ -38,8 +37,15 @@ class Panel:
     from_zero: bool = False
 
 
+_LEGEND = 0.22
+"""Height of a line of the legend, which stands above, in inches."""
+
+_APART = 0.7
+"""How far points at the same sparsity stand apart, in percent: their bars would hide each other."""
+
+
 def over_sparsity(panels: Sequence[Panel], path: Path) -> Path:
-    """Draw panels side by side, each over the share of zeros.
+    """Draw panels, two a row, each over the share of zeros.
 
     Args:
         panels: one or more.
@@ -48,43 +54,47 @@ def over_sparsity(panels: Sequence[Panel], path: Path) -> Path:
     """
     from matplotlib.figure import Figure
 
-    width = 4.4 * len(panels) + 1.8
-    figure = Figure(figsize=(width, 3.3), layout="constrained")
-    grid = figure.subplots(1, len(panels), squeeze=False)
-    for axes, panel in zip(grid[0], panels, strict=True):
+    across = min(2, len(panels))
+    down = -(-len(panels) // across)
+    every = sorted((line for panel in panels for line in panel.lines), key=lambda it: it.shade)
+    labels = list(dict.fromkeys(line.label for line in every))
+    height = 3.1 * down + _LEGEND * -(-len(labels) // across)
+    figure = Figure(figsize=(4.4 * across, height), layout="constrained")
+    grid = figure.subplots(down, across, squeeze=False)
+    handles: dict[str, ErrorbarContainer] = {}
+    count = 1 + every[-1].shade
+    for axes, panel in zip(grid.flat, panels, strict=False):
         for line in panel.lines:
-            _line(axes, line)
+            drawn = _line(axes, line, _APART * (line.shade - (count - 1) / 2))
+            handles.setdefault(line.label, drawn)
         axes.set_xlabel("sparsity of Conv and Linear weights, %")
         axes.set_ylabel(panel.ylabel)
         axes.set_xlim(-4, 104)
         if panel.from_zero:
             axes.set_ylim(bottom=0)
         plain(axes)
-    grid[0][-1].legend(
-        frameon=False, fontsize="small", loc="center left", bbox_to_anchor=(1.0, 0.5)
+    for axes in list(grid.flat)[len(panels) :]:
+        axes.set_visible(False)
+    figure.legend(
+        handles=[handles[label] for label in labels],
+        frameon=False,
+        fontsize="small",
+        loc="outside upper left",
+        ncols=across,
     )
     return save(figure, path)
 
 
-def _line(axes: Axes, line: Line) -> None:
+def _line(axes: Axes, line: Line, apart: float) -> ErrorbarContainer:
     points = sorted(line.points, key=lambda point: point[0])
-    values = [_value(value) for _, value in points]
-    axes.errorbar(
-        [100 * sparsity for sparsity, _ in points],
-        [line.factor * value for value in values],
-        yerr=[
-            [
-                line.factor * (value - _low(each))
-                for value, (_, each) in zip(values, points, strict=True)
-            ],
-            [
-                line.factor * (_high(each) - value)
-                for value, (_, each) in zip(values, points, strict=True)
-            ],
-        ],
+    values = [line.factor * (each.value or 0.0) for _, each in points]
+    return axes.errorbar(
+        [100 * sparsity + apart for sparsity, _ in points],
+        values,
+        yerr=_arms([each for _, each in points], line.factor),
         color=colour(line.shade),
-        linestyle=DASHES[line.dash % len(DASHES)],
-        marker=MARKERS[line.dash % len(MARKERS)],
+        linestyle=DASHES[line.shade // len(COLOURS) % len(DASHES)],
+        marker=MARKERS[line.shade % len(MARKERS)],
         markersize=4,
         linewidth=1.3,
         elinewidth=0.8,
@@ -92,18 +102,14 @@ def _line(axes: Axes, line: Line) -> None:
     )
 
 
-def _value(told: float | Estimate) -> float:
-    return (told.value or 0.0) if isinstance(told, Estimate) else told
-
-
-def _low(told: float | Estimate) -> float:
-    value = _value(told)
-    return min(value, told.low) if isinstance(told, Estimate) and told.low is not None else value
-
-
-def _high(told: float | Estimate) -> float:
-    value = _value(told)
-    return max(value, told.high) if isinstance(told, Estimate) and told.high is not None else value
+def _arms(estimates: Sequence[Estimate], factor: float) -> list[list[float]]:
+    """Return how far intervals reach down and up; not at all where there is none."""
+    down, up = [], []
+    for each in estimates:
+        value = each.value or 0.0
+        down.append(0.0 if each.low is None else factor * max(0.0, value - each.low))
+        up.append(0.0 if each.high is None else factor * max(0.0, each.high - value))
+    return [down, up]
 
 
 def bars(
@@ -120,13 +126,22 @@ def bars(
     """
     from matplotlib.figure import Figure
 
-    height = 0.9 + len(names) * max(0.22, 0.11 * len(series))
+    height = 0.7 + _LEGEND * len(series) + len(names) * max(0.22, 0.11 * len(series))
     figure = Figure(figsize=(6.4, height), layout="constrained")
     axes = figure.subplots()
     thick = 0.8 / len(series)
     for index, (label, values) in enumerate(series.items()):
         places = [row + (index - (len(series) - 1) / 2) * thick for row in range(len(names))]
-        axes.barh(places, values, height=thick, color=colour(index), label=label)
+        axes.barh(
+            places,
+            values,
+            height=thick,
+            color=colour(index),
+            hatch=HATCHES[index // len(COLOURS) % len(HATCHES)],
+            edgecolor="white",
+            linewidth=0.3,
+            label=label,
+        )
     axes.set_yticks(range(len(names)), names, fontsize="small")
     axes.invert_yaxis()
     axes.set_xlabel(xlabel)
@@ -134,7 +149,7 @@ def bars(
     axes.grid(axis="y", visible=False)
     axes.grid(axis="x", color="#dddddd", linewidth=0.7)
     axes.axvline(0, color="#666666", linewidth=0.7)
-    axes.legend(frameon=False, fontsize="small", loc="center left", bbox_to_anchor=(1.0, 0.5))
+    figure.legend(frameon=False, fontsize="small", loc="outside upper left")
     return save(figure, path)
 
 
@@ -145,65 +160,47 @@ class Trade:
     name: str
     accuracy: Estimate
     robustness: Estimate
-    latency_ms: float
+    latency_ms: Estimate
     is_on_front: bool
 
 
 def trades(points: Sequence[Trade], attack: str, batch: int, path: Path) -> Path:
-    """Draw variants by accuracy and robust accuracy; the shade shows the latency.
+    """Draw a row for each variant, and in it a point for each of the three figures.
 
     Args:
-        points: the variants; a filled one is on the front of all three.
+        points: the variants, the first on top; a filled one is on the front of all three.
         attack: after which robust accuracy is.
         batch: whose latency it is.
         path: of the SVG file; a PNG lies beside it.
 
     """
-    from matplotlib import colormaps
-    from matplotlib.cm import ScalarMappable
-    from matplotlib.colors import LogNorm
     from matplotlib.figure import Figure
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-    figure = Figure(figsize=(6.2, 4.0), layout="constrained")
-    axes = figure.subplots()
-    slow, quick = (choose(p.latency_ms for p in points) for choose in (max, min))
-    shades = ScalarMappable(LogNorm(0.95 * quick, 1.05 * slow), colormaps["viridis_r"])
-    for index, point in enumerate(points):
-        x, y = (100 * (each.value or 0) for each in (point.accuracy, point.robustness))
-        shade = shades.to_rgba(point.latency_ms)  # type: ignore[arg-type]
-        axes.errorbar(
-            x,
-            y,
-            xerr=_reach(point.accuracy),
-            yerr=_reach(point.robustness),
-            color="#bbbbbb",
-            linewidth=0.7,
-            zorder=1,
-        )
-        axes.scatter(
-            x, y, s=46, color=shade if point.is_on_front else "white", edgecolor=shade, zorder=2
-        )
-        axes.annotate(
-            point.name,
-            (x, y),
-            xytext=(5, 4 if index % 2 else -9),
-            textcoords="offset points",
-            fontsize="x-small",
-        )
-    axes.set_xlabel("clean accuracy, %")
-    axes.set_ylabel(f"robust accuracy, {attack}, %")
-    plain(axes)
-    bar = figure.colorbar(shades, ax=axes, label=f"latency of batch {batch}, ms")
-    bar.ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    bar.ax.yaxis.set_minor_formatter(NullFormatter())
+    figure = Figure(figsize=(8.0, 0.9 + 0.26 * len(points)), layout="constrained")
+    columns: tuple[tuple[str, float, list[Estimate]], ...] = (
+        ("clean accuracy, %", 100, [point.accuracy for point in points]),
+        (f"robust accuracy, {attack}, %", 100, [point.robustness for point in points]),
+        (f"latency, batch {batch}, ms", 1, [point.latency_ms for point in points]),
+    )
+    rows = range(len(points))
+    grid = figure.subplots(1, len(columns), sharey=True)
+    for index, (axes, (xlabel, factor, estimates)) in enumerate(zip(grid, columns, strict=True)):
+        arms = _arms(estimates, factor)
+        for row, point in enumerate(points):
+            axes.errorbar(
+                factor * (estimates[row].value or 0.0),
+                row,
+                xerr=[[arms[0][row]], [arms[1][row]]],
+                color=colour(index),
+                marker="o",
+                markersize=6,
+                markerfacecolor=colour(index) if point.is_on_front else "white",
+                elinewidth=0.8,
+            )
+        axes.set_xlabel(xlabel)
+        plain(axes)
+        axes.grid(axis="x", color="#dddddd", linewidth=0.7)
+    grid[-1].set_xlim(left=0)
+    grid[0].set_yticks(rows, [point.name for point in points], fontsize="small")
+    grid[0].set_ylim(len(points) - 0.5, -0.5)
     return save(figure, path)
-
-
-def _reach(estimate: Estimate) -> list[list[float]] | None:
-    """Return how far an interval reaches down and up, in points."""
-    value, low, high = estimate.value, estimate.low, estimate.high
-    if value is None or low is None or high is None:
-        return None
-    return [[100 * max(0.0, value - low)], [100 * max(0.0, high - value)]]

@@ -131,8 +131,16 @@ class Planted:
         """
         for place, step in enumerate(steps, 1):
             kind = "train" if step == "fine_tune" else "compress"
-            facts = {"step": f"{place}-{step}"}
-            self.put(kind, model, Result(), variant=variant, facts=facts, **told)
+            facts: dict[str, Any] = {"step": f"{place}-{step}"}
+            summary: dict[str, Any] = {}
+            if kind == "train":
+                epoch = {"epoch": 1, "loss": 0.5, "accuracy": 0.9, "lr": 0.1, "seconds": 1.0}
+                epoch |= {"valid_loss": None, "valid_accuracy": None}
+                summary = {"epochs": [epoch], "kept_epoch": 1, "training_seconds": 1.0}
+                summary["peak_memory_bytes"] = None
+                facts |= {"weights": "trained", "recipe": "custom", "training_seed": 1}
+                facts["training_images"] = 100
+            self.put(kind, model, Result(summary=summary), variant=variant, facts=facts, **told)
 
     def profile(
         self,

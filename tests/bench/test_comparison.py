@@ -498,6 +498,22 @@ def test_the_front_is_that_of_brute_force(values: list[tuple[Any, ...]]) -> None
         assert found[model] is not beaten
 
 
+@given(st.lists(st.lists(st.integers(0, 3), min_size=3, max_size=3), max_size=9))
+@cheap
+def test_what_nothing_dominates_is_told_of_any_figures(rows: list[list[int]]) -> None:
+    """Less is better; equals do not beat each other."""
+    known = {f"m{i}": row for i, row in enumerate(rows)}
+    found = comparison.undominated(known)
+    assert list(found) == list(known)
+    for name, mine in known.items():
+        beaten = 0
+        for other in rows:
+            better = [a < b for a, b in zip(other, mine, strict=True)]
+            worse = [a > b for a, b in zip(other, mine, strict=True)]
+            beaten += any(better) and not any(worse)
+        assert found[name] is (beaten == 0)
+
+
 # Constraints
 
 

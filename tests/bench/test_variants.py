@@ -215,3 +215,38 @@ def test_the_images_of_chosen_attacks_are_judged_elsewhere(
     wrong = {**tiny["transfer"], "attacks": ["fgsm", "pdg"]}
     with pytest.raises(SuiteError, match=r"transfer.attacks\[1\]: 'pdg' is no attack"):
         suites.read({**tiny, "transfer": wrong})
+
+
+def test_what_reads_one_layer_is_skipped_where_there_is_none(
+    tiny: dict[str, Any], tmp_path: Path
+) -> None:
+    """Grad-CAM needs one map of an image: several networks, or several passes, have several."""
+    suite = {
+        **tiny,
+        "variants": {
+            "original": [],
+            "jpeg": ["jpeg"],
+            "smoothed": ["randomized_smoothing"],
+            "all": [{"ensemble": {"of": ["original", "jpeg"]}}],
+        },
+        "attacks": {"pgd": {"eps": 0.1}},
+        "explainers": {"saliency": {}, "grad_cam": {}},
+        "explain_attacks": ["pgd"],
+        "explain_variants": True,
+    }
+    planned = session.make_plan(suite, Store(tmp_path / "store"))
+    reasons = {
+        (step.cell.kind, step.cell.coordinates.variant): step.skip
+        for step in planned.steps
+        if step.cell.coordinates.explainer == "grad_cam" and step.cell.coordinates.model == "linear"
+    }
+    skipped = {place for place, reason in reasons.items() if reason is not None}
+    assert {variant for _, variant in skipped} == {"smoothed", "all"}
+    assert {variant for _, variant in reasons.keys() - skipped} == {"original", "jpeg"}
+    assert {kind for kind, _ in skipped} == {kind for kind, _ in reasons}
+    assert reasons["explain", "all"] == (
+        "'grad_cam' reads one layer of one network, and 'ensemble' asks several networks, or one "
+        "several times"
+    )
+    others = [s for s in planned.steps if s.cell.coordinates.explainer == "saliency"]
+    assert not any(step.skip for step in others)

@@ -38,6 +38,7 @@ class ClassActivation(Explainer):
 
     wraps: ClassVar[str | None] = "grad-cam"
     batch_invariant: ClassVar[bool] = True
+    looks_inside: ClassVar[bool] = True
     method: ClassVar[str]
 
     layer: str | None = Field(

@@ -1,0 +1,171 @@
+"""The pages' figures of variants: what changes with sparsity, and what each variant trades."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from bench.comparison import undominated
+from bench.compression import Compression
+from bench.figures import compression as drawings
+from bench.matrix import Entry
+from bench.metrics import METRICS
+from bench.report.pictures import embedded
+from bench.statistics import Estimate
+
+_SPREAD = 0.05
+"""Variants whose sparsities lie closer together than this make no line: those of other kinds."""
+
+
+@dataclass(frozen=True)
+class _Series:
+    """The variants of one model that the same steps made, with the original at the start."""
+
+    label: str
+    model: str
+    contenders: tuple[str, ...]
+
+
+def section(known: Compression, folder: Path) -> Iterator[str]:
+    """Draw accuracy, latency, size and robustness over sparsity; figures go into ``folder``."""
+    sparse = {name: _sparsity(known, name) for name in known.contenders}
+    every = [
+        series
+        for series in _series(known)
+        if len(shares := [sparse[n] for n in series.contenders if sparse[n] is not None]) > 1
+        and max(share or 0 for share in shares) - min(share or 0 for share in shares) > _SPREAD
+    ]
+    if not every:
+        return
+
+    def panel(ylabel: str, name: str, factor: float, **told: Any) -> drawings.Panel:
+        found = {"attack": told.pop("attack", None), "batch": told.pop("batch", None)}
+        lines = []
+        for index, series in enumerate(every):
+            points = [
+                (share, estimate)
+                for contender in series.contenders
+                if (estimate := _figure(known, name, contender, **found)) is not None
+                and (share := sparse[contender]) is not None
+            ]
+            lines.append(drawings.Line(series.label, points, index, factor))
+        return drawings.Panel(ylabel, [line for line in lines if len(line.points) > 1], **told)
+
+    figures = {
+        "accuracy": (
+            "Accuracy over sparsity: before the last training of a variant, and in the end",
+            [
+                panel("accuracy before training, %", "accuracy_before", 100),
+                panel("clean accuracy, %", "clean_accuracy", 100),
+            ],
+        ),
+        "cost": (
+            "Latency (bars: standard deviation over the runs) and compressed size over sparsity",
+            [
+                *(
+                    panel(
+                        f"latency, batch {batch}, ms", "latency_ms", 1, batch=batch, from_zero=True
+                    )
+                    for batch in known.batches
+                ),
+                panel("size, compressed, MB", "size_compressed_bytes", 1e-6, from_zero=True),
+            ],
+        ),
+        "robustness": (
+            "Robust accuracy over sparsity, for each attack",
+            [
+                panel(f"robust accuracy, {attack}, %", "robust_accuracy", 100, attack=attack)
+                for attack in known.attacks
+            ],
+        ),
+    }
+    yield "### Over sparsity"
+    yield ""
+    for name, (words, panels) in figures.items():
+        drawn = [panel for panel in panels if panel.lines]
+        if drawn:
+            path = drawings.over_sparsity(drawn, folder / f"sparsity-{name}")
+            yield from embedded(path, words)
+    yield "Bars: 95 % intervals, but for latency. Points at the same sparsity are moved apart."
+    yield ""
+
+
+def _sparsity(known: Compression, contender: str) -> float | None:
+    return known.value("sparsity", contender)
+
+
+def _series(known: Compression) -> list[_Series]:
+    """Group the variants by model and family; the model is named where there are several."""
+    groups: dict[tuple[str, str], list[str]] = {}
+    for variant, family in known.families.items():
+        model = known.original(variant)
+        groups.setdefault((model, family), [model]).append(variant)
+    models = {model for model, _ in groups}
+    return [
+        _Series(f"{model}, {family}" if len(models) > 1 else family, model, tuple(names))
+        for (model, family), names in groups.items()
+    ]
+
+
+def _figure(
+    known: Compression, name: str, contender: str, attack: str | None, batch: int | None
+) -> Estimate | None:
+    """Return a point's figure; that of a latency has a standard deviation for an interval."""
+    if name == "accuracy_before" and contender not in known.families:
+        name = "clean_accuracy"  # nothing was taken from the original yet
+    if batch is None:
+        return known.estimate(name, known.entries(METRICS[name].kinds[0], contender, attack))
+    timed = known.timed(contender, batch)
+    found = known.estimate(name, timed)
+    return None if found is None else _spread(known, timed, found)
+
+
+def _spread(known: Compression, timed: Sequence[Entry], mean: Estimate) -> Estimate:
+    std: Any = known.matrix.stored(timed[0]).summary["latency_ms_std"]
+    value, reach = mean.value or 0.0, std or 0.0
+    return replace(mean, low=max(0.0, value - reach), high=value + reach)
+
+
+def trades(known: Compression, folder: Path) -> Iterator[str]:
+    """Draw accuracy, robustness and latency of each contender beside each other."""
+    attack = _strongest(known)
+    if attack is None or not known.batches:
+        return
+    batch = known.batches[0]
+    figures: dict[str, tuple[Estimate, Estimate, Estimate]] = {}
+    for contender in known.contenders:
+        accuracy = _figure(known, "clean_accuracy", contender, None, None)
+        robust = _figure(known, "robust_accuracy", contender, attack, None)
+        latency = _figure(known, "latency_ms", contender, None, batch)
+        if accuracy and robust and latency:
+            figures[contender] = accuracy, robust, latency
+    if len(figures) < 2:  # noqa: PLR2004 (one is no front)
+        return
+    fronts = undominated(
+        {
+            name: (-(accuracy.value or 0), -(robust.value or 0), latency.value or 0)
+            for name, (accuracy, robust, latency) in figures.items()
+        }
+    )
+    points = [drawings.Trade(name, *told, fronts[name]) for name, told in figures.items()]
+    yield "### Accuracy, robustness and latency"
+    yield ""
+    path = drawings.trades(points, attack, batch, folder / "trades")
+    yield from embedded(
+        path,
+        f"Accuracy, robust accuracy under {attack}, and latency of batch {batch}. Filled: on the "
+        "Pareto front of the measured values, whatever their intervals: no other is at least as "
+        "good in all three",
+    )
+
+
+def _strongest(known: Compression) -> str | None:
+    """Return the attack that leaves the fewest of the first contender's images."""
+    left: dict[str, float] = {}
+    for attack in known.attacks:
+        found = _figure(known, "robust_accuracy", known.contenders[0], attack, None)
+        if found is not None and found.value is not None:
+            left[attack] = found.value
+    return min(left, key=lambda attack: left[attack]) if left else None
