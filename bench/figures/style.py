@@ -27,11 +27,21 @@ def colour(index: int) -> str:
     return COLOURS[index % len(COLOURS)]
 
 
-def show(axes: Axes, image: NDArray[np.uint8]) -> None:
-    """Show an image, (height, width, channel); other than one or three channels, their mean."""
+def show(
+    axes: Axes, image: NDArray[np.uint8], extent: tuple[float, float, float, float] | None = None
+) -> None:
+    """Show an image, (height, width, channel); other than one or three channels, their mean.
+
+    Args:
+        axes: where.
+        image: what.
+        extent: left, right, bottom and top of it; all of the axes where not given.
+
+    """
     if image.shape[2] not in (1, 3):
         image = image.mean(2, keepdims=True).astype(image.dtype)
-    axes.imshow(image.squeeze(2) if image.shape[2] == 1 else image, cmap="gray", vmin=0, vmax=255)
+    drawn = image.squeeze(2) if image.shape[2] == 1 else image
+    axes.imshow(drawn, cmap="gray", vmin=0, vmax=255, extent=extent)
 
 
 def plain(axes: Axes) -> None:
