@@ -109,6 +109,7 @@ def test_the_guides_show_the_layouts_that_people_print() -> None:
         assert word in told
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_documented_table_is_printed_with_figures(command: str, store: Path) -> None:
     words = shlex.split(command)[1:]

@@ -88,6 +88,7 @@ def kill_and_resume(
         assert Store(store).find(key) is not None
 
 
+@pytest.mark.slow
 def test_killed_runs_resume_to_the_same_records(suite: Path, tmp_path: Path) -> None:
     kill_and_resume(suite, "tiny", tmp_path, kills=3, seed=1, folder=tmp_path)
 

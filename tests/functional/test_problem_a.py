@@ -363,6 +363,7 @@ def _epochs_in(state: bytes | None) -> int:
     return len(torch.load(io.BytesIO(state), weights_only=True)["history"])
 
 
+@pytest.mark.slow
 def test_a_killed_training_goes_on_and_ends_where_it_would_have(interrupted: Interrupted) -> None:
     assert 1 <= interrupted.killed_at < 60
     resumed, whole = interrupted.training("killed"), interrupted.training("whole")
@@ -403,12 +404,14 @@ def assert_log_is_the_curve(log: dict[str, list[tuple[int, float]]], stored: Sto
         assert values == pytest.approx([epoch[name] for epoch in epochs], rel=1e-6)  # float32
 
 
+@pytest.mark.slow
 def test_tensorboard_shows_the_curve_that_is_stored(interrupted: Interrupted) -> None:
     log = scalars(interrupted.folder / "whole-logs" / "long" / "gaudy")
     assert_log_is_the_curve(log, interrupted.training("whole"))
     assert "valid_accuracy" in log
 
 
+@pytest.mark.slow
 def test_tensorboard_shows_all_epochs_once_after_a_kill(interrupted: Interrupted) -> None:
     log = scalars(interrupted.folder / "killed-logs" / "long" / "gaudy")
     assert_log_is_the_curve(log, interrupted.training("killed"))

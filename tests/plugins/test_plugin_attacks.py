@@ -220,7 +220,10 @@ def in_batches(
     )
 
 
-@pytest.mark.parametrize(("plugin", "side"), [(SimpleCNN, 32), (ResNetSmall, 16)])
+@pytest.mark.parametrize(
+    ("plugin", "side"),
+    [(SimpleCNN, 32), pytest.param(ResNetSmall, 16, marks=pytest.mark.slow)],
+)
 def test_fgsm_is_the_same_in_every_batch(plugin: type[Model], side: int) -> None:
     torch.manual_seed(0)
     model = plugin().build(classes=10, image_shape=(3, side, side)).eval()
