@@ -292,7 +292,7 @@ def test_the_audit_is_silent_on_problem_b(seed: int, tmp_path: Path) -> None:
         ROOT / "suites" / "problem_b.yaml",
         store=tmp_path / "store",
         reports=None,
-        threads=2,
+        threads=1,
         seed=seed,
         settings=[f"models.{name}.train.seed=42" for name in ("simple_cnn", "resnet_small")],
     )

@@ -60,7 +60,7 @@ def won(matrix: Matrix, entry: Entry):
 @pytest.fixture(scope="module")
 def digits(tmp_path_factory: pytest.TempPathFactory) -> bench.Outcome:
     store = tmp_path_factory.mktemp("digits")
-    return bench.run(SUITE, store=store, reports=None, threads=2)
+    return bench.run(SUITE, store=store, reports=None, threads=1)
 
 
 @pytest.mark.slow
@@ -101,7 +101,7 @@ def test_problem_b_on_photographs(photographs: Path, tmp_path: Path) -> None:
         reports=tmp_path / "reports",
         dataset="sports10",
         data_root=str(photographs),
-        threads=2,
+        threads=1,
         settings=[
             "models.simple_cnn.train.epochs=4",
             "models.resnet_small.train.epochs=1",
