@@ -12,7 +12,7 @@ import pytest
 from planted import Planted
 
 from bench import statistics
-from bench.claims import CLAIMS
+from bench.claims import CLAIMS, PRUNING
 from bench.report import findings
 from bench.statistics import Difference, Estimate
 from bench.verdicts import Answer, Compared, Part, answers
@@ -256,3 +256,92 @@ def test_the_page_says_each_verdict_and_tests_only_what_it_can(tmp_path: Path) -
         "**cannot be told**: chance may explain it",
     ]
     assert "corrected over the 4 claims that could be tested" in "\n".join(lines)
+
+
+PRUNED_NAMES = [claim.name for claim in PRUNING]
+HALF, EASIER, CLOSER = PRUNED_NAMES
+SPARSITIES = {"original": 0.0, "pruned-20%": 0.2, "pruned-50%": 0.5}
+
+PRUNED_EFFECTS: dict[str, Effect] = {
+    HALF: lambda cell: cell["kind"] == "evaluate" and cell["variant"] == "pruned-50%",
+    EASIER: lambda cell: cell["kind"] == "attack" and cell["variant"] != "original",
+    CLOSER: lambda cell: cell["kind"] == "transfer" and cell["variant"] != "original",
+}
+"""Of which cells more images fall, or are right, where a claim on pruning is planted."""
+
+
+def plant_pruned(folder: Path, effect: Effect, points: float = 0.25) -> Planted:
+    """Two models in three variants, three seeds, one attack; images of originals judged on all."""
+    planted = Planted(folder)
+    generator = np.random.default_rng(5)
+    ease = generator.random(IMAGES)
+
+    def hits(kind: str, variant: str) -> list[bool]:
+        more = points * effect({"kind": kind, "variant": variant})
+        return list(ease + generator.normal(0, 0.1, IMAGES) < 0.45 + more)
+
+    for model in ("small", "large"):
+        for variant, sparsity in SPARSITIES.items():
+            planted.profile(model, variant=variant, parameters=10, sparsity=sparsity)
+    for seed in SEEDS:
+        for model, other in (("small", "large"), ("large", "small")):
+            for variant in SPARSITIES:
+                told = {"variant": variant, "replica": seed}
+                planted.evaluate(model, hits("evaluate", variant), **told)
+                planted.attack(model, PGD_CELL, hits("attack", variant), eps=8 / 255, **told)
+            planted.transfer(model, other, PGD_CELL, hits("transfer", "original"), replica=seed)
+            for variant in ("pruned-20%", "pruned-50%"):
+                fallen = hits("transfer", variant)
+                told = {"variant": variant, "replica": seed}
+                planted.transfer(model, model, PGD_CELL, fallen, **told)
+    return planted
+
+
+def told_of_pruning(planted: Planted) -> dict[str, Answer]:
+    return {answer.claim.name: answer for answer in answers(planted.matrix, PRUNING)}
+
+
+def test_where_nothing_was_planted_no_claim_on_pruning_can_be_told(tmp_path: Path) -> None:
+    found = told_of_pruning(plant_pruned(tmp_path, none))
+    assert {(answer.verdict, answer.reason) for answer in found.values()} == {
+        ("cannot be told", "chance may explain it")
+    }
+
+
+@pytest.mark.parametrize("name", PRUNED_NAMES)
+def test_what_was_planted_of_pruning_holds_and_nothing_else(name: str, tmp_path: Path) -> None:
+    found = told_of_pruning(plant_pruned(tmp_path, PRUNED_EFFECTS[name]))
+    assert {n: a.verdict for n, a in found.items() if a.verdict != "cannot be told"} == {
+        name: "holds"
+    }
+    assert 0.15 < found[name].whole.difference.value < 0.35  # 0.25 were planted, less the noise
+
+
+@pytest.mark.parametrize("name", PRUNED_NAMES)
+def test_the_opposite_is_told_of_pruning_as_such(name: str, tmp_path: Path) -> None:
+    found = told_of_pruning(plant_pruned(tmp_path, PRUNED_EFFECTS[name], points=-0.25))[name]
+    assert (found.verdict, found.whole.opposing) == ("does not hold", 3)
+
+
+def test_claims_on_pruning_pair_variants_of_the_same_training(tmp_path: Path) -> None:
+    found = told_of_pruning(plant_pruned(tmp_path, none))
+    models, pruned = ("small", "large"), ("pruned-20%", "pruned-50%")
+    assert {name: {part.where for part in answer.parts} for name, answer in found.items()} == {
+        HALF: {f"{model}/pruned-50% against {model}/pruned-20%" for model in models},
+        EASIER: {f"{model}/{variant} against {model}" for model in models for variant in pruned},
+        CLOSER: {
+            f"{model} to {model}/{variant} against {model} to {other}"
+            for model, other in (("small", "large"), ("large", "small"))
+            for variant in pruned
+        },
+    }
+
+
+def test_how_sparse_a_variant_is_is_measured_and_not_read_off_its_name(tmp_path: Path) -> None:
+    planted = plant_pruned(tmp_path, PRUNED_EFFECTS[EASIER])
+    planted.cells = [cell for cell in planted.cells if cell["kind"] != "profile"]
+    for variant in SPARSITIES:
+        for model in ("small", "large"):
+            planted.profile(model, variant=variant, parameters=10, sparsity=0.0)
+    found = told_of_pruning(planted)
+    assert {answer.reason for answer in found.values()} == {"nothing to compare"}

@@ -1,0 +1,89 @@
+"""The pages that are rendered from finished runs: what they show, and what they say is missing."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+from planted import Planted
+
+from bench.claims import CLAIMS, PRUNING
+from bench.store import Store
+
+ROOT = Path(__file__).parent.parent.parent
+SEEDS = ("seed1", "seed2", "seed3")
+
+
+@pytest.fixture
+def render(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location("docs_render", ROOT / "docs" / "render.py")
+    module = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, spec.name, module)
+    spec.loader.exec_module(module)
+    monkeypatch.setattr(module, "DOCS", tmp_path)
+    return module
+
+
+Run = Callable[..., Planted]
+
+
+@pytest.fixture
+def planted(tmp_path: Path) -> Run:
+    """Plant a run of a suite: PGD fools far more images than FGSM does, over three trainings."""
+
+    def plant(suite: str, state: str = "done") -> Planted:
+        run = Planted(tmp_path)
+        ease = np.random.default_rng(3).permutation(60) / 60
+        for seed in SEEDS:
+            for plugin, share in (("fgsm", 0.3), ("pgd", 0.6)):
+                told = {"facts": {"plugin": plugin}, "replica": seed, "state": state}
+                run.attack("small", f"{plugin}@eps=0.1", list(ease < share), **told)
+        account = dict(run.matrix.run) | {"suite": suite, "description": f"What {suite} is."}
+        run.store.put_run(f"20260101T000000.000000Z-{suite}-aaaaaa", account)
+        return run
+
+    return plant
+
+
+def test_a_page_of_claims_shows_each_claim_and_names_the_run_that_is_missing(
+    render: ModuleType, planted: Run, tmp_path: Path
+) -> None:
+    store = planted("findings").store
+    assert render.findings(store.url) == 0
+    page = (tmp_path / "findings.md").read_text()
+    assert all(f"### {claim.name}?" in page for claim in CLAIMS)
+    [row] = [line for line in page.splitlines() if line.startswith("| PGD beats FGSM")]
+    assert "PGD: 60.0 %" in row
+    assert "30.0 points" in row
+    assert "**holds**" in row
+    assert "What findings is." in page
+    assert "**Not part of this page: findings_pruning, whose run is not finished.**" in page
+    assert not any(claim.name in page for claim in PRUNING)
+
+
+def test_an_unfinished_run_makes_no_page(
+    render: ModuleType, planted: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = planted("findings", state="failed").store
+    assert render.findings(store.url) == 1
+    assert "lacks finished runs of findings, findings_pruning" in capsys.readouterr().err
+    assert not (tmp_path / "findings.md").exists()
+
+
+def test_a_page_on_recipes_needs_every_cell_of_both_suites(
+    render: ModuleType, planted: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = planted("cross_validation").store
+    planted("held_out", state="failed")
+    assert render.cross_validation(store.url) == 1
+    assert "attack small:seed1/pgd@eps=0.1" in capsys.readouterr().err
+    assert not (tmp_path / "cross_validation.md").exists()
+
+
+def test_a_store_without_any_run_is_said_to_lack_them(render: ModuleType, tmp_path: Path) -> None:
+    assert render.findings(Store(tmp_path / "none").url) == 1
