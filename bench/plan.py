@@ -253,11 +253,11 @@ def _drifts(
                 cell = DriftCell(
                     replace(attack.coordinates, explainer=explainer.name),
                     contender.subject,
-                    attack,
                     explainer,
                     contender.images,
                     suite.seed,
                     compute,
+                    attack,
                 )
                 yield cell, _unexplained(explainer, contender, data, compute)
     if suite.explain_variants:
@@ -277,11 +277,11 @@ def _variant_drifts(
             cell = VariantDriftCell(
                 replace(contender.place, explainer=explainer.name),
                 contender.subject,
-                original.subject,
                 explainer,
                 contender.images,
                 suite.seed,
                 compute,
+                original.subject,
             )
             yield cell, _unexplained(explainer, contender, data, compute)
 

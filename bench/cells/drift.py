@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from bench.cells import explaining
 from bench.cells.cell import Cell, Parent, package_of
@@ -17,47 +17,56 @@ from bench.store import Stored
 from bench.suite import ExplainerEntry
 from bench.tensors import Heatmaps, Images, Labels
 
+if TYPE_CHECKING:
+    from bench.faithfulness import Similarity
+
 SHOWN = 6
 """How many images are kept to look at: those that the attack felled, first."""
 
 
 @dataclass(frozen=True)
-class DriftCell(Cell):
-    """Images before and after an attack; of each, the predicted class is explained."""
+class _Shown:
+    """Images, and the classifier that they are shown to."""
+
+    subject: Subject
+    parents: Mapping[str, Stored]
+    images: Images
+
+
+@dataclass(frozen=True)
+class _Drift(Cell):
+    """Explanations of the same images, twice."""
 
     kind: ClassVar[Kind] = "drift"
 
     subject: Subject
-    attack: Cell
     entry: ExplainerEntry
     images: ImageSet
     suite_seed: int
     compute: Compute
 
     @property
-    def parents(self) -> Mapping[str, Parent]:
-        """The weights and the adversarial images."""
-        return {
-            **self.subject.parents,
-            "adversarial_images": Parent(self.attack, "adversarial_images"),
-        }
+    def subjects(self) -> tuple[Subject, ...]:
+        """All that are explained."""
+        return (self.subject,)
+
+    @property
+    def seed(self) -> int:
+        """The explainer's."""
+        return explaining.seed_of(self.entry, self.images, self.suite_seed)
 
     @property
     def inputs(self) -> dict[str, JSON]:
         """The explainer and its seed, the images, how numbers are computed."""
-        batched = not self.entry.plugin.batch_invariant or self.subject.is_randomised
+        randomised = any(subject.is_randomised for subject in self.subjects)
+        batched = not self.entry.plugin.batch_invariant or randomised
         return {
             **explaining.identity_of(self.entry),
-            "seed": explaining.seed_of(self.entry, self.images, self.suite_seed),
+            "seed": self.seed,
             "images": self.images.named_digest,
             **self.compute.identity(batch_size=batched),
             **self.subject.identity,
         }
-
-    @property
-    def facts(self) -> dict[str, JSON]:
-        """Those of the attack."""
-        return self.attack.facts
 
     @property
     def modules(self) -> tuple[str, ...]:
@@ -76,6 +85,54 @@ class DriftCell(Cell):
         """Two maps an image."""
         return f"model {self.coordinates.model}", 6.0 * len(self.images)
 
+    def _explain(self, workbench: Workbench, shown: _Shown, targets: Labels) -> Heatmaps:
+        """Explain classes of images."""
+        return explaining.explain(
+            self.entry,
+            shown.subject.attacked(workbench, shown.parents),
+            shown.images,
+            targets,
+            seed=self.seed,
+            compute=self.compute,
+            notify=workbench.notify,
+        )
+
+    def _records(
+        self, labels: Labels, before: Labels, after: Labels, alike: Similarity
+    ) -> list[DriftRecord]:
+        """Say of each image what was predicted, and how far its map has moved."""
+        return [
+            DriftRecord(
+                image=name,
+                label=int(labels[i]),
+                clean_prediction=int(before[i]),
+                prediction=int(after[i]),
+                heatmap_similarity=_told(float(alike.rank_correlation[i])),
+                heatmap_overlap=_told(float(alike.overlap[i])),
+            )
+            for i, name in enumerate(self.images.names)
+        ]
+
+
+@dataclass(frozen=True)
+class DriftCell(_Drift):
+    """Images before and after an attack; of each, the predicted class is explained."""
+
+    attack: Cell
+
+    @property
+    def parents(self) -> Mapping[str, Parent]:
+        """The weights and the adversarial images."""
+        return {
+            **self.subject.parents,
+            "adversarial_images": Parent(self.attack, "adversarial_images"),
+        }
+
+    @property
+    def facts(self) -> dict[str, JSON]:
+        """Those of the attack."""
+        return self.attack.facts
+
     def run(self, workbench: Workbench, parents: Mapping[str, Stored]) -> Result:
         """Explain both, and compare."""
         import torch
@@ -88,20 +145,9 @@ class DriftCell(Cell):
         attacked = torch.from_numpy(arrays["adversarial_images"])
         before = workbench.verdict(classifier, self.images).predictions
         after = referee.classify(classifier, attacked).predictions
-        clean = self._explain(workbench, parents, images, before)
-        moved = self._explain(workbench, parents, attacked, after)
-        alike = faithfulness.similarity(clean, moved)
-        records = [
-            DriftRecord(
-                image=name,
-                label=int(labels[i]),
-                clean_prediction=int(before[i]),
-                prediction=int(after[i]),
-                heatmap_similarity=_told(float(alike.rank_correlation[i])),
-                heatmap_overlap=_told(float(alike.overlap[i])),
-            )
-            for i, name in enumerate(self.images.names)
-        ]
+        clean = self._explain(workbench, _Shown(self.subject, parents, images), before)
+        moved = self._explain(workbench, _Shown(self.subject, parents, attacked), after)
+        records = self._records(labels, before, after, faithfulness.similarity(clean, moved))
         felled = [i for i in range(len(images)) if before[i] == labels[i] != after[i]]
         rest = [i for i in range(len(images)) if i not in felled]
         shown = (felled + rest)[:SHOWN]
@@ -117,35 +163,20 @@ class DriftCell(Cell):
             summary={"images": len(records)},
         )
 
-    def _explain(
-        self, workbench: Workbench, parents: Mapping[str, Stored], images: Images, targets: Labels
-    ) -> Heatmaps:
-        return explaining.explain(
-            self.entry,
-            self.subject.attacked(workbench, parents),
-            images,
-            targets,
-            seed=explaining.seed_of(self.entry, self.images, self.suite_seed),
-            compute=self.compute,
-            notify=workbench.notify,
-        )
-
 
 @dataclass(frozen=True)
-class VariantDriftCell(Cell):
+class VariantDriftCell(_Drift):
     """Images, a variant, and its model's original, whose predicted class is explained on both.
 
     ``subject`` is the variant.
     """
 
-    kind: ClassVar[Kind] = "drift"
-
-    subject: Subject
     original: Subject
-    entry: ExplainerEntry
-    images: ImageSet
-    suite_seed: int
-    compute: Compute
+
+    @property
+    def subjects(self) -> tuple[Subject, ...]:
+        """Both."""
+        return self.original, self.subject
 
     @property
     def parents(self) -> Mapping[str, Parent]:
@@ -154,37 +185,9 @@ class VariantDriftCell(Cell):
         return {**self.subject.parents, **first}
 
     @property
-    def inputs(self) -> dict[str, JSON]:
-        """The explainer and its seed, the images, how numbers are computed."""
-        return {
-            **explaining.identity_of(self.entry),
-            "seed": explaining.seed_of(self.entry, self.images, self.suite_seed),
-            "images": self.images.named_digest,
-            **self.compute.identity(batch_size=not self.entry.plugin.batch_invariant),
-            **self.subject.identity,
-        }
-
-    @property
     def facts(self) -> dict[str, JSON]:
         """Nothing besides the coordinates."""
         return {}
-
-    @property
-    def modules(self) -> tuple[str, ...]:
-        """The cell, its judges, and the packages of the plugins."""
-        return (
-            *super().modules,
-            "bench.cells.explaining",
-            "bench.faithfulness",
-            "bench.classifier",
-            package_of(self.entry.plugin),
-            *self.subject.packages,
-        )
-
-    @property
-    def work(self) -> tuple[str, float]:
-        """Two maps an image."""
-        return f"model {self.coordinates.model}", 6.0 * len(self.images)
 
     def run(self, workbench: Workbench, parents: Mapping[str, Stored]) -> Result:
         """Explain the same class on both, and compare."""
@@ -192,34 +195,17 @@ class VariantDriftCell(Cell):
 
         first = {role: parents[f"original {role}"] for role in self.original.parents}
         images, labels = self.images.tensors()
-        verdicts = [
-            workbench.verdict(subject.judged(workbench, given), self.images).predictions
-            for subject, given in ((self.original, first), (self.subject, parents))
-        ]
-        maps = [
-            explaining.explain(
-                self.entry,
-                subject.attacked(workbench, given),
-                images,
-                verdicts[0],
-                seed=explaining.seed_of(self.entry, self.images, self.suite_seed),
-                compute=self.compute,
-                notify=workbench.notify,
-            )
-            for subject, given in ((self.original, first), (self.subject, parents))
-        ]
-        alike = faithfulness.similarity(*maps)
-        records = [
-            DriftRecord(
-                image=name,
-                label=int(labels[i]),
-                clean_prediction=int(verdicts[0][i]),
-                prediction=int(verdicts[1][i]),
-                heatmap_similarity=_told(float(alike.rank_correlation[i])),
-                heatmap_overlap=_told(float(alike.overlap[i])),
-            )
-            for i, name in enumerate(self.images.names)
-        ]
+        both = _Shown(self.original, first, images), _Shown(self.subject, parents, images)
+        before, after = (
+            workbench.verdict(
+                shown.subject.judged(workbench, shown.parents), self.images
+            ).predictions
+            for shown in both
+        )
+        alike = faithfulness.similarity(
+            *(self._explain(workbench, shown, before) for shown in both)
+        )
+        records = self._records(labels, before, after, alike)
         return Result(records=records, summary={"images": len(records)})
 
 

@@ -65,3 +65,27 @@ def test_maps_are_compared_before_and_after(asked: dict[str, Any], tmp_path: Pat
 def test_an_attack_that_is_not_there_is_told(asked: dict[str, Any]) -> None:
     with pytest.raises(SuiteError, match=r"explain_attacks\[1\]: 'pgdd' is no attack"):
         suites.read({**asked, "explain_attacks": ["fgsm", "pgdd"]})
+
+
+def test_the_batch_size_is_identity_where_either_side_draws_noise(
+    asked: dict[str, Any], tmp_path: Path
+) -> None:
+    asked["variants"] = {"original": [], "jpeg": ["jpeg"], "noisy": ["randomized_smoothing"]}
+    asked["explain_attacks"] = []
+    asked["explain_variants"] = True
+    identities = []
+    for size in (4, 8):
+        asked["run"] = {**asked["run"], "batch_size": size}
+        planned = session.make_plan(asked, Store(tmp_path / "store"))
+        identities.append(
+            {
+                step.cell.coordinates.variant: step.cell.inputs
+                for step in planned.steps
+                if step.cell.kind == "drift"
+                and (step.cell.coordinates.model, step.cell.coordinates.explainer)
+                == ("linear", "saliency")
+            }
+        )
+    small, large = identities
+    assert {v for v, inputs in small.items() if inputs != large[v]} == {"noisy"}
+    assert set(small) == {"jpeg", "noisy"}
