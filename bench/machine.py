@@ -98,6 +98,13 @@ def _instructions() -> tuple[str, ...]:
     return tuple(name for name in _INSTRUCTIONS if name in known)
 
 
+def bf16_instructions() -> tuple[str, ...]:
+    """Return those of the processor's instructions that multiply bf16; without, it is emulated."""
+    of_x86 = [name for name in ("avx512_bf16", "amx_bf16") if name in _cpuinfo("flags").split()]
+    of_arm = [name for name in ("bf16",) if name in _cpuinfo("Features").split()]
+    return (*of_x86, *of_arm)
+
+
 def _memory_bytes() -> int | None:
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

@@ -154,7 +154,7 @@ def build(suite: Suite, data: Prepared) -> Plan:
         found[0].images,
         compute,
         tuple({cell.label: Step(cell, skip) for cell, skip in cells}.values()),
-        tuple(_notes(suite, data, found)),
+        tuple(_notes(suite, data, found, compute)),
     )
 
 
@@ -437,7 +437,7 @@ def _check_targets(suite: Suite, data: Prepared) -> None:
         raise SuiteError(*dict.fromkeys(problems))
 
 
-def _notes(suite: Suite, data: Prepared, found: list[Contender]) -> Iterator[str]:
+def _notes(suite: Suite, data: Prepared, found: list[Contender], compute: Compute) -> Iterator[str]:
     for (one, other), pairs in data.leaks().items():
         first, second = pairs[0]
         yield (
@@ -453,6 +453,14 @@ def _notes(suite: Suite, data: Prepared, found: list[Contender]) -> Iterator[str
     told = {len(c.images): c.split for c in found if wanted and len(c.images) < wanted}
     for count, split in told.items():
         yield f"{count} images instead of {wanted}: {split} of {suite.dataset.name} has no more"
+    if compute.device == "cpu" and not machine.bf16_instructions():
+        recipes = {c.model.name: c.model.recipe for c in found}
+        for name, recipe in recipes.items():
+            if recipe is not None and recipe.precision == "bf16":
+                yield (
+                    f"{name} trains in bf16, which this processor emulates, several times slower "
+                    f"than fp32: --set models.{name}.train.precision=fp32 trains other weights"
+                )
 
 
 def _device(wanted: str) -> str:

@@ -53,7 +53,6 @@ EPS, ALPHA = 0.03, 0.01
 CELL, LIKE_FOR_LIKE, WHOLE = "bench, the attack", "bench, the attack, contiguous", "bench, the cell"
 BF16 = "bench, the attack, bf16"
 BARS = {CELL: 1.05, LIKE_FOR_LIKE: 1.05, BF16: 0.55}
-BF16_INSTRUCTIONS = ("avx512_bf16", "amx_bf16")
 BUSY = 0.05
 """The share of the cores' time beyond which others disturb a timing."""
 
@@ -224,15 +223,6 @@ def version(distribution: str) -> str | None:
     return None
 
 
-def bf16_instructions(cpuinfo: Path = Path("/proc/cpuinfo")) -> tuple[str, ...]:
-    """Return those of the processor's instructions that multiply bf16, as Linux tells them."""
-    known: list[str] = []
-    with contextlib.suppress(OSError):
-        lines = cpuinfo.read_text(encoding="utf-8").splitlines()
-        known = next((line.split() for line in lines if line.startswith("flags")), [])
-    return tuple(name for name in BF16_INSTRUCTIONS if name in known)
-
-
 def pgd(**parameters: float | str) -> Attack:
     """Return bench's plugin."""
     plugin = registry.load("attacks", "pgd").model_validate(parameters)
@@ -355,7 +345,7 @@ def time_model(case: Case, given: argparse.Namespace) -> list[str]:
 
 def bar_of(name: str) -> float | None:
     """Return the ratio that a contender must not exceed here, or None."""
-    return None if name == BF16 and not bf16_instructions() else BARS.get(name)
+    return None if name == BF16 and not machine.bf16_instructions() else BARS.get(name)
 
 
 def told_of_others(share: float | None) -> str:
@@ -444,9 +434,8 @@ def tell_machine(given: argparse.Namespace) -> None:
             print(f"{name} is left out: pip install 'bench-classifiers[peers]'")
     if not has_precision():
         print("bench's pgd has no parameter precision: bf16 is left out")
-    elif not bf16_instructions():
-        print(f"the processor has none of {', '.join(BF16_INSTRUCTIONS)}: "
-              f"the bar of {BARS[BF16]} for bf16 does not apply")  # fmt: skip
+    elif not machine.bf16_instructions():
+        print(f"the processor emulates bf16: the bar of {BARS[BF16]} for it does not apply")
 
 
 def main(words: Sequence[str] | None = None) -> int:

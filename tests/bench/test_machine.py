@@ -71,6 +71,21 @@ def test_it_is_described_from_cpuinfo(proc: Path) -> None:
     assert told["memory_bytes"] is None or told["memory_bytes"] > 2**27
 
 
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("flags\t\t: fpu avx512f avx512_bf16 amx_tile", ("avx512_bf16",)),
+        ("flags\t\t: fpu amx_bf16 avx512_bf16", ("avx512_bf16", "amx_bf16")),
+        ("flags\t\t: fpu avx2 avx512f bf16", ()),  # bf16 alone is Arm's word
+        ("Features\t: fp asimd i8mm bf16", ("bf16",)),
+    ],
+)
+def test_instructions_for_bf16(proc: Path, line: str, expected: tuple[str, ...]) -> None:
+    assert machine.bf16_instructions() == ()
+    (proc / "cpuinfo").write_text(f"processor\t: 0\nmodel name\t: amx_bf16\n{line}\n")
+    assert machine.bf16_instructions() == expected
+
+
 def test_it_has_a_name_where_nothing_is_told(proc: Path) -> None:
     told = machine.describe("cpu")
     assert told["cpu"]

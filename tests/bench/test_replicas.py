@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from bench import data, registry, session, statistics, tables
+from bench import data, machine, registry, session, statistics, tables
 from bench.api import Content
 from bench.cells.evaluate import EvaluateCell
 from bench.cells.train import TrainCell
@@ -132,6 +132,22 @@ def test_twins_are_said_aloud(plan_of) -> None:
     folded = plan_of(models={"linear": {"train": RECIPE, "folds": 3}})
     # of the training images: 0, whose twins are test images, and 4 and 7
     assert "3 images of the folds have a twin" in "; ".join(folded.notes)
+
+
+def test_bf16_that_is_emulated_is_said_aloud(plan_of, monkeypatch) -> None:
+    models = {
+        "linear": {"train": {**RECIPE, "precision": "bf16"}, "seeds": [1, 2]},
+        "gaudy": {"train": RECIPE},
+    }
+    for known in ((), ("avx512_bf16",)):
+        monkeypatch.setattr(machine, "bf16_instructions", lambda known=known: known)
+        told = [note for note in plan_of(models=models).notes if "bf16" in note]
+        if known:
+            assert told == []
+        else:
+            assert len(told) == 1
+            assert "linear trains in bf16, which this processor emulates" in told[0]
+            assert "--set models.linear.train.precision=fp32" in told[0]
 
 
 # Plans

@@ -42,23 +42,6 @@ def test_a_ratio_is_to_the_turns_before_and_after(attacks: ModuleType) -> None:
     }
 
 
-@pytest.mark.parametrize(
-    ("flags", "expected"),
-    [
-        ("avx512f avx512_bf16 amx_tile", ("avx512_bf16",)),
-        ("amx_bf16 avx512_bf16", ("avx512_bf16", "amx_bf16")),
-        ("avx2 avx512f bf16", ()),  # bf16 alone is Arm's word
-    ],
-)
-def test_instructions_for_bf16(
-    attacks: ModuleType, tmp_path: Path, flags: str, expected: tuple[str, ...]
-) -> None:
-    file = tmp_path / "cpuinfo"
-    file.write_text(f"processor\t: 0\nmodel name\t: amx_bf16\nflags\t\t: fpu {flags}\n")
-    assert attacks.bf16_instructions(file) == expected
-    assert attacks.bf16_instructions(tmp_path / "none") == ()
-
-
 @pytest.mark.parametrize(("bar", "expected"), [(1e9, 0), (0.0, 1)])
 def test_a_missed_bar_is_the_exit_code(
     attacks: ModuleType,
