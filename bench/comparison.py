@@ -343,10 +343,6 @@ class Comparison:
         }
         tested = {other: test[1] for other, test in found.items() if test is not None}
         corrected = dict(zip(tested, statistics.holm(list(tested.values())), strict=True))
-        if metric.kinds == ("profile",):  # counted, not estimated
-            first = self.figure(best, metric.name, where)
-            apart = [other for other in others if self.figure(other, metric.name, where) != first]
-            return {other: 0.0 if other in apart else None for other in others}
         return {other: corrected.get(other) for other in others}
 
     def _told(self, row: Row, best: str, other: str) -> float | None:

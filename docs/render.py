@@ -2,7 +2,7 @@
 
 ``python docs/render.py`` writes everything, running ``problem_b`` for the README's table and
 picture (from the store, if it is there). ``--check`` fails where a page that depends on no run is
-not what would be rendered.
+not what would be rendered. Pages of runs that take hours are rendered by ``docs/experiments.py``.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import os
 import re
 import sys
 import textwrap
-from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import get_args
@@ -23,17 +22,12 @@ from tabulate import tabulate
 from typer.testing import CliRunner
 
 import bench
-from bench import cli, listing, metrics, registry, statistics, tables, verdicts
+from bench import cli, listing, registry, tables
 from bench.api import Plugin
-from bench.audit import LEVEL, known
-from bench.claims import CLAIMS, PRUNING, Claim
-from bench.comparison import Comparison, Test
+from bench.audit import LEVEL
 from bench.figures import curves
-from bench.matrix import Entry, Matrix
 from bench.metrics import METRICS
 from bench.probes import CHEAP_IMAGES, CHEAP_PASSES, FEW_STEPS, LARGE_STEPS
-from bench.report import audits, choosing, markdown
-from bench.report import findings as claimed
 from bench.rules.attacks import FLIPS
 from bench.rules.evidence import POINTS
 from bench.rules.models import BETTER, USEFUL, WIDEST, ZERO_GRADIENTS
@@ -221,63 +215,6 @@ def _norms(plugin: type[Plugin], usual: Plugin) -> str:
     return " or ".join(choice) or getattr(usual, "norm", None) or tables.DASH
 
 
-def attacks(store: str) -> int:
-    """Put what a run of the suite ``attacks`` measured into its page."""
-    matrix = Matrix.last(Store(store), "attacks")
-    missing = [entry.label for entry in matrix.entries if entry.state != "done"]
-    if missing:
-        print(f"{store} lacks {', '.join(missing)}: run suites/attacks.yaml", file=sys.stderr)
-        return 1
-    models = Comparison(matrix).models
-    cells = {
-        (entry.coordinates.attack, entry.coordinates.model): entry
-        for entry in matrix.entries
-        if entry.kind == "attack"
-    }
-    rows = []
-    for attack in dict.fromkeys(name for name, _ in cells):
-        found = [cells[attack, model] for model in models]
-        figures = [
-            _measured(matrix, entry, name)
-            for name in ("success_rate", "forwards", "backwards")
-            for entry in found
-        ]
-        rows.append([attack, str(found[0].facts.get("budget") or tables.DASH), *figures])
-    names = ("success", "forwards", "backwards")
-    headers = ["attack", "budget", *(f"{name}, {model}" for name in names for model in models)]
-    text = "\n".join(
-        [
-            matrix.run["description"].strip(),
-            "",
-            tabulate(rows, headers, tablefmt="github", disable_numparse=True),
-            "",
-            "Success: of the images that were right before; n in parentheses, and few: see what",
-            "fails, not who wins. Passes are for one image. No verdict: images left [0, 1].",
-            "",
-            "    bench run suites/attacks.yaml && python docs/render.py --attacks .bench",
-            "",
-        ]
-    )
-    path = DOCS / "attacks.md"
-    path.write_text(
-        between(attacks_page(), "measured", text).replace("\n\n<!-- /m", "\n<!-- /m"),
-        encoding="utf-8",
-    )
-    return 0
-
-
-def _measured(matrix: Matrix, entry: Entry, name: str) -> str:
-    """Write one figure of one cell; why it is withheld is told by the page of a run."""
-    found = matrix.estimate([entry], METRICS[name])
-    if isinstance(found, metrics.Withheld):
-        return "no verdict" if "leaves" in found.reason else tables.DASH
-    if found.value is None:
-        return tables.DASH
-    if name == "success_rate":
-        return tables.figure(found, METRICS[name], intervals=False)
-    return tables.number(found.value, METRICS[name].unit)
-
-
 CHECKED = {
     "metrics.md": metrics_page,
     "plugins.md": plugins_page,
@@ -323,174 +260,13 @@ def results() -> None:
     readme.write_text(text, encoding="utf-8")
 
 
-def cross_validation(store: str) -> int:
-    """Write the page on the recipes from finished runs of two suites."""
-    matrices = {
-        suite: Matrix.last(Store(store), suite) for suite in ("cross_validation", "held_out")
-    }
-    missing = [e.label for matrix in matrices.values() for e in matrix.entries if e.state != "done"]
-    if missing:
-        print(f"{store} lacks {', '.join(missing)}: run both suites first", file=sys.stderr)
-        return 1
-    folded, held_out = matrices.values()
-    versions = folded.run["versions"]
-    tests = [
-        (row, test)
-        for row in Comparison(folded).rows
-        for test in row.tests
-        if test.first.partition("-")[0] == test.second.partition("-")[0]
-    ]
-    lines = [
-        NOTE + "# Does `strong` beat `reference`?",
-        "",
-        f"{folded.run['description'].strip()}",
-        "",
-        "    bench run suites/cross_validation.yaml --data-root path/to/sports10",
-        "    bench run suites/held_out.yaml --data-root path/to/sports10",
-        "    python docs/render.py --cross-validation .bench",
-        "",
-        "## Cross-validation",
-        "",
-        *_left_out(folded),
-        _apart(tables.build(folded, "clean_accuracy", rows=["model"], columns=[], intervals=True)),
-        "The recipes on the same architecture, fold by fold; trainings that share images are less",
-        "evidence than they seem, so the test is corrected for that. DECISIONS.md says what of",
-        "these folds was seen before the recipe was settled.",
-        "",
-        choosing.tests_table(tests),
-        "",
-        "Between these very trainings, image by image (McNemar's exact test over all photographs):",
-        "",
-        _pooled(folded, [t for row, t in tests if row.metric.name == "clean_accuracy"]),
-        "",
-        _apart(tables.build(folded, "clean_accuracy", rows=["model", "replica"], columns=[])),
-        "![Training curves of all folds](cross_validation.svg)",
-        "",
-        "Solid: on augmented batches. Dashed: on `valid`, which `reference` stops and selects on.",
-        "",
-        "## Held-out photographs",
-        "",
-        held_out.run["description"].strip(),
-        "",
-        *_left_out(held_out),
-        _apart(
-            tables.build(held_out, "clean_accuracy", rows=["model"], columns=[], intervals=True)
-        ),
-        _apart(tables.build(held_out, "clean_accuracy", rows=["model", "replica"], columns=[])),
-        "Made with " + ", ".join(f"{k} {v}" for k, v in versions.items() if k != "platform") + ".",
-    ]
-    (DOCS / "cross_validation.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    curves.training(folded, DOCS / "cross_validation.svg")
-    (DOCS / "cross_validation.png").unlink()
-    return 0
-
-
-def findings(store: str) -> int:
-    """Write the page on common claims from the runs of the suites that test them.
-
-    What the store has no finished run of is said to be missing.
-    """
-    suites = {"findings": CLAIMS, "findings_pruning": PRUNING}
-    finished = {suite: _finished(Store(store), suite) for suite in suites}
-    if not any(finished.values()):
-        print(f"{store} lacks finished runs of {', '.join(suites)}", file=sys.stderr)
-        return 1
-    lines = [NOTE + "# Which common claims hold?", ""]
-    for suite, matrix in finished.items():
-        if matrix is None:
-            lines += [f"**Not part of this page: {suite}, whose run is not finished.**", ""]
-        else:
-            lines += _claimed(matrix, suite, suites[suite])
-    lines += ["Rendered by", "", "    python docs/render.py --findings .bench"]
-    (DOCS / "findings.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    return 0
-
-
-def _finished(store: Store, suite: str) -> Matrix | None:
-    """Return the last run of a suite; None where there is none, or cells of it have no result."""
-    if not store.runs(suite):
-        return None
-    matrix = Matrix.last(store, suite)
-    cells = (*matrix.entries, *matrix.probes)
-    return matrix if all(entry.state in {"done", "skipped"} for entry in cells) else None
-
-
-_HEADINGS = {"findings": "On attacks and transfer", "findings_pruning": "On pruning"}
-
-
-def _claimed(matrix: Matrix, suite: str, claims: Sequence[Claim]) -> Iterator[str]:
-    """Write what one suite says of its claims."""
-    audited = known(matrix)
-    versions = matrix.run["versions"]
-    yield f"## {_HEADINGS[suite]}"
-    yield ""
-    yield matrix.run["description"].strip()
-    yield ""
-    yield f"    bench run suites/{suite}.yaml --data-root path/to/sports10"
-    yield ""
-    for line in claimed.section(verdicts.answers(matrix, claims)):
-        yield f"#{line}" if line.startswith("## ") else line
-    yield "### The figures"
-    yield ""
-    for built in markdown.suite_tables(matrix, audited)[0].values():
-        yield f"#### {built.title}"
-        yield ""
-        yield _apart(built)
-    yield "### What the audit says of this run"
-    yield ""
-    yield from audits.lines(audited)
-    yield "Made with " + ", ".join(f"{k} {v}" for k, v in versions.items() if k != "platform") + "."
-    yield ""
-
-
-def _left_out(matrix: Matrix) -> list[str]:
-    """Say which models of the suite the run did not have."""
-    run = {entry.coordinates.model for entry in matrix.entries}
-    missing = [name for name in matrix.run["document"]["models"] if name not in run]
-    return [f"**Not part of this run: {', '.join(missing)}.**", ""] if missing else []
-
-
-def _pooled(matrix: Matrix, tests: list[Test]) -> str:
-    """Write which photographs only one of two models has right."""
-    comparison = Comparison(matrix)
-    rows = []
-    for test in tests:
-        right = []
-        for model in (test.first, test.second):
-            entries = comparison.entries("evaluate", model)
-            [records] = metrics.by_training(matrix.readings(entries))
-            records = records.set_index("image").sort_index()
-            right.append((records["label"] == records["prediction"]).to_numpy(bool))
-        found = statistics.mcnemar(*right)
-        rows.append(
-            [test.first, test.second, found.only_first, found.only_second, f"{found.p_value:.1e}"]
-        )
-    headers = ["model", "other", "only the first right", "only the other right", "p"]
-    return tabulate(rows, headers, tablefmt="github", disable_numparse=True)
-
-
-def _apart(table: tables.Table) -> str:
-    """Write a table with a blank line after it and between the lines under it."""
-    grid, _, under = table.render("github").partition("\n\n")
-    return "\n\n".join([grid, *under.splitlines(), ""])
-
-
 def main() -> int:
     """Render, or check."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true")
-    parser.add_argument("--cross-validation", metavar="STORE", help="with runs of both suites")
-    parser.add_argument("--attacks", metavar="STORE", help="with a run of the suite attacks")
-    parser.add_argument("--findings", metavar="STORE", help="with a run of the suite findings")
     given = parser.parse_args()
     if given.check:
         return check()
-    if given.cross_validation:
-        return cross_validation(given.cross_validation)
-    if given.attacks:
-        return attacks(given.attacks)
-    if given.findings:
-        return findings(given.findings)
     for name, render in PAGES.items():
         (DOCS / name).write_text(render(), encoding="utf-8")
     results()

@@ -47,7 +47,7 @@ def section(matrix: Matrix, folder: Path, *, audited: Audit) -> Iterator[str]:
     yield from sparsity.section(known, folder)
     for attack in known.attacks:
         yield from _robustness(known, grid, attack)
-    yield from _flips(known)
+    yield from flips(known)
     yield from layers.section(known, folder)
     yield from layers.sensitivity(matrix, folder)
     yield from _drift(known, grid)
@@ -174,7 +174,7 @@ def _robustness(known: Compression, grid: Any, attack: str) -> Iterator[str]:
     yield from found.lines()
 
 
-def _flips(known: Compression) -> Iterator[str]:
+def flips(known: Compression) -> Iterator[str]:
     """Write which decisions each variant changed, and what a gain is worth."""
     if not known.flips:
         return

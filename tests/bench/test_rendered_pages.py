@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -13,18 +13,17 @@ import pytest
 from planted import Planted
 
 from bench.claims import CLAIMS, PRUNING
-from bench.store import Store
 
 ROOT = Path(__file__).parent.parent.parent
 SEEDS = ("seed1", "seed2", "seed3")
 
 
 @pytest.fixture
-def render(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location("docs_render", ROOT / "docs" / "render.py")
-    module = importlib.util.module_from_spec(spec)
-    monkeypatch.setitem(sys.modules, spec.name, module)
-    spec.loader.exec_module(module)
+def experiments(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ModuleType:
+    monkeypatch.syspath_prepend(str(ROOT / "docs"))
+    for name in ("render", "experiments"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    module = importlib.import_module("experiments")
     monkeypatch.setattr(module, "DOCS", tmp_path)
     return module
 
@@ -51,10 +50,10 @@ def planted(tmp_path: Path) -> Run:
 
 
 def test_a_page_of_claims_shows_each_claim_and_names_the_run_that_is_missing(
-    render: ModuleType, planted: Run, tmp_path: Path
+    experiments: ModuleType, planted: Run, tmp_path: Path
 ) -> None:
     store = planted("findings").store
-    assert render.findings(store.url) == 0
+    assert experiments.main(["findings", "--store", store.url]) == 0
     page = (tmp_path / "findings.md").read_text()
     assert all(f"### {claim.name}?" in page for claim in CLAIMS)
     [row] = [line for line in page.splitlines() if line.startswith("| PGD beats FGSM")]
@@ -67,23 +66,27 @@ def test_a_page_of_claims_shows_each_claim_and_names_the_run_that_is_missing(
 
 
 def test_an_unfinished_run_makes_no_page(
-    render: ModuleType, planted: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    experiments: ModuleType, planted: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     store = planted("findings", state="failed").store
-    assert render.findings(store.url) == 1
-    assert "lacks finished runs of findings, findings_pruning" in capsys.readouterr().err
+    assert experiments.main(["findings", "--store", store.url]) == 1
+    told = capsys.readouterr().err
+    assert "6 cells of findings have no result: attack small:seed1/fgsm@eps=0.1" in told
+    assert "has no run of findings_pruning: run suites/findings_pruning.yaml" in told
     assert not (tmp_path / "findings.md").exists()
 
 
 def test_a_page_on_recipes_needs_every_cell_of_both_suites(
-    render: ModuleType, planted: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    experiments: ModuleType, planted: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     store = planted("cross_validation").store
     planted("held_out", state="failed")
-    assert render.cross_validation(store.url) == 1
+    assert experiments.main(["cross_validation", "--store", store.url]) == 1
     assert "attack small:seed1/pgd@eps=0.1" in capsys.readouterr().err
     assert not (tmp_path / "cross_validation.md").exists()
 
 
-def test_a_store_without_any_run_is_said_to_lack_them(render: ModuleType, tmp_path: Path) -> None:
-    assert render.findings(Store(tmp_path / "none").url) == 1
+def test_a_store_without_any_run_is_said_to_lack_them(
+    experiments: ModuleType, tmp_path: Path
+) -> None:
+    assert experiments.main(["pruning", "--store", str(tmp_path / "none")]) == 1
