@@ -105,7 +105,7 @@ def pruning(store: Store) -> str:
         _table(matrix, "clean_accuracy", ["variant"], ["model"]),
         "Before fine-tuning:",
         _table(matrix, "accuracy_before", ["variant"], ["model"]),
-        "\n".join(compression.flips(Compression(matrix))).replace("### ", "## "),
+        "\n".join(compression.flips(Compression(matrix))).replace("### ", "## ").strip(),
         "## By magnitude, or at random?",
         "Fold by fold; trainings that share images are less evidence than they seem, so the test "
         "is corrected for that.",

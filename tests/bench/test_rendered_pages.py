@@ -90,3 +90,33 @@ def test_a_store_without_any_run_is_said_to_lack_them(
     experiments: ModuleType, tmp_path: Path
 ) -> None:
     assert experiments.main(["pruning", "--store", str(tmp_path / "none")]) == 1
+
+
+def test_a_page_on_pruning_tells_costs_flips_and_what_magnitude_is_worth(
+    experiments: ModuleType, tmp_path: Path
+) -> None:
+    run = Planted(tmp_path)
+    right = {"original": 15, "pruned-80%": 14, "random-80%": 6}  # of 20 a fold
+    for variant, count in right.items():
+        run.profile("small", variant=variant, sparsity=0.0 if variant == "original" else 0.8)
+        for fold in range(3):
+            told = {"variant": variant, "replica": f"fold{fold + 1}of3"}
+            if variant != "original":
+                run.reduced("small", variant, "magnitude", "fine_tune", replica=told["replica"])
+            some = [i < count + fold % 2 for i in range(20)]
+            run.evaluate("small", some, prefix="train", start=20 * fold, **told)
+    run.document = {"models": {"small": {}, "large": {}}}
+    account = {**run.matrix.run, "suite": "pruning", "description": "What pruning is."}
+    run.store.put_run("20260101T000000.000000Z-pruning-aaaaaa", account)
+    assert experiments.main(["pruning", "--store", run.store.url]) == 0
+    page = (tmp_path / "pruning.md").read_text()
+    assert "**Not part of this run: large.**" in page
+    assert "python docs/experiments.py pruning" in page
+    flips = [line for line in page.splitlines() if line.startswith("| small/pruned-80%")]
+    # 46 of 60 right before, 43 after: three lost, none won
+    told = [cell.strip() for cell in flips[0].split("|")]
+    assert told[2:6] == ["before any attack", "3", "0", "60"]
+    [tested] = [line for line in page.splitlines() if line.startswith("| clean_accuracy")]
+    assert "small/pruned-80%" in tested
+    assert "small/random-80%" in tested
+    assert "40.0 points" in tested
