@@ -196,7 +196,9 @@ class Table:
             kind = " or ".join("bootstrap" if each else "Wilson" for each in sorted(bootstrap))
             t = "; of several trainings, Student's t over images and trainings" if several else ""
             words = f"In brackets: 95 % {kind} interval{t}. {words}"
-        lines.append(words)
+        told = [p.estimate for p in self.places.values() if p.estimate]
+        if any(estimate.n or estimate.value is None for estimate in told):  # others are counted
+            lines.append(words)
         return [*lines, *notes.lines(), *self.remarks]
 
     def _csv(self) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from planted import Planted
 
 from bench import registry, session, statistics, tables
 from bench.document import parse_value
@@ -519,3 +520,13 @@ def test_an_unknown_metric_among_several_is_told(matrix: Matrix) -> None:
         tables.build(matrix, [])
     with pytest.raises(UsageError, match="no dimension"):
         tables.build(matrix, where={"metric": "l2"})
+
+
+def test_the_words_on_n_stand_only_where_there_is_an_n(tmp_path: Path) -> None:
+    planted = Planted(tmp_path)
+    planted.profile("net", parameters=10)
+    planted.evaluate("net", [True, False])
+    for metric, has_n in (("parameters", False), ("clean_accuracy", True)):
+        text = tables.build(planted.matrix, metric, rows=["model"], columns=[]).render("github")
+        assert ("In parentheses: n" in text) is has_n
+        assert ("(2)" in text) is has_n

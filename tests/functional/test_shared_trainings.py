@@ -1,0 +1,42 @@
+"""Suites on photographs that say they take up each other's trainings do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bench import session
+from bench.cells.train import TrainCell
+from bench.overrides import Overrides
+from bench.store import Store
+
+SUITES = Path(__file__).parent.parent.parent / "suites"
+
+
+def trainings(suite: str, photographs: Path, store: Store) -> set[str]:
+    """Return the identities of all trainings from fresh weights."""
+    overrides = Overrides(data_root=str(photographs), models=["all"])
+    planned = session.make_plan(SUITES / f"{suite}.yaml", store, overrides)
+    return {
+        step.cell.key({})
+        for step in planned.steps
+        if isinstance(step.cell, TrainCell) and step.cell.start is None
+    }
+
+
+@pytest.mark.parametrize(
+    ("suite", "others", "count"),
+    [
+        ("pruning", ("cross_validation",), 5 + 3),  # folds of the small and of the large network
+        ("findings", ("held_out", "findings_pruning"), 3 + 3),  # seeds
+    ],
+)
+def test_trainings_are_the_same_cells(
+    suite: str, others: tuple[str, ...], count: int, photographs: Path, tmp_path: Path
+) -> None:
+    store = Store(tmp_path / "store")
+    own = trainings(suite, photographs, store)
+    assert len(own) == count
+    for other in others:
+        assert own <= trainings(other, photographs, store)
