@@ -402,6 +402,26 @@ def test_the_default_recipe_is_one_for_all_that_trains_on() -> None:
         assert not made(name).is_from_scratch
 
 
+@pytest.mark.parametrize("name", [name for name in TUNINGS if name != "quantization_aware"])
+def test_zeros_hold_in_bf16_too_and_other_weights_come_of_it(name: str) -> None:
+    pruned, _ = reduced(made("magnitude"), little(0))
+    exact, low = (
+        tuned(quick(name, precision=precision), pruned, holds_zeros=True)[0]
+        for precision in ("fp32", "bf16")
+    )
+    for weight, mask in zeros(pruned).items():
+        assert torch.equal(zeros(low)[weight], mask)
+    pairs = [(exact.state_dict()[key], value) for key, value in low.state_dict().items()]
+    assert any(not torch.equal(*pair) for pair in pairs)
+    assert all(value.dtype != torch.bfloat16 for _, value in pairs)
+
+
+def test_rounding_to_bytes_is_not_trained_in_bf16() -> None:
+    """Its 8 digits cannot tell the levels of activations apart from what lies between them."""
+    with pytest.raises(ValidationError, match="precision"):
+        made("quantization_aware", precision="bf16")
+
+
 def test_what_is_taught_is_hinton_s() -> None:
     plugin = made("distill", temperature=3.0, weight=0.7)
     generator = torch.Generator().manual_seed(0)

@@ -33,11 +33,17 @@ class TrainingOn(FineTuning):
     @property
     def recipe(self) -> Recipe:
         """How the weights are trained on."""
-        told = {name: getattr(self, name) for name in TrainingOn.model_fields}
-        return Recipe(**told)
+        own = Recipe.model_fields.keys() & type(self).model_fields
+        return Recipe(**{name: getattr(self, name) for name in own})
 
 
-class FineTune(TrainingOn):
+class FloatTraining(TrainingOn):
+    """Training on of a network that computes with floats: with coarser ones, if asked."""
+
+    precision: Literal["fp32", "bf16"] = Field("fp32", description="as in a model's recipe")
+
+
+class FineTune(FloatTraining):
     """Train on from the weights there are, with a small learning rate.
 
     Source: Han et al., "Learning Both Weights and Connections for Efficient Neural Networks", 2015,
@@ -46,7 +52,7 @@ class FineTune(TrainingOn):
     """
 
 
-class Distill(TrainingOn):
+class Distill(FloatTraining):
     """Train on, taught by the original: its probabilities are learned beside the labels.
 
     Both probabilities are softened by a temperature. What is minimised is ``weight`` times their
@@ -79,7 +85,7 @@ class Distill(TrainingOn):
         return self.weight * self.temperature**2 * soft + (1 - self.weight) * plain
 
 
-class AdversarialFinetune(AttackedBatches, TrainingOn):
+class AdversarialFinetune(AttackedBatches, FloatTraining):
     """Train on from the weights there are, on images that are attacked as they come.
 
     Both attacks maximise the cross-entropy within an l-infinity ball: from a random start in it,
