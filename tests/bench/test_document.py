@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from bench.document import Document, dotted, parse, parse_path, parse_value
 from bench.errors import SuiteError
-from bench.suite import Overrides, apply
+from bench.overrides import Overrides, apply
 
 cheap = settings(derandomize=True, database=None, deadline=None)
 

@@ -9,7 +9,8 @@ import pytest
 
 from bench import suite
 from bench.errors import SuiteError
-from bench.suite import Overrides, shipped
+from bench.overrides import Overrides
+from bench.suite import shipped
 
 
 @pytest.fixture(autouse=True)

@@ -11,6 +11,7 @@ from bench import session
 from bench import suite as suites
 from bench.errors import SuiteError
 from bench.matrix import Matrix
+from bench.overrides import Overrides
 from bench.store import Store
 
 
@@ -93,7 +94,7 @@ def test_what_layers_bear_is_read(tiny: dict[str, Any]) -> None:
     assert found.sensitivity.attack.name == "fgsm@eps=0.2"
     assert found.sensitivity.step.plugin.sparsity == 0.8
     # an attack that this run leaves out can still meet the layers
-    chosen = suites.Overrides(attacks=["pgd"])
+    chosen = Overrides(attacks=["pgd"])
     found = suites.read({**tiny, "sensitivity": {"step": step, "attack": "fgsm@eps=0.2"}}, chosen)
     assert found.sensitivity.attack.name == "fgsm@eps=0.2"
 

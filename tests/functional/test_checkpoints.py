@@ -12,6 +12,7 @@ from safetensors import safe_open
 import bench
 from bench import checkpoints, export, session, suite
 from bench.errors import UsageError
+from bench.overrides import Overrides
 from bench.store import Store
 
 
@@ -27,7 +28,7 @@ def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def kinds(values: dict[str, Any], store: Path, **overrides: Any) -> set[str]:
-    made = session.make_plan(values, Store(store), suite.Overrides(**overrides))
+    made = session.make_plan(values, Store(store), Overrides(**overrides))
     return {step.cell.label for step in made.steps if step.cell.kind in ("load", "train")}
 
 

@@ -1,0 +1,170 @@
+"""What a suite says, read: frozen values that hold configured plugins.
+
+This room does not know how they are read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from bench import registry
+from bench.api import Attack, Dataset, Explainer, Model, Shield, VariantStep
+from bench.cascade import Listed
+from bench.document import Document
+from bench.layout import (
+    Choice,
+    Extent,
+    Gallery,
+    Images,
+    Profile,
+    Replication,
+    Settings,
+    TableSpec,
+    Transfer,
+)
+from bench.recipes import Recipe
+from bench.records import JSON, Budget
+
+
+@dataclass(frozen=True)
+class Named:
+    """A plugin under the name that the suite gives it.
+
+    ``plugin_name`` is the entry point's name, ``plugin`` the configured instance.
+    """
+
+    name: str
+    plugin_name: str
+
+
+@dataclass(frozen=True)
+class DatasetEntry(Named):
+    """The suite's dataset."""
+
+    plugin: Dataset
+
+
+@dataclass(frozen=True)
+class ModelEntry(Named):
+    """A model, the recipe that trains it (None: it brings its weights), and how often.
+
+    ``variants`` are those of the suite that it is run in; None: all.
+    """
+
+    plugin: Model
+    recipe: Recipe | None
+    replication: Replication = field(default_factory=Replication)
+    variants: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
+class AttackEntry(Named):
+    """An attack.
+
+    ``group`` is the key in the suite file that a grid was expanded from; ``budget`` the ball in
+    which an image counts as a success: the attack's own or, where it promises none, the suite's.
+    """
+
+    plugin: Attack
+    group: str
+    target: int | None
+    budget: Budget | None = None
+    members: tuple[AttackEntry, ...] = ()
+
+    @property
+    def identity(self) -> dict[str, JSON]:
+        """What decides the result, besides the parameters; of a cascade, that of its members."""
+        if not self.members:
+            return registry.identity("attacks", self.plugin_name, self.plugin)
+        parts: list[JSON] = [member.identity for member in self.members]
+        return {"plugin": "bench:cascade", "revision": Listed.revision, "members": parts}
+
+
+@dataclass(frozen=True)
+class ExplainerEntry(Named):
+    """An explainer."""
+
+    plugin: Explainer
+
+
+@dataclass(frozen=True)
+class StepEntry(Named):
+    """One step of a variant: a compressor or a defense. ``position`` counts from 1."""
+
+    plugin: VariantStep
+    kind: str = "defenses"
+    position: int = 1
+
+    @property
+    def identity(self) -> dict[str, JSON]:
+        """What decides what it does; whom it asks is told by who they are, not by their names."""
+        told = registry.identity(self.kind, self.plugin_name, self.plugin)
+        names: JSON = [*self.plugin.members] if isinstance(self.plugin, Shield) else []
+        parameters = self.plugin.parameters()
+        own = {key: value for key, value in parameters.items() if not names or value != names}
+        return {**told, "parameters": own}
+
+    @property
+    def label(self) -> str:
+        """Which step of its variant it is."""
+        return f"{self.position}-{self.name}"
+
+
+@dataclass(frozen=True)
+class VariantEntry:
+    """A model after some steps; ``original`` has none."""
+
+    name: str
+    steps: tuple[StepEntry, ...] = ()
+
+
+@dataclass(frozen=True)
+class Sensitivity:
+    """What is done to each layer alone, and the attack on what comes out."""
+
+    step: StepEntry
+    attack: AttackEntry
+
+
+@dataclass(frozen=True)
+class Suite:
+    """A whole, valid suite. ``document`` is what it was read from, overrides included."""
+
+    name: str
+    description: str
+    seed: int
+    dataset: DatasetEntry
+    images: Images
+    models: tuple[ModelEntry, ...]
+    variants: tuple[VariantEntry, ...]
+    attacks: tuple[AttackEntry, ...]
+    transfer: Transfer | None
+    explainers: tuple[ExplainerEntry, ...]
+    examples: int
+    explain_attacks: tuple[str, ...]
+    explain_variants: bool
+    gallery: Gallery
+    profile: Profile | None
+    sensitivity: Sensitivity | None
+    recommend: Mapping[str, Choice]
+    tables: Mapping[str, TableSpec]
+    audit: Extent
+    run: Settings
+    document: Document
+
+    def selected_variants(self, model: ModelEntry) -> tuple[VariantEntry, ...]:
+        """Return the variants of a model that this run is for."""
+        return tuple(
+            variant
+            for variant in self.variants
+            if (self.run.variants == "all" or variant.name in self.run.variants)
+            and (model.variants is None or variant.name in model.variants)
+        )
+
+    @property
+    def selected(self) -> tuple[ModelEntry, ...]:
+        """The models that this run is for."""
+        if self.run.models == "all":
+            return self.models
+        return tuple(model for model in self.models if model.name in self.run.models)
