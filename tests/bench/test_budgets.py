@@ -20,6 +20,7 @@ from bench.errors import SuiteError, UsageError
 from bench.matrix import Matrix
 from bench.metrics import METRICS, Reading
 from bench.records import AttackRecord, Budget, TransferRecord
+from bench.statistics import NOTHING
 from bench.store import Store
 
 COUNT = 60
@@ -127,7 +128,7 @@ def test_the_median_norm_is_infinite_where_the_attack_fails() -> None:
     assert found.value == math.inf
     assert tables.figure(found, METRICS["median_norm"], intervals=True) == f"∞ [∞, ∞] ({found.n})"
     nobody = [r for r in attacked(1) if not counted(r)]
-    assert value("median_norm", frame(nobody)) == metrics.NOTHING
+    assert value("median_norm", frame(nobody)) == NOTHING
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -154,7 +155,7 @@ def test_steps_by_which_a_share_fell() -> None:
     assert value("steps_50", frame(records)).value == 5
     assert value("steps_80", frame(records)).value == math.inf
     untold = [replace(record, steps_to_success=None) for record in records]
-    assert value("steps_50", frame(untold)) == metrics.NOTHING
+    assert value("steps_50", frame(untold)) == NOTHING
 
 
 @pytest.mark.parametrize("seed", range(5))

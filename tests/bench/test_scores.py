@@ -318,4 +318,4 @@ def test_detection_auroc_is_scikit_learns(ties: bool, budget: Budget | None) -> 
     assert found.value == pytest.approx(expected, abs=1e-12)
     assert found.low < found.value < found.high
     nobody = given.assign(success=False)
-    assert metrics.estimate(METRICS["detection_auroc"], nobody, {}) == metrics.NOTHING
+    assert metrics.estimate(METRICS["detection_auroc"], nobody, {}) == statistics.NOTHING

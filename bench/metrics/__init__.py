@@ -1,0 +1,50 @@
+"""Every metric: from the per-image records of a cell to an estimate.
+
+A metric picks the images that it speaks of (its denominator) and gives each a value. Rates come
+with a Wilson interval, means with a bootstrap interval. No torch, and no knowledge of where
+records come from.
+"""
+
+from bench.metrics.definitions import METRICS
+from bench.metrics.estimates import (
+    Reading,
+    by_training,
+    common_images,
+    estimate,
+    replicated,
+    statistic,
+)
+from bench.metrics.metric import Metric, Unit, Withheld
+from bench.metrics.outcomes import (
+    eligible,
+    fooled,
+    plain,
+    reached,
+    right_after,
+    right_before,
+    scored,
+    success,
+    worst_case,
+)
+
+__all__ = [
+    "METRICS",
+    "Metric",
+    "Reading",
+    "Unit",
+    "Withheld",
+    "by_training",
+    "common_images",
+    "eligible",
+    "estimate",
+    "fooled",
+    "plain",
+    "reached",
+    "replicated",
+    "right_after",
+    "right_before",
+    "scored",
+    "statistic",
+    "success",
+    "worst_case",
+]

@@ -1,0 +1,187 @@
+"""From records to estimates: of one cell, of the replicas of one, or as a function of weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bench import scores, statistics
+from bench.metrics.metric import Metric, Withheld
+from bench.records import JSON, Budget
+from bench.statistics import NOTHING, Estimate, Statistic
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from pandas import DataFrame
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What one cell says: its records, its figures that are not per image, and which training.
+
+    Cells of one ``seed`` that differ in the fold held out belong together: each image is in one.
+    ``budget`` is the ball in which an attack's images count; ``original`` the figures of the same
+    cell of the model's original, where a metric asks for them.
+    """
+
+    records: DataFrame | None
+    summary: Mapping[str, JSON]
+    seed: str = ""
+    budget: Budget | None = None
+    original: Mapping[str, JSON] | None = None
+
+
+def estimate(
+    metric: Metric,
+    records: DataFrame | None,
+    summary: Mapping[str, JSON],
+    budget: Budget | None = None,
+) -> Estimate | Withheld:
+    """Compute a metric of one cell, from its records and its figures that are not per image."""
+    return replicated(metric, [Reading(records, summary, budget=budget)])
+
+
+def replicated(metric: Metric, readings: Sequence[Reading]) -> Estimate | Withheld:
+    """Compute a metric of one cell, or of the replicas of one.
+
+    Args:
+        metric: one that the cells' kind has.
+        readings: of one cell; or of one for each replica of a model.
+
+    Returns:
+        The estimate: over folds, of all their images; over seeds, the mean. Or :class:`Withheld`
+        where an image has no verdict, or a rate no budget.
+
+    """
+    for reading in readings:
+        reason = _withheld(metric, reading)
+        if reason is not None:
+            return Withheld(reason)
+    if metric.quotient is not None:
+        return _quotient(metric.quotient, readings)
+    if (metric.values is None and metric.weighted is None) or readings[0].records is None:
+        return _of_summaries(metric, readings)
+    trainings = by_training(readings)
+    if metric.values is not None and len(trainings) == 1:
+        values = metric.values(trainings[0])
+        if metric.mean:
+            return statistics.mean(values.to_numpy(dtype=float))
+        return statistics.rate(int(values.sum()), len(values))
+    return _over_trainings(metric, trainings)
+
+
+def _over_trainings(metric: Metric, trainings: Sequence[DataFrame]) -> Estimate:
+    """Estimate the mean of a figure over trainings, or a figure that is no mean over images."""
+    images = common_images(trainings)
+    least, counted = 0.0, len(images)
+    if metric.counts is not None:
+        counted = max(len(metric.counts(records)) for records in trainings)
+    if metric.values is not None:
+        parts = [metric.values(records) for records in trainings]
+        counted = max(len(part) for part in parts)
+        if any(part.empty for part in parts):
+            return NOTHING
+        if not metric.mean:
+            hits = sum(float(part.mean()) * counted for part in parts) / len(parts)
+            least = statistics.wilson_variance(hits, counted)
+    found = statistics.resampled(
+        [statistic(metric, records, images) for records in trainings], len(images), least=least
+    )
+    if found.value is None:
+        return NOTHING
+    if metric.biased:
+        return replace(found, n=counted, low=None, high=None)
+    is_rate = metric.unit == "share" and not metric.beside_original
+    if is_rate and found.low is not None and found.high is not None:
+        found = replace(found, low=max(0.0, found.low), high=min(1.0, found.high))
+    return replace(found, n=counted)
+
+
+def _quotient(names: tuple[str, str], readings: Sequence[Reading]) -> Estimate | Withheld:
+    """Divide figures that cells hold whole; of replicas, the mean of the quotients."""
+    found = []
+    for reading in readings:
+        first = None if reading.original is None else reading.original.get(names[0])
+        own = reading.summary.get(names[1])
+        if not isinstance(first, int | float) or not isinstance(own, int | float) or not own:
+            return NOTHING
+        found.append(float(first) / float(own))
+    counted = int(str(readings[0].summary.get("images", 0)))
+    return Estimate(sum(found) / len(found), None, None, counted, len(found))
+
+
+def _withheld(metric: Metric, reading: Reading) -> str | None:
+    if metric.beside_original and reading.original is None:
+        return "the original of the model has no such cell in this run"
+    promised = reading.summary.get("budget")
+    if metric.needs_budget and reading.budget is None and promised is None:
+        return "the attack promises no budget, and a rate belongs to one: give it a budget"
+    records = reading.records
+    if metric.needs_minimum and (records is None or "size" not in records):
+        return "the attack looks for any image in a ball, not for the nearest"
+    if metric.needs_verdict and records is not None and "violation" in records:
+        broken = records["violation"].dropna()
+        if len(broken):
+            return f"{len(broken)} of {len(records)} images: {broken.iloc[0]}"
+    return None
+
+
+def _of_summaries(metric: Metric, readings: Sequence[Reading]) -> Estimate:
+    """Average a figure that cells hold whole."""
+    found = [reading.summary.get(metric.name) for reading in readings]
+    numbers = [float(number) for number in found if isinstance(number, int | float)]
+    if len(numbers) < len(readings):
+        return NOTHING
+    counted = int(str(readings[0].summary.get("images", 0)))
+    return Estimate(sum(numbers) / len(numbers), None, None, counted, len(numbers))
+
+
+def by_training(readings: Sequence[Reading]) -> list[DataFrame]:
+    """Put the records of the folds of each seed together, in the order of the seeds.
+
+    Images that are only shown, as in a gallery, are left out.
+    """
+    import pandas as pd
+
+    parts: dict[str, list[DataFrame]] = {}
+    for reading in readings:
+        records = reading.records
+        if records is not None:
+            shown_only = "measured" in records and not records["measured"].all()
+            kept = records[records["measured"].astype(bool)] if shown_only else records
+            parts.setdefault(reading.seed, []).append(kept)
+    return [
+        records[0] if len(records) == 1 else pd.concat(records, ignore_index=True)
+        for records in parts.values()
+    ]
+
+
+def common_images(trainings: Sequence[DataFrame]) -> list[str]:
+    """Return the names of the images that all trainings were judged on, in a fixed order."""
+    common = set(trainings[0]["image"])
+    for records in trainings[1:]:
+        common &= set(records["image"])
+    return sorted(common)
+
+
+def statistic(metric: Metric, records: DataFrame, images: Sequence[str]) -> Statistic:
+    """Return a metric of one training as a function of the images' weights."""
+    import pandas as pd
+
+    ordered = records.set_index("image", drop=False).loc[list(images)].reset_index(drop=True)
+    if metric.weighted is not None:
+        return metric.weighted(ordered)
+    if metric.values is None:
+        raise TypeError(f"{metric.name} has no value of each image")
+    values: pd.Series[Any] = metric.values(ordered).astype(float)
+    rows = values.index.to_numpy()
+    numbers = values.to_numpy(dtype=float)
+
+    def mean(weights: NDArray[np.float64]) -> NDArray[np.float64]:
+        counted = weights[:, rows]
+        return scores.share(counted @ numbers, counted.sum(1), undefined=float("nan"))
+
+    return mean
