@@ -1,0 +1,83 @@
+"""Models: how a network is built, and where its weights come from."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import Field, model_validator
+
+from bench.api.plugin import Plugin
+from bench.records import JSON
+
+if TYPE_CHECKING:
+    from torch.nn import Module
+
+
+class Model(Plugin):
+    """An architecture, and where its weights come from if the suite does not train it.
+
+    Parameters that every model has: ``weights``, a ``.safetensors`` or ``.pt`` file to load
+    strictly; ``mean`` and ``std``, the normalisation of each channel, done inside the classifier.
+    """
+
+    weights: Annotated[
+        Path | None, Field(description=".safetensors or .pt file, loaded strictly")
+    ] = None
+    mean: Annotated[
+        tuple[float, ...] | None, Field(description="of each channel, pixels in [0, 1]")
+    ] = None
+    std: Annotated[tuple[float, ...] | None, Field(description="of each channel")] = None
+
+    @model_validator(mode="after")
+    def _normalisation_is_whole(self) -> Model:
+        if (self.mean is None) != (self.std is None):
+            raise ValueError("mean and std go together: give both or neither")
+        if self.mean is not None and self.std is not None:
+            if len(self.mean) != len(self.std):
+                raise ValueError("mean and std need one number for each channel")
+            if min(self.std) <= 0:
+                raise ValueError("std must be positive")
+        return self
+
+    @abstractmethod
+    def build(self, *, classes: int, image_shape: tuple[int, int, int]) -> Module:
+        """Build the network with fresh weights, never downloading any.
+
+        Args:
+            classes: how many logits.
+            image_shape: (channel, height, width).
+
+        Returns:
+            A module from *normalised* images to logits.
+
+        """
+
+    @property
+    def has_pretrained(self) -> bool:
+        """Whether :meth:`build_pretrained` brings weights of its own."""
+        return False
+
+    def build_pretrained(self, *, classes: int, image_shape: tuple[int, int, int]) -> Module:
+        """Build the network with the weights that its library offers.
+
+        Raises:
+            WeightsError: where they cannot be had.
+
+        """
+        raise TypeError(f"{type(self).__name__} has no pretrained weights")
+
+    def normalization(self) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
+        """Return (mean, std) of each channel, or None: of the training images, or the file's."""
+        if self.mean is None or self.std is None:
+            return None
+        return self.mean, self.std
+
+    def structure(self) -> dict[str, JSON]:
+        """Return the parameters that decide the function which given weights compute."""
+        return {
+            name: value
+            for name, value in self.parameters().items()
+            if name not in {"weights", "mean", "std"}
+        }
