@@ -18,6 +18,7 @@ from bench.matrix import Matrix
 from bench.report import audits, markdown
 from bench.rules.evidence import Case, Evidence, Rule
 from bench.rules.table import RULES
+from bench.tables.table import _letters
 
 IMAGES = 40
 
@@ -377,7 +378,7 @@ def test_a_finding_on_a_model_stands_on_all_its_numbers(planted: Planted) -> Non
 
 
 def test_letters_go_on_after_z() -> None:
-    assert [tables._letters(place) for place in (0, 25, 26, 51, 52)] == ["a", "z", "aa", "az", "ba"]
+    assert [_letters(place) for place in (0, 25, 26, 51, 52)] == ["a", "z", "aa", "az", "ba"]
 
 
 def test_probes_are_in_no_table(planted: Planted) -> None:

@@ -1,0 +1,23 @@
+"""From the matrix to tables that people read: GitHub Markdown, CSV, JSON, LaTeX, plain text.
+
+A table is a metric, or several, laid out over rows and columns. Each place holds one cell's figure
+with its n, or says why there is none. No torch.
+"""
+
+from bench.tables.placing import METRIC, build, judged
+from bench.tables.table import FORMATS, Format, Place, Table
+from bench.tables.words import DASH, class_distribution, figure, number
+
+__all__ = [
+    "DASH",
+    "FORMATS",
+    "METRIC",
+    "Format",
+    "Place",
+    "Table",
+    "build",
+    "class_distribution",
+    "figure",
+    "judged",
+    "number",
+]
