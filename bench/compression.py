@@ -6,10 +6,10 @@ counts where it also stands against the images that were made on the original. N
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from bench import metrics, statistics
 from bench.comparison import ALPHA, Comparison
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame, Series
 
 MASKED = "masked gradients"
-"""The verdict on a gain that the original's images undo."""
+"""The verdict on a gain where the original's images fell more than the variant's own attack."""
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,9 @@ class Flips:
         p_value: two-sided, for no difference; corrected by Holm over all flips of a run.
         test: its name.
         gain: of a robustness that is significantly higher, whether it still is where the images
-            that were made on the original count too: ``stands``, ``masked gradients``, or
-            ``not tried`` without such a transfer.
+            that were made on the original count too: ``stands``, or ``does not stand``; or
+            ``masked gradients``, where these fell more images than the variant's own attack does;
+            or ``not tried`` without such a transfer.
 
     """
 
@@ -149,7 +150,14 @@ class Compression:
         found = list(self._flips())
         corrected = statistics.holm([flip.p_value for flip in found])
         told = [replace(flip, p_value=p) for flip, p in zip(found, corrected, strict=True)]
-        return [replace(flip, gain=self._gain(flip)) for flip in told]
+        gains = {
+            place: self._tried(told[place]) for place in range(len(told)) if _is_gain(told[place])
+        }
+        words = _verdicts({place: tried for place, tried in gains.items() if tried is not None})
+        return [
+            replace(flip, gain=words.get(place, "not tried") if place in gains else "")
+            for place, flip in enumerate(told)
+        ]
 
     def _flips(self) -> Iterator[Flips]:
         for variant in self.families:
@@ -188,10 +196,8 @@ class Compression:
             for here, there in zip(*sides, strict=True)
         ]
 
-    def _gain(self, flip: Flips) -> str:
-        """Say whether a gain of robustness stands against the original's images."""
-        if flip.attack is None or flip.won <= flip.lost or flip.p_value >= ALPHA:
-            return ""
+    def _tried(self, flip: Flips) -> _Tried | None:
+        """Try a gain of robustness against the original's images; None without such a transfer."""
         metric = METRICS["robust_accuracy"]
         original = self.original(flip.variant)
         moved = [
@@ -202,26 +208,72 @@ class Compression:
         own = self.entries("attack", flip.variant, flip.attack)
         first = self.entries("attack", original, flip.attack)
         if len(moved) != len(own) or not self._is_told(metric, moved):
-            return "not tried"
+            return None
         direct = self._pairs(metric, own, first)
         transferred = self._pairs(metric, moved, first)
-        worst = [(a & b, there) for (a, there), (b, _) in zip(direct, transferred, strict=True)]
-        left, p_value, _ = _tested(worst)
-        return "stands" if left.value > 0 and p_value < ALPHA else MASKED
+        both = list(zip(direct, transferred, strict=True))
+        return _Tried(
+            _tested([(own & other, there) for (own, there), (other, _) in both]),
+            _tested([(own, other) for (own, _), (other, _) in both]),
+        )
 
 
-def _tested(pairs: Sequence[tuple[Series[bool], Series[bool]]]) -> tuple[Difference, float, str]:
-    """Test whether variants and originals differ: the trainings are paired, and the images are."""
+_Told: TypeAlias = tuple[Difference, float, str]
+
+
+@dataclass(frozen=True)
+class _Tried:
+    """A gain where the original's images count too, and how these fare beside the attack's own.
+
+    ``left``: what the variant withstands of both, less what the original withstands. ``outdone``:
+    what it withstands of its own attack's images, less what it withstands of the original's.
+    """
+
+    left: _Told
+    outdone: _Told
+
+
+def _is_gain(flip: Flips) -> bool:
+    return flip.attack is not None and flip.won > flip.lost and flip.p_value < ALPHA
+
+
+def _verdicts(gains: Mapping[int, _Tried]) -> dict[int, str]:
+    """Say what each gain is worth; each of the two tests is corrected over all gains."""
+    left, outdone = (
+        statistics.holm([told[1] for told in column])
+        for column in ([g.left for g in gains.values()], [g.outdone for g in gains.values()])
+    )
+    words = {}
+    for (place, tried), stands, beaten in zip(gains.items(), left, outdone, strict=True):
+        if tried.left[0].value > 0 and stands < ALPHA:
+            words[place] = "stands"
+        elif tried.outdone[0].value > 0 and beaten < ALPHA:
+            words[place] = MASKED
+        else:
+            words[place] = "does not stand"
+    return words
+
+
+def _tested(pairs: Sequence[tuple[Series[bool], Series[bool]]]) -> _Told:
+    """Test whether two sides differ: the trainings are paired, and the images are."""
     images = list(pairs[0][0].index)
-    apart: list[NDArray[np.float64]] = [
-        here[images].to_numpy(float) - there[images].to_numpy(float) for here, there in pairs
-    ]
-    found = statistics.within([_mean(each) for each in apart], len(images))
-    if len(pairs) > 1:
-        return found, found.p_value, "Student's t over images and trainings"
-    [(here, there)] = pairs
-    exact = statistics.mcnemar(here[images].to_numpy(bool), there[images].to_numpy(bool))
-    return found, exact.p_value, "McNemar's exact test"
+    sides = [(here[images].to_numpy(bool), there[images].to_numpy(bool)) for here, there in pairs]
+    won = [int((here & ~there).sum()) for here, there in sides]
+    lost = [int((there & ~here).sum()) for here, there in sides]
+    if len(pairs) == 1:
+        found = statistics.paired_shares(won[0], lost[0], len(images))
+        return found, found.p_value, "McNemar's exact test"
+    apart = [here.astype(float) - there for here, there in sides]
+    found = statistics.within(
+        [_mean(each) for each in apart],
+        len(images),
+        least=statistics.paired_variance(
+            sum(won) / len(pairs), sum(lost) / len(pairs), len(images)
+        ),
+    )
+    # a t test trusts a handful of images too much
+    p_value = max(found.p_value, statistics.sign_flips(sum(apart)))
+    return found, p_value, "the larger of Student's t over images and trainings, and sign flips"
 
 
 def _mean(values: NDArray[np.float64]) -> Statistic:

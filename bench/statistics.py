@@ -224,7 +224,12 @@ def paired(
 
 
 def within(
-    differences: Sequence[Statistic], images: int, *, seed: int = 0, resamples: int = 2000
+    differences: Sequence[Statistic],
+    images: int,
+    *,
+    seed: int = 0,
+    resamples: int = 2000,
+    least: float = 0.0,
 ) -> Difference:
     """Compare two figures of the same trainings on the same images.
 
@@ -232,13 +237,15 @@ def within(
         differences: for each training, one figure minus the other as a function of weights.
         images: how many there are.
         seed, resamples: of the resampling.
+        least: of several trainings, the least variance over images: where no image differs, none
+            is drawn that does.
 
     A single training: a paired bootstrap over images. Several: as :func:`resampled`.
 
     """
     figures = _figures(differences, images)
     [draws] = _draws([differences], images, seed, resamples)
-    return _told_apart(float(figures.mean()), draws, images, [figures], resamples)
+    return _told_apart(float(figures.mean()), draws, images, [figures], resamples, least)
 
 
 def _told_apart(
@@ -247,6 +254,7 @@ def _told_apart(
     images: int,
     groups: Sequence[NDArray[np.float64]],
     resamples: int,
+    least_variance: float = 0.0,
 ) -> Difference:
     """Turn the draws of a difference over images, and the spread of trainings, into a test."""
     draws = draws[~np.isnan(draws)]
@@ -255,11 +263,49 @@ def _told_apart(
         p_value = min(1.0, 2 * (min(below, above) + 1) / (len(draws) + 1))
         [least] = np.nanquantile(draws, [1 - CONFIDENCE])
         return Difference(value, *_interval(draws), images, p_value, float(least))
-    spread = _Spread.of(float(draws.var()), images, *groups)
+    spread = _Spread.of(max(float(draws.var()), least_variance), images, *groups)
     reach = spread.quantile(0.5 + CONFIDENCE / 2) * spread.error
     p_value = max(spread.p_value(value), 2 / (resamples + 1))
     least = value - spread.quantile(CONFIDENCE) * spread.error
     return Difference(value, value - reach, value + reach, images, p_value, least)
+
+
+def paired_shares(won: int, lost: int, n: int) -> Difference:
+    """Compare two shares of the same images by their discordant pairs.
+
+    Unlike a bootstrap, this has a width where no image differs: of a hundred images none of which
+    flipped, a true loss of two points is no surprise.
+
+    Args:
+        won, lost: images of which only the first, only the second share counts.
+        n: how many there are.
+
+    Returns:
+        The difference ``(won - lost) / n``; its interval and lower bound (adjusted Wald: one image
+        more is counted as won, and one as lost); the p-value of McNemar's exact test.
+
+    Source: Bonett and Price 2012, "Adjusted Wald confidence interval for a difference of binomial
+        proportions based on paired data".
+
+    """
+    centre = (won - lost) / (n + 2)
+    error = math.sqrt(paired_variance(won, lost, n))
+    two, one = (NormalDist().inv_cdf(p) * error for p in (0.5 + CONFIDENCE / 2, CONFIDENCE))
+    p_value = _binomial_two_sided(min(won, lost), won + lost)
+    return Difference(
+        (won - lost) / n,
+        max(-1.0, centre - two),
+        min(1.0, centre + two),
+        n,
+        p_value,
+        max(-1.0, centre - one),
+    )
+
+
+def paired_variance(won: float, lost: float, n: int) -> float:
+    """Return the variance of a difference of paired shares, as its interval has it: never 0."""
+    one, other = (won + 1) / (n + 2), (lost + 1) / (n + 2)
+    return (one + other - (one - other) ** 2) / (n + 2)
 
 
 def sign_flips(contributions: ArrayLike, *, seed: int = 0, flips: int = 9999) -> float:

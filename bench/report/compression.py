@@ -204,9 +204,10 @@ def flips(known: Compression) -> Iterator[str]:
         "attack, right before and after it. Difference: the variant's share less the original's; "
         "at least: its one-sided 95 % lower bound. "
         f"p: {tests}, Holm over all {len(known.flips)}. A gain of robustness stands where it is "
-        "still one, by the same test, when the images that were made on the original count too. "
-        f"Where it is none then, it is told as {MASKED}: the variant's own gradients lead an "
-        "attack less far than the original's do."
+        "still one, by the same test (Holm over the gains), when the images that were made on the "
+        "original count too; else it does not. Where those alone fell more images than the "
+        f"variant's own attack, by the same test, it is told as {MASKED}: the variant's gradients "
+        "lead an attack less far than the original's do."
     )
     yield ""
 
@@ -219,6 +220,7 @@ def _verdict(difference: float, p_value: float, gain: str) -> str:
     words = {
         "": "better",
         "stands": "better, and stands",
+        "does not stand": "better, and does not stand",
         "not tried": "better (transfer not tried)",
     }
     return words.get(gain, f"**{MASKED}**")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import binomtest, norm, ttest_1samp
+from scipy.stats import binomtest, multinomial, norm, ttest_1samp
 from scipy.stats import t as student
 
 from bench.statistics import (
@@ -19,6 +19,7 @@ from bench.statistics import (
     mcnemar,
     mean,
     over_folds,
+    paired_shares,
     rate,
     sign_flips,
     wilson_variance,
@@ -192,6 +193,35 @@ def test_flipped_signs_say_nothing_of_nothing_and_never_that_it_cannot_be() -> N
     assert sign_flips([]) == sign_flips([0.0] * 9) == 1.0
     assert sign_flips([1.0] * 200, flips=99) == 0.01
     assert sign_flips([0.3, -0.2, 0.5]) == sign_flips([-0.3, 0.2, -0.5])
+
+
+@pytest.mark.parametrize("n", [40, 100])
+@pytest.mark.parametrize(("loses", "wins"), [(0.0, 0.0), (0.01, 0.0), (0.05, 0.01), (0.1, 0.1)])
+def test_paired_shares_cover_the_truth_as_often_as_they_say(
+    n: int, loses: float, wins: float
+) -> None:
+    """Exactly, over all outcomes: a bound may be cautious, and hardly ever bold."""
+    covered = below = 0.0
+    for lost in range(n // 2):
+        for won in range(n // 2):
+            chance = multinomial.pmf(
+                [lost, won, n - lost - won], n, [loses, wins, 1 - loses - wins]
+            )
+            if chance < 1e-9:
+                continue
+            found = paired_shares(won, lost, n)
+            covered += chance * (found.low <= wins - loses <= found.high)
+            below += chance * (found.least <= wins - loses)
+    assert covered > 0.93
+    assert below > 0.93
+
+
+def test_paired_shares_by_hand() -> None:
+    found = paired_shares(won=3, lost=13, n=98)
+    assert found.value == pytest.approx(-10 / 98)
+    spread = 1.959964 * math.sqrt((0.04 + 0.14 - 0.01) / 100)
+    assert (found.low, found.high) == pytest.approx((-0.1 - spread, -0.1 + spread))
+    assert found.p_value == pytest.approx(binomtest(3, 16).pvalue)
 
 
 def test_without_discordant_pairs_nothing_differs() -> None:
