@@ -131,8 +131,8 @@ class Matrix:
     def records(self, entry: Entry) -> DataFrame | None:
         """Return a done cell's per-image records; None for a cell that has none.
 
-        Those of an attack say which images lie within its budget (``within_budget``) and, of one
-        that looks for the nearest, how far each is (``size``).
+        Those of an attack say which images lie within its budget (``within_budget``), of one that
+        looks for the nearest, how far each is (``size``), and whether it tells its steps.
         """
         stored = self.stored(entry)
         if "records" not in stored.files:
@@ -140,6 +140,8 @@ class Matrix:
         records = metrics.scored(self.store.records(stored), entry.budget)
         if entry.kind == "attack" and entry.facts.get("minimum_norm"):
             records["size"] = records[str(entry.facts["norm"])]
+        if entry.kind == "attack" and entry.facts.get("traceable"):
+            records["traceable"] = True
         return records
 
     def adversarial_images(self, label: str) -> NDArray[np.float32]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bench import machine, probes
-from bench.api import Attack, Explainer, Shield, VariantStep
+from bench.api import Attack, Cascade, Explainer, Shield, VariantStep
 from bench.cells.attack import AttackCell
 from bench.cells.cell import Cell
 from bench.cells.certify import CertifyCell, proves
@@ -29,7 +29,6 @@ from bench.cells.workbench import Compute
 from bench.contenders import Contender, contenders
 from bench.data import ImageSet, Prepared
 from bench.errors import Problem, SuiteError, nearest
-from bench.layout import Profile
 from bench.records import ORIGINAL, Coordinates, State
 from bench.store import Store, Stored
 from bench.suite import AttackEntry, ExplainerEntry, Suite
@@ -139,9 +138,7 @@ def build(suite: Suite, data: Prepared) -> Plan:
             for cell in contender.trained_from
         )
         cells += ((cell, reason) for cell in _evaluations(contender, compute))
-    for contender in found:
-        if suite.profile is not None and contender.is_first:
-            cells += ((cell, None) for cell in _profiles(contender, suite.profile, compute))
+    cells += ((cell, None) for cell in _profiles(suite, found, compute))
     cells += _explanations(suite, found, data, compute)
     cells += _attacks(suite, found, data, compute)
     cells += _drifts(suite, found, data, compute)
@@ -165,18 +162,27 @@ def _evaluations(contender: Contender, compute: Compute) -> Iterator[Cell]:
     yield EvaluateCell(contender.place, contender.subject, images, split, compute)
 
 
-def _profiles(contender: Contender, profile: Profile, compute: Compute) -> Iterator[Cell]:
-    yield ProfileCell(contender.place, contender.subject, compute)
-    for batch in profile.batches:
-        yield LatencyCell(
-            contender.place,
-            contender.subject,
-            contender.evaluated,
-            batch,
-            compute,
-            profile.warmup,
-            profile.runs,
-        )
+def _profiles(suite: Suite, found: list[Contender], compute: Compute) -> Iterator[Cell]:
+    """Lay out what is counted and timed: of replicas the first, whose networks are alike.
+
+    Where something was taken away they are not: all are counted then, as the original is.
+    """
+    if suite.profile is None:
+        return
+    apart = {contender.model.name for contender in found if contender.subject.reductions}
+    for contender in found:
+        if contender.is_first or contender.model.name in apart:
+            yield ProfileCell(contender.place, contender.subject, compute)
+        for batch in suite.profile.batches if contender.is_first else ():
+            yield LatencyCell(
+                contender.place,
+                contender.subject,
+                contender.evaluated,
+                batch,
+                compute,
+                suite.profile.warmup,
+                suite.profile.runs,
+            )
 
 
 def _explanations(
@@ -203,10 +209,9 @@ def _attacks(
     suite: Suite, found: list[Contender], data: Prepared, compute: Compute
 ) -> Iterator[tuple[Cell, str | None]]:
     """Lay out attacks on every contender, then what is judged elsewhere; with reasons for skips."""
-    reasons = {entry.name: _unsuited(entry.plugin, data) for entry in suite.attacks}
     for contender in found:
         for entry in suite.attacks:
-            reason = reasons[entry.name] or _unfit(contender, data, compute)
+            reason = _unattacked(entry, contender, data, compute)
             yield _attack(suite, contender, entry, compute), reason
     for source, target, reason in _pairs(suite, found):
         for entry in _transferred(suite):
@@ -224,7 +229,7 @@ def _attacks(
                 entry.target,
                 compute,
             )
-            yield transfer, reasons[entry.name] or reason
+            yield transfer, _unattacked(entry, source, data, compute) or reason
 
 
 def _transferred(suite: Suite) -> Iterator[AttackEntry]:
@@ -259,7 +264,8 @@ def _drifts(
                     compute,
                     attack,
                 )
-                yield cell, _unexplained(explainer, contender, data, compute)
+                skip = _unattacked(entry, contender, data, compute)
+                yield cell, skip or _unexplained(explainer, contender, data, compute)
     if suite.explain_variants:
         yield from _variant_drifts(suite, found, data, compute)
 
@@ -309,7 +315,7 @@ def _guards(
                     suite.seed,
                     compute,
                 )
-                yield cell, reason
+                yield cell, reason or _unattacked(entry, contender, data, compute)
 
 
 def _sensitivities(
@@ -330,6 +336,24 @@ def _unfit(contender: Contender, data: Prepared, compute: Compute) -> str | None
     reasons = [_unsuited(step.plugin, data) for step in contender.steps]
     reasons.append(_misplaced(contender, compute))
     return next((reason for reason in reasons if reason is not None), None)
+
+
+def _unattacked(
+    entry: AttackEntry, contender: Contender, data: Prepared, compute: Compute
+) -> str | None:
+    """Say why an attack cannot work on a contender, or would be taken for weak, or None."""
+    reason = _unsuited(entry.plugin, data) or _unfit(contender, data, compute)
+    other = contender.subject.answers_otherwise
+    if (
+        reason is None
+        and other
+        and (entry.plugin.minimum_norm or isinstance(entry.plugin, Cascade))
+    ):
+        return (
+            f"it stops as soon as what it is given is fooled, and {other} answers otherwise there: "
+            "it would look weaker than it is"
+        )
+    return reason
 
 
 def _unexplained(
@@ -453,6 +477,7 @@ def _notes(suite: Suite, data: Prepared, found: list[Contender], compute: Comput
     told = {len(c.images): c.split for c in found if wanted and len(c.images) < wanted}
     for count, split in told.items():
         yield f"{count} images instead of {wanted}: {split} of {suite.dataset.name} has no more"
+    yield from _left_out(suite, found)
     if compute.device == "cpu" and not machine.bf16_instructions():
         recipes = {c.model.name: c.model.recipe for c in found}
         for name, recipe in recipes.items():
@@ -461,6 +486,23 @@ def _notes(suite: Suite, data: Prepared, found: list[Contender], compute: Comput
                     f"{name} trains in bf16, which this processor emulates, several times slower "
                     f"than fp32: --set models.{name}.train.precision=fp32 trains other weights"
                 )
+
+
+def _left_out(suite: Suite, found: list[Contender]) -> Iterator[str]:
+    """Say what a suite asks for, and no two contenders of this run can give."""
+    if suite.transfer is not None:
+        named = [
+            {c.place.replica for c in found if _named(c.place, names)}
+            for names in (suite.transfer.source, suite.transfer.to)
+        ]
+        contenders = {(c.place.model, c.place.variant) for c in found}
+        if len(contenders) > 1 and next(_pairs(suite, found), None) is None and all(named):
+            yield (
+                "nothing is transferred: sources and targets are of other seeds or folds, and only "
+                "trainings of equal ones are paired"
+            )
+    if suite.explain_variants and not any(not c.steps for c in found):
+        yield "explain_variants compares with the original, which is not part of this run"
 
 
 def _device(wanted: str) -> str:

@@ -83,13 +83,18 @@ def _too_dear(plugin: Attack) -> str | None:
 
 
 def _probes(attacks: Sequence[AttackCell], images: ImageSet) -> Iterator[ProbeCell]:
-    """Vary one point of each untargeted group, and add what is to be compared with it."""
+    """Vary one point of each untargeted group, and add what is to be compared with it.
+
+    What the suite has already is not run again to compare with; a variation is, since rules ask
+    for it as such.
+    """
     known = {_work(cell.entry) for cell in attacks}
     for cell in _points(attacks):
         for probe, entry in {**_variations(cell), **_references(cell)}.items():
-            if _work(entry) not in known:
+            is_variation = entry.group == cell.entry.group
+            if is_variation or _work(entry) not in known:
                 known.add(_work(entry))
-                of = cell.entry.name if entry.group == cell.entry.group else None
+                of = cell.entry.name if is_variation else None
                 yield ProbeCell.like(cell, entry, images, probe, of)
 
 

@@ -92,9 +92,19 @@ class Shield(Defense):
     Class variables:
         asks_members_only: whether it answers without the classifier that it stands before, so that
             what else is done to that has no effect.
+        same_answers: whether the surrogate answers as what is judged does. Where it does not,
+            attacks that stop once it is fooled would be taken for weak, and are not run.
+        proof_only: parameters that decide what is proved, and no answer.
     """
 
     asks_members_only: ClassVar[bool] = False
+    same_answers: ClassVar[bool] = True
+    proof_only: ClassVar[frozenset[str]] = frozenset()
+
+    @property
+    def draws(self) -> int:
+        """How many random draws each gradient of the surrogate averages over; one follows noise."""
+        return 1
 
     @property
     def members(self) -> tuple[str, ...]:

@@ -92,6 +92,7 @@ class AttackCell(Cell):
             "targeted": entry.target is not None,
             "target": entry.target,
             "minimum_norm": entry.plugin.minimum_norm,
+            "traceable": entry.plugin.traceable,
             "caveats": list(entry.plugin.caveats),
             **self.subject.facts,
         }

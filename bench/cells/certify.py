@@ -24,6 +24,12 @@ def proves(entry: StepEntry) -> bool:
     return issubclass(plugin, Shield) and plugin.certify is not Shield.certify
 
 
+def _shield_of(entry: StepEntry) -> Shield:
+    if not isinstance(entry.plugin, Shield):
+        raise TypeError(f"{entry.name} is no shield")
+    return entry.plugin
+
+
 @dataclass(frozen=True)
 class CertifyCell(Cell):
     """A model whose outermost shield proves something."""
@@ -52,10 +58,12 @@ class CertifyCell(Cell):
 
     @property
     def inputs(self) -> dict[str, JSON]:
-        """The shields, the images and how numbers are computed."""
+        """The shields, what the proof takes, the images and how numbers are computed."""
+        told = self.shield.plugin.parameters()
         return {
             "images": self.images.named_digest,
             "seed": self.seed,
+            "proof": {name: told[name] for name in sorted(_shield_of(self.shield).proof_only)},
             **self.compute.identity(batch_size=True),
             **self.subject.identity,
         }

@@ -42,10 +42,16 @@ class DetectCell(Cell):
         }
 
     @property
+    def seed(self) -> int:
+        """What a detector that draws numbers draws by."""
+        return seeds.derive(self.suite_seed, "detect", self.detector.identity)
+
+    @property
     def inputs(self) -> dict[str, JSON]:
-        """The detector, the images and how numbers are computed."""
+        """The detector and its seed, the images and how numbers are computed."""
         return {
             "detector": self.detector.identity,
+            "seed": self.seed,
             "images": self.images.named_digest,
             **self.compute.identity(batch_size=True),
             **self.subject.identity,
@@ -110,9 +116,8 @@ class DetectCell(Cell):
         if not isinstance(plugin, Detector):
             raise TypeError(f"{self.detector.name} is no detector")
         classifier = self.subject.copied(workbench, parents)
-        seed = seeds.derive(self.suite_seed, "detect", self.detector.identity)
         parts = []
-        with seeds.forked(seed), classifier.guarded(culprit), torch.no_grad():
+        with seeds.forked(self.seed), classifier.guarded(culprit), torch.no_grad():
             for batch in images.split(self.compute.batch_size):  # type: ignore[no-untyped-call]
                 scores = plugin.score(classifier, batch.to(self.compute.device))
                 if not isinstance(scores, torch.Tensor) or scores.shape != (len(batch),):

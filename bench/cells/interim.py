@@ -11,6 +11,6 @@ from bench.records import Kind
 
 @dataclass(frozen=True)
 class InterimCell(EvaluateCell):
-    """A variant to judge as its last training found it: what the training is worth."""
+    """A variant to judge as its last training found it."""
 
     kind: ClassVar[Kind] = "interim"

@@ -26,7 +26,7 @@ class ProfileCell(Cell):
     """A model to count: nothing here depends on images, on the device or on the time."""
 
     kind: ClassVar[Kind] = "profile"
-    revision: ClassVar[int] = 2  # tells each layer's zeros and multiplications
+    revision: ClassVar[int] = 3  # counts what is judged, and what it asks
 
     subject: Subject
     compute: Compute
@@ -75,11 +75,12 @@ class ProfileCell(Cell):
         # safetensors writes texts in an order of its own each time: other bytes, as many of them
         plain = save(arrays)
         image = torch.zeros(1, *self.subject.architecture.image_shape)
-        # shields compute too: what is counted is what answers, or its twin that has gradients
-        classifier = self.subject.attacked(workbench, parents).cpu()
+        # shields compute too, and ask others: what is counted is what answers, or its float twin
+        asked = self.subject.attacked if self.subject.has_twin else self.subject.copied
+        classifier = asked(workbench, parents).cpu()
         macs = multiplications(classifier, image)
         counted = layers(network, image)
-        skipped = sum(layer.skipped for layer in counted)
+        skipped = sum(layer.skipped for layer in layers(classifier, image))
         return Result(
             summary={
                 "layers": [layer.plain for layer in counted],

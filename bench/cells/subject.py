@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -48,14 +49,18 @@ class Subject:
 
     @property
     def identity(self) -> dict[str, JSON]:
-        """What decides the answers besides the parents' weights; nothing where nothing shields."""
+        """What decides the answers besides the parents' weights; nothing where all is plain.
+
+        What runs in bytes has kernels of the processor's own, which round otherwise.
+        """
+        kernels: dict[str, JSON] = {"kernels": platform.machine()} if self.has_twin else {}
         if not self.shields:
-            return {}
+            return kernels
         shields: list[JSON] = [
             {**shield.identity, "seed": self.seed_of(shield)} for shield in self.shields
         ]
         members: list[JSON] = [member.identity for _, member in self.members]
-        return {"shields": shields, "members": members}
+        return {"shields": shields, "members": members, **kernels}
 
     def seed_of(self, shield: StepEntry) -> int | None:
         """Return what a shield draws by; None for one that draws nothing."""
@@ -76,7 +81,7 @@ class Subject:
         return told | {
             "defense": ", ".join(shield.plugin_name for shield in self.shields),
             "randomised": self.is_randomised,
-            "averaged": all(d.gradients == "expectation" for d in self._met if d.randomised),
+            "averaged": all(shield.draws > 1 for shield in self._met if shield.randomised),
         }
 
     @property
@@ -88,6 +93,14 @@ class Subject:
     def is_randomised(self) -> bool:
         """Whether a shield, or one of a member, draws random numbers."""
         return any(defense.randomised for defense in self._met)
+
+    @property
+    def answers_otherwise(self) -> str | None:
+        """Name what answers otherwise than what attacks are given; None where nothing does."""
+        apart = [f"'{entry.name}'" for entry in self.shields if not _shield(entry).same_answers]
+        within = [member.answers_otherwise for _, member in self.members]
+        twins = ["a network with a twin"] if self.has_twin else []
+        return next(iter([*apart, *filter(None, within), *twins]), None)
 
     @property
     def _met(self) -> tuple[Shield, ...]:

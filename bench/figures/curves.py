@@ -35,14 +35,14 @@ def success(matrix: Matrix, metric: str, groups: list[str], path: Path) -> Path:
         raise UsageError.of("figure", f"no cell of {', '.join(groups)} has an eps and a {metric}")
     figure = Figure(figsize=(6.4, 3.4), layout="constrained")
     axes = figure.subplots()
-    models = list(dict.fromkeys(model for model, _ in lines))
-    for (model, group), points in lines.items():
+    models, named = (list(dict.fromkeys(names)) for names in zip(*lines, strict=True))
+    for (model, line), points in lines.items():
         _draw(
             axes,
             points,
             colour(models.index(model)),
-            DASHES[groups.index(group) % len(DASHES)],
-            f"{model}, {group}",
+            DASHES[named.index(line) % len(DASHES)],
+            f"{model}, {line}",
         )
     axes.set_xlabel("eps, in pixels of [0, 1]")
     axes.set_ylabel(f"{metric.replace('_', ' ')}, %")
@@ -55,16 +55,27 @@ def success(matrix: Matrix, metric: str, groups: list[str], path: Path) -> Path:
 def _lines(
     matrix: Matrix, metric: str, groups: list[str]
 ) -> dict[tuple[str, str], list[tuple[float, Estimate]]]:
-    lines: dict[tuple[str, str], list[tuple[float, Estimate]]] = {}
+    """Put the points of lines together: of replicas their mean, of a grid each other parameter."""
+    cells: dict[tuple[str, str, str], list[Entry]] = {}
     for entry in matrix.entries:
-        eps = entry.value("eps")
-        group = str(entry.value("group"))
-        if entry.kind != "attack" or entry.state != "done" or group not in groups:
-            continue
-        found = matrix.estimate([entry], METRICS[metric])
+        if entry.kind == "attack" and entry.state == "done" and str(entry.value("group")) in groups:
+            name = (_model(entry), str(entry.value("group")), str(entry.coordinates.attack))
+            cells.setdefault(name, []).append(entry)
+    lines: dict[tuple[str, str], list[tuple[float, Estimate]]] = {}
+    for (model, group, attack), entries in cells.items():
+        eps = entries[0].value("eps")
+        found = matrix.estimate(entries, METRICS[metric])
         if isinstance(eps, int | float) and isinstance(found, Estimate) and found.n:
-            lines.setdefault((_model(entry), group), []).append((float(eps), found))
+            line = _without_eps(attack, group)
+            lines.setdefault((model, line), []).append((float(eps), found))
     return {name: sorted(points, key=lambda point: point[0]) for name, points in lines.items()}
+
+
+def _without_eps(attack: str, group: str) -> str:
+    """Name what the points of a line share: ``pgd@steps=5`` of ``pgd@eps=0.1,steps=5``."""
+    varied = attack.removeprefix(group).lstrip("@").split(",")
+    others = [word for word in varied if word and not word.startswith(("eps=", "max_epsilon="))]
+    return "@".join([group, ",".join(others)]) if others else group
 
 
 def _model(entry: Entry) -> str:

@@ -10,6 +10,7 @@ from bench.metrics.metric import Metric, Unit
 from bench.metrics.outcomes import (
     auroc_of,
     column_of,
+    detected,
     fooled_source,
     proved,
     quantile_of,
@@ -22,7 +23,6 @@ from bench.metrics.outcomes import (
     stepped,
     success,
     transferred,
-    truth,
 )
 from bench.records import Kind
 
@@ -378,13 +378,13 @@ METRICS: Mapping[str, Metric] = {
             "score",
             ("detect",),
             weighted=auroc_of,
-            counts=lambda records: records["success"][truth(records["success"])],
+            counts=detected,
             better="higher",
         ),
         Metric(
             "accuracy_before",
-            "Right before the last training of a reduced variant, over all evaluated images; "
-            "clean_accuracy is that after it.",
+            "Right before the last training of a reduced variant, over all evaluated images. "
+            "clean_accuracy is of the whole variant: of what follows that training, too.",
             "share",
             ("interim",),
             right_unattacked,
@@ -412,8 +412,14 @@ METRICS: Mapping[str, Metric] = {
             )
             for name, definition, kinds, quotient in _QUOTIENTS
         ),
-        Metric("forwards", "Forward passes an image.", "count", _ATTACK),
-        Metric("backwards", "Backward passes an image.", "count", _ATTACK),
+        Metric(
+            "forwards",
+            "Forward passes an image, through what was attacked: where a defense asks several "
+            "networks, or one several times, all that counts as one pass.",
+            "count",
+            _ATTACK,
+        ),
+        Metric("backwards", "Backward passes an image, counted likewise.", "count", _ATTACK),
         Metric("seconds", "Wall-clock time of the attack, all images.", "seconds", _ATTACK),
         Metric(
             "source_success",

@@ -121,11 +121,13 @@ def reached(records: DataFrame) -> Values:
 def stepped(records: DataFrame) -> Values:
     """Return the step at which each eligible image fell; infinite where it did not.
 
-    Nothing where the attack does not tell its steps, which all images that fell would have.
+    Nothing where the attack does not tell its steps, which all images that fell would have; where
+    none fell, ``traceable`` says whether it would have told them.
     """
     counted = records[eligible(records)]
     fell = fooled(counted)
-    if counted["steps_to_success"][fell].isna().any() or not fell.any():
+    is_told = "traceable" in counted and bool(counted["traceable"].all())
+    if counted["steps_to_success"][fell].isna().any() or not (fell.any() or is_told):
         return counted["steps_to_success"].astype(float)[:0]
     return counted["steps_to_success"].astype(float).where(fell, float("inf"))
 
@@ -193,6 +195,11 @@ def recovered(records: DataFrame) -> Statistic:
 def proved(records: DataFrame) -> Values:
     """Which images are proved to stay right; a shield that abstains predicts nothing."""
     return truth(records["prediction"] == records["label"])
+
+
+def detected(records: DataFrame) -> Values:
+    """Return the images whose scores are compared with those of unattacked ones: the successes."""
+    return records["success"][truth(records["success"]) & within(records)]
 
 
 def auroc_of(records: DataFrame) -> Statistic:

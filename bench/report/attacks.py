@@ -16,12 +16,13 @@ from bench.matrix import Entry, Matrix
 from bench.metrics import METRICS
 from bench.records import JSON, NORMS
 from bench.report.pictures import embedded
+from bench.statistics import Estimate
 
 
 def section(matrix: Matrix, folder: Path, *, audited: Audit) -> Iterator[str]:
     """Write what attacks of minimum norm needed, and cascades; figures go into ``folder``."""
     attacks = [e for e in matrix.entries if e.kind == "attack" and e.state == "done"]
-    yield from _curves(matrix, [e for e in attacks if not e.coordinates.replica], folder)
+    yield from _curves(matrix, attacks, folder)
     yield from _norms(matrix, audited, [e for e in attacks if e.facts.get("minimum_norm")], folder)
     yield from _cascades(matrix, [e for e in attacks if matrix.stored(e).summary.get("stages")])
 
@@ -30,7 +31,8 @@ def _curves(matrix: Matrix, entries: list[Entry], folder: Path) -> Iterator[str]
     """Draw robust accuracy over eps, for attacks that the suite varies it of."""
     radii: dict[str, set[JSON]] = {}
     for entry in entries:
-        radii.setdefault(str(entry.facts["group"]), set()).add(entry.value("eps"))
+        if isinstance(matrix.estimate([entry], METRICS["robust_accuracy"]), Estimate):
+            radii.setdefault(str(entry.facts["group"]), set()).add(entry.value("eps"))
     groups = [group for group, known in radii.items() if len(known) > 1]
     if not groups:
         return
@@ -74,8 +76,8 @@ def _reach(matrix: Matrix, entry: Entry) -> drawings.Reach | None:
     if sizes is None or not len(sizes):
         return None
     where = entry.coordinates
-    model = where.model if where.replica is None else f"{where.model}:{where.replica}"
-    return drawings.Reach(model, str(where.attack), sizes)
+    trained = "" if where.replica is None else f":{where.replica}"
+    return drawings.Reach(f"{where.contender}{trained}", str(where.attack), sizes)
 
 
 def _cascades(matrix: Matrix, entries: list[Entry]) -> Iterator[str]:

@@ -173,6 +173,13 @@ def _page(
     yield f"    {run['command']}"
 
 
+_NO_PARAMETERS = (
+    *("group", "targeted", "minimum_norm", "traceable", "caveats"),
+    *("gradients", "defense", "randomised", "averaged"),  # of the variant
+)
+"""Facts of attack cells that are told elsewhere."""
+
+
 def _entries(matrix: Matrix) -> Iterator[str]:
     """Say what the models' weights are and what the attacks' parameters are."""
     weights = {
@@ -190,7 +197,7 @@ def _entries(matrix: Matrix) -> Iterator[str]:
     shown = ("plugin", "norm", "target")
     rows = []
     for name, facts in found.items():
-        hidden = {*shown, "group", "targeted", "minimum_norm", "caveats"}
+        hidden = {*shown, *_NO_PARAMETERS}
         told = ", ".join(f"{key}={value}" for key, value in facts.items() if key not in hidden)
         rows.append(
             [name, *(facts[key] if facts[key] is not None else tables.DASH for key in shown), told]

@@ -84,7 +84,11 @@ def _eps(entry: Entry) -> float:
 def _without_eps(entry: Entry) -> list[tuple[str, str]]:
     """Return the facts that points of one attack share, whatever their eps."""
     eps = entry.facts.get("eps")
-    apart = {"eps", "alpha", "budget"} | {n for n, value in entry.facts.items() if value == eps}
+    apart = {"eps", "alpha", "budget"} | {
+        name
+        for name, value in entry.facts.items()
+        if value == eps and not isinstance(value, bool)  # True == 1
+    }
     return sorted((name, str(value)) for name, value in entry.facts.items() if name not in apart)
 
 

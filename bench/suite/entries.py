@@ -98,11 +98,16 @@ class StepEntry(Named):
 
     @property
     def identity(self) -> dict[str, JSON]:
-        """What decides what it does; whom it asks is told by who they are, not by their names."""
+        """What decides its answers; whom it asks is told by who they are, not by their names."""
         told = registry.identity(self.kind, self.plugin_name, self.plugin)
-        names: JSON = [*self.plugin.members] if isinstance(self.plugin, Shield) else []
-        parameters = self.plugin.parameters()
-        own = {key: value for key, value in parameters.items() if not names or value != names}
+        shield = self.plugin if isinstance(self.plugin, Shield) else None
+        names: JSON = [] if shield is None else [*shield.members]
+        proof: frozenset[str] = frozenset() if shield is None else shield.proof_only
+        own = {
+            key: value
+            for key, value in self.plugin.parameters().items()
+            if key not in proof and (not names or value != names)
+        }
         return {**told, "parameters": own}
 
     @property

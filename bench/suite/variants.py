@@ -110,6 +110,12 @@ class Variants(Section):
         known = {attack.name: attack for attack in attacks}
         attack = raw.get("attack")
         self.check_name(("sensitivity", "attack"), attack, known, "is no attack of this suite")
+        if attack in known and known[attack].plugin.minimum_norm:
+            self.report(
+                ("sensitivity", "attack"),
+                f"'{attack}' looks for the nearest image, however far: it fells all of any layer",
+                "an attack within a ball",
+            )
         return Sensitivity(step, known[attack]) if step and attack in known else None
 
     def step(self, raw: Any, path: document.Path) -> StepEntry | None:

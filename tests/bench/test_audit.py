@@ -435,3 +435,37 @@ def test_cases_without_chance_are_not_corrected(planted: Planted) -> None:
 
     found = audit(planted.matrix, [Rule("r", "", "", "", look, frozenset())]).findings
     assert [finding.sentence for finding in found] == ["certain", "tested (p = 0.009)"]
+
+
+@pytest.mark.parametrize("right", [92, 86, 100])
+def test_honest_models_are_better_than_chance_on_uneven_classes(
+    right: int, planted: Planted
+) -> None:
+    """Of 100 images 85 are of one class: 20 points above that is more than all."""
+    from bench.records import EvaluateRecord, Result
+
+    labels = [0] * 85 + [1] * 15
+    records = [
+        EvaluateRecord(f"test/{i}", label, label if i < right else 1 - label, 0.75)
+        for i, label in enumerate(labels)
+    ]
+    planted.put("evaluate", "net", Result(records=records, summary={"images": 100}))
+    assert not [f for f in audit(planted.matrix).findings if f.rule == "no-better-than-chance"]
+
+
+def test_a_model_that_always_says_the_same_is_told_on_uneven_classes(planted: Planted) -> None:
+    from bench.records import EvaluateRecord, Result
+
+    records = [EvaluateRecord(f"test/{i}", int(i >= 350), 0, 0.75) for i in range(400)]
+    planted.put("evaluate", "net", Result(records=records, summary={"images": 400}))
+    found = [f.rule for f in audit(planted.matrix).findings]
+    assert found == ["no-better-than-chance"]
+
+
+def test_points_at_eps_1_are_part_of_their_chain(planted: Planted) -> None:
+    """``True == 1``: facts that are switches are no eps."""
+    facts = {"random_start": True}
+    planted.attack("net", "pgd@eps=0.5", first(30), eps=0.5, norm="l2", facts=facts)
+    planted.attack("net", "pgd@eps=1", first(10), eps=1.0, norm="l2", facts=facts)
+    [finding] = audit(planted.matrix).findings
+    assert finding.rule == "falls-with-eps"

@@ -156,6 +156,11 @@ def test_steps_by_which_a_share_fell() -> None:
     assert value("steps_80", frame(records)).value == math.inf
     untold = [replace(record, steps_to_success=None) for record in records]
     assert value("steps_50", frame(untold)) == NOTHING
+    nobody = frame([record for record in records if record.steps_to_success is None])
+    assert value("steps_50", nobody) == NOTHING
+    # an attack that would have told its steps needs more than it took
+    told = value("steps_50", nobody.assign(traceable=True))
+    assert (told.value, told.n) == (math.inf, 4)
 
 
 @pytest.mark.parametrize("seed", range(5))

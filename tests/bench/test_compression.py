@@ -144,11 +144,17 @@ def test_each_training_has_variants_of_its_own(plan_of, replicas: dict[str, Any]
     assert len(folds) == count
 
 
-def test_sizes_are_counted_once_and_layers_asked_once_for_all_trainings(plan_of) -> None:
+def test_what_was_taken_away_is_counted_of_all_trainings_and_timed_of_one(plan_of) -> None:
     more = {"profile": {"batches": [1], "runs": 100}}
     more["sensitivity"] = {"step": MOST, "attack": "fgsm"}
     made = plan_of({"original": [], "v": [HALF]}, replicas={"seeds": [1, 2]}, **more)
-    assert list(cells(made, "profile")) == ["profile linear:seed1", "profile linear:seed1/v"]
+    assert list(cells(made, "profile")) == [
+        f"profile linear:{seed}{variant}" for seed in ("seed1", "seed2") for variant in ("", "/v")
+    ]
+    assert {label.partition("@")[0] for label in cells(made, "latency")} == {
+        "latency linear:seed1",
+        "latency linear:seed1/v",
+    }
     assert list(cells(made, "sensitivity")) == ["sensitivity linear:seed1"]
 
 
@@ -729,7 +735,7 @@ def test_the_page_says_where_zeros_make_nothing_quicker(
     assert most[3] == "5.000"
     assert original[-1] == "1.000"
     assert most[-1] == f"{2.0 / milliseconds:.3f}"
-    assert ("No quicker, though it would be in theory: net/most" in page) is idle
+    assert ("Not told to be quicker, though it would be in theory: net/most" in page) is idle
 
 
 def test_a_page_without_the_original_or_with_holes_is_written(

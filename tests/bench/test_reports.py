@@ -19,10 +19,11 @@ from planted import Planted
 
 import bench
 from bench import console
+from bench.audit import audit
 from bench.errors import UsageError
 from bench.figures import curves, style
 from bench.records import EvaluateRecord, ExplainRecord, Result
-from bench.report import evaluation, explanations, markdown
+from bench.report import attacks, evaluation, explanations, markdown
 from bench.tables import DASH
 
 
@@ -392,3 +393,39 @@ def test_the_page_says_what_worked_on_a_sample(planted: Planted, kinds, words) -
             kind, "m", Result(summary={"images": 1}), **({kind: "x"} if kind == "attack" else {})
         )
     assert markdown._worked_on(planted.matrix) == (words or "")
+
+
+def test_a_grid_whose_rates_are_all_withheld_spoils_no_page(tmp_path: Path) -> None:
+    planted = Planted(tmp_path)
+    for eps in (0.1, 0.2):
+        broken = {0: "leaves [0, 1]"}
+        planted.attack("net", f"pgd@eps={eps}", [True] * 40, eps=eps, broken=broken)
+    page = "\n".join(attacks.section(planted.matrix, tmp_path, audited=audit(planted.matrix)))
+    assert "Robust accuracy over eps" not in page
+
+
+def test_lines_over_eps_keep_other_parameters_apart_and_put_trainings_together(
+    tmp_path: Path,
+) -> None:
+    planted = Planted(tmp_path)
+    for seed, more in (("seed1", 0), ("seed2", 4)):
+        for eps, hits in ((0.1, 10), (0.2, 20)):
+            for steps in (5, 40):
+                fallen = [i < hits + steps // 10 + more for i in range(40)]
+                name = f"pgd@eps={eps},steps={steps}"
+                planted.attack("net", name, fallen, eps=eps, replica=seed)
+    lines = curves._lines(planted.matrix, "robust_accuracy", ["pgd"])
+    assert set(lines) == {("net", "pgd@steps=5"), ("net", "pgd@steps=40")}
+    assert [eps for eps, _ in lines["net", "pgd@steps=40"]] == [0.1, 0.2]
+    means = [found.value for _, found in lines["net", "pgd@steps=40"]]
+    assert means == pytest.approx([1 - 16 / 40, 1 - 26 / 40])  # 14 and 18, 24 and 28 fell
+
+
+def test_the_nearest_images_of_each_variant_have_a_line(tmp_path: Path) -> None:
+    planted = Planted(tmp_path)
+    for variant in ("original", "jpeg"):
+        facts = {"minimum_norm": True}
+        planted.attack("net", "bisection", [True] * 20, variant=variant, facts=facts)
+    entries = [e for e in planted.matrix.entries if e.kind == "attack"]
+    drawn = [attacks._reach(planted.matrix, entry) for entry in entries]
+    assert [line.model for line in drawn] == ["net", "net/jpeg"]

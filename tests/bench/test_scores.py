@@ -317,5 +317,6 @@ def test_detection_auroc_is_scikit_learns(ties: bool, budget: Budget | None) -> 
     found = metrics.estimate(METRICS["detection_auroc"], given, {}, budget)
     assert found.value == pytest.approx(expected, abs=1e-12)
     assert found.low < found.value < found.high
+    assert found.n == len(fell)
     nobody = given.assign(success=False)
     assert metrics.estimate(METRICS["detection_auroc"], nobody, {}) == statistics.NOTHING

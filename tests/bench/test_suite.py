@@ -517,3 +517,11 @@ def test_a_table_may_lay_out_several_metrics(tiny: dict[str, Any]) -> None:
     told = [str(problem) for problem in caught.value.problems]
     assert any("'l22' is no metric; did you mean 'l2'" in line for line in told)
     assert any("tables.both.where: 'metric' is no dimension" in line for line in told)
+
+
+def test_a_sensitivity_to_what_fells_everything_is_refused(tiny: dict[str, Any]) -> None:
+    tiny["attacks"]["bisection"] = {}
+    step = {"magnitude": {"sparsity": 0.5}}
+    tiny["sensitivity"] = {"step": step, "attack": "bisection"}
+    with pytest.raises(SuiteError, match=r"sensitivity.attack: 'bisection' looks for the nearest"):
+        suite.read(tiny)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+import bench
 from bench import session
 from bench import suite as suites
 from bench.errors import SuiteError
@@ -251,3 +252,124 @@ def test_what_reads_one_layer_is_skipped_where_there_is_none(
     )
     others = [s for s in planned.steps if s.cell.coordinates.explainer == "saliency"]
     assert not any(step.skip for step in others)
+
+
+def test_work_is_counted_of_all_that_answers(tiny: dict[str, Any], tmp_path: Path) -> None:
+    """A shield that asks several times, or several networks, multiplies; and so do their zeros."""
+    half = {"magnitude": {"sparsity": 0.5}}
+    suite = {
+        **tiny,
+        "models": {"linear": tiny["models"]["linear"]},
+        "variants": {
+            "original": [],
+            "half": [half],
+            "smoothed": [half, {"randomized_smoothing": {"votes": 3, "averaged": 5}}],
+            "both": [{"ensemble": {"of": ["original", "half"]}}],
+        },
+        "attacks": {"fgsm": {"eps": 0.1}},
+        "transfer": None,
+        "profile": {"batches": [1], "warmup": 1, "runs": 100},
+    }
+    matrix = bench.run(suite, store=tmp_path / "store", reports=None).matrix
+    found = {
+        entry.coordinates.variant: matrix.stored(entry).summary
+        for entry in matrix.entries
+        if entry.kind == "profile"
+    }
+    whole, kept = found["original"]["macs"], found["half"]["nonzero_macs"]
+    assert 0 < kept < whole == found["half"]["macs"]
+    assert (found["smoothed"]["macs"], found["smoothed"]["nonzero_macs"]) == (3 * whole, 3 * kept)
+    assert (found["both"]["macs"], found["both"]["nonzero_macs"]) == (2 * whole, whole + kept)
+
+
+def test_attacks_that_stop_where_they_are_fooled_are_skipped_where_the_verdict_is_anothers(
+    tiny: dict[str, Any], tmp_path: Path
+) -> None:
+    suite = {
+        **tiny,
+        "variants": {
+            "original": [],
+            "jpeg": ["jpeg"],
+            "smoothed": ["randomized_smoothing"],
+            "both": [{"ensemble": {"of": ["original", "jpeg"]}}],
+            "bytes": [{"int8": {"images": 16}}],
+        },
+        "attacks": {
+            "fgsm": {"eps": 0.1},
+            "pgd": {"eps": 0.1},
+            "bisection": {},
+            "all": {"cascade": ["fgsm", "pgd"]},
+        },
+        "budget": {"norm": "linf", "eps": 0.1},
+        "models": {"linear": tiny["models"]["linear"]},
+        "explainers": {"saliency": {}},
+        "explain_attacks": ["bisection"],
+    }
+    planned = session.make_plan(suite, Store(tmp_path / "store"))
+    skipped: dict[str, set[str]] = {}
+    for step in planned.steps:
+        if step.skip is not None and "would look weaker than it is" in step.skip:
+            where = step.cell.coordinates
+            variant = (where.source or where.variant).rpartition("/")[2]
+            skipped.setdefault(step.cell.kind, set()).add(f"{variant}/{where.attack}")
+    spoiled = {
+        f"{variant}/{attack}"
+        for variant in ("smoothed", "both", "bytes")
+        for attack in ("bisection", "all")
+    }
+    assert skipped["attack"] == skipped["transfer"] == spoiled
+    assert skipped["drift"] == {name for name in spoiled if name.endswith("bisection")}
+    assert set(skipped) == {"attack", "transfer", "drift"}
+
+
+def test_what_no_pair_can_give_is_said_aloud(tiny: dict[str, Any], tmp_path: Path) -> None:
+    recipe = tiny["models"]["linear"]
+    apart = {"linear": {**recipe, "seeds": [1, 2]}, "gaudy": {**recipe, "seeds": [3, 4]}}
+    suite = {**tiny, "models": apart, "variants": {"jpeg": ["jpeg"]}, "explain_variants": True}
+    suite["explainers"] = {"saliency": {}}
+    notes = session.make_plan(suite, Store(tmp_path / "store")).notes
+    assert any("nothing is transferred" in note for note in notes)
+    assert any("explain_variants compares with the original" in note for note in notes)
+    suite["models"]["gaudy"] = {**recipe, "seeds": [2, 4]}
+    suite["variants"] = {"original": [], "jpeg": ["jpeg"]}
+    assert session.make_plan(suite, Store(tmp_path / "store")).notes == ()
+
+
+def smoothing(tiny: dict[str, Any], folder: Path, **parameters: Any) -> dict[str, Any]:
+    """The cells of a variant that is smoothed, by kind."""
+    suite = {
+        **tiny,
+        "models": {"linear": tiny["models"]["linear"]},
+        "variants": {"noisy": [{"randomized_smoothing": parameters}, "feature_squeezing"]},
+        "attacks": {"pgd": {"eps": 0.1}},
+        "transfer": None,
+    }
+    planned = session.make_plan(suite, Store(folder / "store"))
+    return {step.cell.kind: step.cell for step in planned.steps}
+
+
+def test_one_draw_is_no_average(tiny: dict[str, Any], tmp_path: Path) -> None:
+    told = [
+        smoothing(tiny, tmp_path, averaged=count)["attack"].facts["averaged"] for count in (1, 2)
+    ]
+    assert told == [False, True]
+
+
+def test_what_only_a_proof_takes_is_no_part_of_an_answer(
+    tiny: dict[str, Any], tmp_path: Path
+) -> None:
+    one, other = (smoothing(tiny, tmp_path, samples=count) for count in (100, 200))
+    for kind in ("evaluate", "attack", "detect"):
+        assert one[kind].inputs == other[kind].inputs
+    assert one["certify"].inputs != other["certify"].inputs
+    apart = smoothing(tiny, tmp_path, votes=64)
+    assert apart["evaluate"].inputs != one["evaluate"].inputs
+
+
+def test_what_a_detector_draws_by_is_part_of_its_identity(
+    tiny: dict[str, Any], tmp_path: Path
+) -> None:
+    seeds = [
+        smoothing({**tiny, "seed": seed}, tmp_path)["detect"].inputs["seed"] for seed in (7, 8)
+    ]
+    assert seeds[0] != seeds[1]

@@ -112,6 +112,17 @@ def test_one_point_of_a_grid_is_probed_and_the_suite_serves_itself(
     }
 
 
+def test_a_suite_s_own_extremes_take_no_probe_away(one: dict[str, Any], tmp_path: Path) -> None:
+    """A grid from 0 to 1, and the same attack with its steps doubled: rules ask for the probes."""
+    one["attacks"] = {
+        "fgsm": {"grid": {"eps": [0, 0.1, 1.0]}},
+        "pgd": {"eps": 0.1, "steps": 5},
+        "pgd-long": {"plugin": "pgd", "eps": 0.1, "steps": 10},
+    }
+    wanted = {"fgsm@eps=0.1~eps-0", "fgsm@eps=0.1~large-eps", "pgd~doubled-steps"}
+    assert wanted <= set(probes(planned(one, tmp_path)))
+
+
 def test_what_cannot_be_varied_is_not(one: dict[str, Any], tmp_path: Path) -> None:
     one["budget"] = {"norm": "l2", "eps": 0.5}
     one["attacks"] = {

@@ -863,3 +863,24 @@ def test_verdicts_are_those_of_the_bytes(ran: tuple[dict[str, Any], Store, Matri
             confidences.append(classifier(pixels).softmax(1).amax(1).numpy())
     assert np.allclose(told, confidences[0], atol=1e-6)
     assert not np.allclose(told, confidences[1], atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["magnitude", "random", "n_m"])
+def test_layers_that_compute_with_other_weights_than_they_keep_are_refused(name: str) -> None:
+    from timm.layers import StdConv2d
+    from torch.nn.utils import parametrizations
+
+    standardised = nn.Sequential(StdConv2d(4, 8, 3), nn.Flatten(), nn.Linear(8, 3))
+    normed = nn.Sequential(parametrizations.weight_norm(nn.Linear(8, 8)), nn.Linear(8, 3))
+    for network, layer in ((standardised, "StdConv2d"), (normed, "Linear")):
+        with pytest.raises(UsageError, match=f"{layer} computes with weights that it makes"):
+            made(name).reduce(network, images(1), labels(1), generator=torch.Generator())
+
+
+def test_channels_that_stay_although_some_were_to_go_are_no_variant() -> None:
+    network = nn.Sequential(
+        nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 10)
+    )
+    plugin = made("structured", pruning_ratio=0.5, round_to=8)
+    with pytest.raises(PluginError, match="nothing was taken away, though 50% were to be"):
+        plugin.reduce(network, images(1), labels(1), generator=torch.Generator())

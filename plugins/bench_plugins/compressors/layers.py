@@ -20,7 +20,8 @@ def prunable(network: Module, names: Sequence[str] = ()) -> dict[str, Module]:
         names: only these; all if there are none.
 
     Raises:
-        UsageError: for a name that is no such layer, and for a network without any.
+        UsageError: for a name that is no such layer, for a network without any, and for layers
+            that compute with other weights than they keep: zeros would not stay zero there.
 
     """
     from torch import nn
@@ -30,6 +31,7 @@ def prunable(network: Module, names: Sequence[str] = ()) -> dict[str, Module]:
     known: set[int] = set()
     for name, layer in network.named_modules():
         if isinstance(layer, _ConvNd | nn.Linear) and id(layer.weight) not in known:
+            _refuse_transformed(name, layer)
             known.add(id(layer.weight))
             found[name] = layer
     if not found:
@@ -43,6 +45,23 @@ def prunable(network: Module, names: Sequence[str] = ()) -> dict[str, Module]:
                 nearest(name, found),
             )
     return {name: found[name] for name in names} if names else found
+
+
+def _refuse_transformed(name: str, layer: Module) -> None:
+    from torch.nn.utils import parametrize
+
+    standardised = any(kind.__name__.endswith(_STANDARDISED) for kind in type(layer).__mro__)
+    if standardised or parametrize.is_parametrized(layer, "weight"):
+        raise UsageError.of(
+            f"layer '{name}'",
+            f"{type(layer).__name__} computes with weights that it makes of those it keeps",
+            "layers that compute with the weights they keep: zeros would not stay zero",
+            "leave this step out for this model",
+        )
+
+
+_STANDARDISED = ("StdConv2d", "StdConv2dSame")
+"""timm's layers that subtract the mean of their weights before they convolve."""
 
 
 def weight_of(layer: Module) -> Parameter:

@@ -95,6 +95,8 @@ class Structured(Reduction):
         network.zero_grad(set_to_none=True)
         _check(network, images[:1], _logits(head))
         history: Any = pruner.pruning_history()
+        if self.pruning_ratio and not history:
+            raise _refusal(f"nothing was taken away, though {self.pruning_ratio:.0%} were to be")
         return network, [[name, bool(outputs), sorted(idxs)] for name, outputs, idxs in history]
 
     def rebuild(self, network: Module, form: JSON, *, image_shape: tuple[int, int, int]) -> Module:

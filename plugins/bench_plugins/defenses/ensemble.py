@@ -36,6 +36,7 @@ class Ensemble(Shield):
 
     gradients: ClassVar[Gradients] = "straight_through"
     asks_members_only: ClassVar[bool] = True
+    same_answers: ClassVar[bool] = False
 
     of: tuple[str, ...] = Field(
         min_length=2,

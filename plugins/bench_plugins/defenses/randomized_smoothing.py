@@ -44,6 +44,8 @@ class RandomizedSmoothing(Shield):
     """
 
     randomised: ClassVar[bool] = True
+    same_answers: ClassVar[bool] = False
+    proof_only: ClassVar[frozenset[str]] = frozenset({"samples", "selection", "alpha"})
     gradients: ClassVar[Gradients] = "expectation"
 
     sigma: float = Field(0.25, gt=0, le=10, description="of the noise, in pixels of [0, 1]")
@@ -52,6 +54,11 @@ class RandomizedSmoothing(Shield):
     samples: int = Field(1000, ge=1, le=1_000_000, description="noises that prove a radius")
     selection: int = Field(100, ge=1, le=1_000_000, description="noises that choose what to prove")
     alpha: float = Field(0.001, gt=0, lt=0.5, description="chance that a proof is wrong")
+
+    @property
+    def draws(self) -> int:
+        """What ``averaged`` says."""
+        return self.averaged
 
     def defend(self, classifier: Module, members: Sequence[Module], *, seed: int) -> Module:
         """Return the majority under noise that is always the same."""
