@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -73,7 +74,7 @@ class ProfileCell(Cell):
         arrays = {name: tensor.cpu().contiguous().numpy() for name, tensor in packed.items()}
         stored = save(arrays, metadata=header)
         # safetensors writes texts in an order of its own each time: other bytes, as many of them
-        plain = save(arrays)
+        plain = save(arrays) + json.dumps(header, sort_keys=True).encode()
         image = torch.zeros(1, *self.subject.architecture.image_shape)
         # shields compute too, and ask others: what is counted is what answers, or its float twin
         asked = self.subject.attacked if self.subject.has_twin else self.subject.copied
@@ -87,7 +88,7 @@ class ProfileCell(Cell):
                 "nonzero_macs": macs - skipped,
                 "parameters": sum(each.numel() for each in network.parameters()),
                 "buffers": sum(each.numel() for each in network.buffers()),
-                "nonzero_parameters": sum(_nonzero(each) for each in network.parameters()),
+                "nonzero_parameters": nonzero_parameters(network),
                 "sparsity": sparsity(network),
                 "size_bytes": len(stored),
                 "size_compressed_bytes": len(zlib.compress(plain, _LEVEL)),
@@ -100,6 +101,14 @@ class ProfileCell(Cell):
 
 def _nonzero(tensor: Tensor) -> int:
     return int(tensor.count_nonzero())
+
+
+def nonzero_parameters(network: nn.Module) -> int:
+    """Count the parameters that are not zero, as the network computes with them: rounded, say."""
+    from bench.training import layer_weights
+
+    kept = {id(w): _effective(network, name, w) for name, w in layer_weights(network).items()}
+    return sum(_nonzero(kept.get(id(each), each)) for each in network.parameters())
 
 
 def sparsity(network: nn.Module) -> float | None:

@@ -24,7 +24,7 @@ from torch.nn import functional
 from bench import export, registry, seeds, session
 from bench.api import FineTuning, Reduction
 from bench.audit import audit
-from bench.cells.profile import layers, multiplications, sparsity
+from bench.cells.profile import layers, multiplications, nonzero_parameters, sparsity
 from bench.classifier import (
     Classifier,
     header_normalisation,
@@ -884,3 +884,16 @@ def test_channels_that_stay_although_some_were_to_go_are_no_variant() -> None:
     plugin = made("structured", pruning_ratio=0.5, round_to=8)
     with pytest.raises(PluginError, match="nothing was taken away, though 50% were to be"):
         plugin.reduce(network, images(1), labels(1), generator=torch.Generator())
+
+
+def test_weights_that_round_to_zero_are_no_nonzero_parameters() -> None:
+    network = little(0)
+    with torch.no_grad():
+        for weight in layer_weights(network).values():
+            weight.view(-1)[0] = 1e-6  # below half a step
+    twin, _ = reduced_little(made("int8", images=16), network)
+    weights = sum(weight.numel() for weight in layer_weights(twin).values())
+    zeros = round(sparsity(twin) * weights)
+    assert zeros >= len(layer_weights(twin))
+    others = sum(int(p.count_nonzero()) for p in twin.parameters()) - weights
+    assert nonzero_parameters(twin) == weights - zeros + others
