@@ -168,7 +168,7 @@ def run(
 
 def _conclude(done: Run, reports: Path) -> NoReturn:
     """Print the table and a line on what was done, write the report; exit."""
-    from bench import audit, console, session
+    from bench import audit, console, explanation, session
     from bench.report import markdown
 
     counts = done.counts
@@ -190,6 +190,13 @@ def _conclude(done: Run, reports: Path) -> NoReturn:
     typer.echo(f"\n{told}; {words}; {console.duration(done.seconds)}", err=True)
     for problem in refused:
         typer.echo(f"note: {problem}", err=True)
+    changed = explanation.changed_since(done)
+    if changed:
+        typer.echo(
+            f"note: the source of {', '.join(changed)} changed since some of these cells were "
+            "computed; if results changed, raise a revision: see 'bench why CELL'",
+            err=True,
+        )
     # a probe that fails costs a rule its evidence, and no figure: the audit tells it
     failed = [
         status
@@ -260,8 +267,8 @@ def check(
     overrides = _overrides(models, attacks, dataset, data_root, None, None, None, None, sets)
     read = suites.read(suite, overrides)
     typer.echo(
-        f"{read.name}: valid: {len(read.models)} models, {len(read.attacks)} attacks, "
-        f"dataset {read.dataset.name}"
+        f"{read.name}: valid; dataset {read.dataset.name}, models: {len(read.models)}, "
+        f"variants: {len(read.variants)}, attacks: {len(read.attacks)}"
     )
 
 
@@ -272,7 +279,9 @@ def table(
         str, typer.Option(help="See 'bench list metrics'; several with commas between.")
     ] = "success_rate",
     rows: Annotated[str, typer.Option(help="Dimensions, with commas between.")] = "attack",
-    columns: Annotated[str | None, typer.Option(help="Dimensions. [default: model]")] = None,
+    columns: Annotated[
+        str | None, typer.Option(help="Dimensions. [default: who is judged]")
+    ] = None,
     where: Annotated[list[str] | None, typer.Option(help="dimension=value; repeatable.")] = None,
     form: Annotated[str, typer.Option("--format", help="github, csv, json or latex.")] = "github",
     intervals: Annotated[bool, typer.Option("--intervals", help="Print 95 % intervals.")] = False,
@@ -280,20 +289,15 @@ def table(
 ) -> None:
     """Print a table of the last run; reads the disk only."""
     from bench import session, tables
-    from bench.metrics import METRICS
 
     forms = {name: name for name in tables.FORMATS}
     if form not in forms:
         raise UsageError.of("--format", f"got '{form}'", "one of " + ", ".join(forms))
     outcome = session.open_last(suite, store)
-    if columns is None:
-        first = next(iter(_names(metric)), "")
-        of_transfer = first in METRICS and METRICS[first].kinds == ("transfer",)
-        columns = "source,model" if of_transfer else "model"
     made = outcome.table(
         _names(metric),
         rows=_names(rows),
-        columns=_names(columns),
+        columns=None if columns is None else _names(columns),
         where=dict(_condition(text) for text in where or ()),
         intervals=intervals,
     )
@@ -334,11 +338,14 @@ def audit_(
 @app.command("list")
 def list_(
     kind: Annotated[
-        str | None, typer.Argument(help="datasets, models, attacks, explainers, metrics, suites.")
+        str | None,
+        typer.Argument(
+            help="datasets, models, attacks, explainers, compressors, defenses; metrics; suites."
+        ),
     ] = None,
     store: StoreOption = None,  # noqa: ARG001 (all commands take it; nothing is read or written)
 ) -> None:
-    """List what is installed: plugins, metrics, shipped suites. Imports no plugin."""
+    """List the plugins that are installed; or metrics, or shipped suites. Imports no plugin."""
     from bench import listing
 
     typer.echo(listing.installed(kind))

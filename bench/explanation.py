@@ -10,6 +10,8 @@ from typing import Any
 from bench import registry
 from bench.errors import StoreError, UsageError, nearest
 from bench.matrix import Entry, Matrix
+from bench.records import JSON
+from bench.runner import Run
 from bench.store import Store, Stored
 
 
@@ -99,8 +101,7 @@ def _account(stored: Stored, store: Store) -> list[str]:
 def _drift(stored: Stored) -> Any:
     """Say what has changed since a cell was made that its identity does not see."""
     made = stored.provenance
-    sources = made.get("sources")
-    for module, digest in sources.items() if isinstance(sources, dict) else ():
+    for module, digest in _sources(stored).items():
         if registry.source_digest(module) != digest:
             yield f"  source of {module} changed: raise its revision if results changed"
     versions = made.get("versions")
@@ -110,6 +111,23 @@ def _drift(stored: Stored) -> Any:
         now = registry.installed_version(name)
         if now != version:
             yield f"  {name} was {version}, is {now}"
+
+
+def changed_since(done: Run) -> list[str]:
+    """Name the modules that changed since cells of a run were computed, by earlier runs."""
+    found = {
+        str(module): digest
+        for status in done.statuses.values()
+        if status.stored is not None and status.stored.provenance.get("run") != done.name
+        for module, digest in _sources(status.stored).items()
+        if registry.source_digest(module) != digest
+    }
+    return sorted(found)
+
+
+def _sources(stored: Stored) -> Mapping[str, JSON]:
+    sources = stored.provenance.get("sources")
+    return sources if isinstance(sources, dict) else {}
 
 
 def _commands(entry: Entry | None, store: Store, suite: str | None) -> list[str]:

@@ -45,7 +45,8 @@ def describe(name: str, data_root: str | None, store: Store) -> str:
     """Describe a plugin; a dataset whose images are there shows how many each class has.
 
     Args:
-        name: of the plugin; ``kind/name`` where several kinds have one of that name.
+        name: of the plugin, or of a metric; ``kind/name`` where several kinds have one of that
+            name.
         data_root: a dataset's folder.
         store: where decoded datasets are kept.
 
@@ -53,6 +54,10 @@ def describe(name: str, data_root: str | None, store: Store) -> str:
         UsageError, PluginError: where there is no such plugin.
 
     """
+    if name in METRICS:
+        metric = METRICS[name]
+        head = f"{name} (metric), of {', '.join(metric.kinds)} cells, in {metric.unit}"
+        return f"{head}\n\n{metric.definition}"
     offer = _find(name)
     plugin = registry.load(offer.kind, offer.name)
     lines = [

@@ -40,14 +40,16 @@ class Outcome:
         metric: str | Sequence[str] = "success_rate",
         *,
         rows: Sequence[str] = ("attack",),
-        columns: Sequence[str] = ("model",),
+        columns: Sequence[str] | None = None,
         where: Mapping[str, JSON] | None = None,
         intervals: bool = False,
     ) -> Table:
         """Lay a metric, or several, out; prints as Markdown, and as a table in a notebook.
 
+        Arguments are those of :func:`bench.tables.build`, and of ``bench table``.
+
         Raises:
-            UsageError: for an unknown metric or dimension.
+            UsageError: for an unknown metric or dimension; it names the options of the command.
 
         """
         return tables.build(

@@ -134,8 +134,9 @@ def training(matrix: Matrix, path: Path) -> Path | None:
     panels[1].set_ylabel("accuracy, %")
     for axes in panels:
         axes.set_xlabel("epoch")
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         plain(axes)
+    panels[1].set_ylim(top=min(panels[1].get_ylim()[1], 100.5))
     panels[1].legend(frameon=False, fontsize="small", loc="lower right")
     return save(figure, path)
 
@@ -143,7 +144,9 @@ def training(matrix: Matrix, path: Path) -> Path | None:
 def _trace(axes: Axes, summary: Any, name: str, factor: int, shade: str, label: str | None) -> None:
     epochs = summary["epochs"]
     numbers = [epoch["epoch"] for epoch in epochs]
-    axes.plot(numbers, [factor * e[name] for e in epochs], color=shade, linewidth=1.2, label=label)
+    style = ".-" if len(epochs) == 1 else "-"  # a line through one point is none
+    values = [factor * epoch[name] for epoch in epochs]
+    axes.plot(numbers, values, style, color=shade, linewidth=1.2, label=label)
     held = [epoch[f"valid_{name}"] for epoch in epochs]
     if None not in held:
         axes.plot(numbers, [factor * value for value in held], "--", color=shade, linewidth=0.9)

@@ -12,15 +12,15 @@ from bench.audit import Audit, Finding, known
 from bench.errors import UsageError, nearest
 from bench.matrix import Entry, Matrix
 from bench.metrics import METRICS, Metric, Withheld
-from bench.records import JSON
+from bench.records import AXES, JSON, ORIGINAL
 from bench.tables.table import Place, Table
 from bench.tables.words import text_of
 
 
 def judged(matrix: Matrix) -> list[str]:
-    """Return the dimensions that name who is judged: the variant where there are several."""
+    """Return the dimensions that name who is judged: the variant where one is no original."""
     variants = {entry.coordinates.variant for entry in matrix.entries}
-    return ["model", "variant"] if len(variants) > 1 else ["model"]
+    return ["model", "variant"] if variants - {ORIGINAL} else ["model"]
 
 
 def build(
@@ -28,7 +28,7 @@ def build(
     metric: str | Sequence[str] = "success_rate",
     *,
     rows: Sequence[str] = ("attack",),
-    columns: Sequence[str] = ("model",),
+    columns: Sequence[str] | None = None,
     where: Mapping[str, JSON] | None = None,
     intervals: bool = False,
     title: str = "",
@@ -39,8 +39,9 @@ def build(
     Args:
         matrix: of one run.
         metric: a name in :data:`bench.metrics.METRICS`, or several.
-        rows, columns: dimensions; see ``matrix.dimensions``. Of several metrics one is ``metric``;
-            where neither names it, it is the last of the columns.
+        rows, columns: dimensions; see ``matrix.dimensions``. Without columns: who is judged, and
+            of a transfer the source before. Of several metrics one is ``metric``; where neither
+            names it, it is the last of the columns.
         where: only cells with these values.
         intervals: print the 95 % intervals.
         title: over the table.
@@ -51,6 +52,12 @@ def build(
 
     """
     measures = _measures(metric)
+    rows = [rows] if isinstance(rows, str) else rows
+    columns = [columns] if isinstance(columns, str) else columns
+    if columns is None:
+        of_transfer = measures[0].kinds == ("transfer",)
+        usual = [*(["source"] if of_transfer else []), *judged(matrix)]
+        columns = [name for name in usual if name not in rows]
     if len(measures) > 1 and METRIC not in (*rows, *columns):
         columns = [*columns, METRIC]
     where = dict(where or {})
@@ -90,7 +97,7 @@ def build(
         rows=tuple(row_keys),
         columns=tuple(column_keys),
         places=places,
-        remarks=tuple(_remarks(matrix, list(everything.values()))),
+        remarks=tuple(_remarks(matrix, measures, list(everything.values()))),
         intervals=intervals,
     )
 
@@ -209,6 +216,9 @@ def _refuse_pooling(matrix: Matrix, entry: Entry, other: Entry, used: Sequence[s
         for name in matrix.dimensions
         if name not in used and entry.value(name) != other.value(name)
     ]
+    if "variant" in apart:
+        apart = [name for name in apart if name not in _OF_VARIANTS]
+    apart.sort(key=lambda name: name not in AXES)
     raise UsageError.of(
         "table",
         f"{entry.label} and {other.label} fall into one place",
@@ -217,7 +227,23 @@ def _refuse_pooling(matrix: Matrix, entry: Entry, other: Entry, used: Sequence[s
     )
 
 
-def _remarks(matrix: Matrix, entries: Sequence[Entry]) -> Iterable[str]:
+_OF_VARIANTS = {"gradients", "defense", "randomised", "averaged"}
+"""Facts that follow from the variant."""
+
+_ASKED_FOR = {
+    "profile": "profile: {}",
+    "latency": "profile: {}",
+    "attack": "attacks:",
+    "transfer": "transfer: {}",
+    "explain": "explainers:",
+    "drift": "explain_attacks: or explain_variants: true",
+    "interim": "variants: that reduce, then train",
+    "certify": "variants: with a shield that proves",
+    "detect": "variants: with a detector",
+}
+
+
+def _remarks(matrix: Matrix, measures: Sequence[Metric], entries: Sequence[Entry]) -> Iterable[str]:
     missing = [entry for entry in entries if entry.state != "done"]
     if missing:
         counts: dict[str, int] = {}
@@ -231,5 +257,8 @@ def _remarks(matrix: Matrix, entries: Sequence[Entry]) -> Iterable[str]:
     if any(entry.coordinates.is_fold for entry in entries):
         yield "Cross-validated: each image is judged by a training that did not see it."
     if not entries:
-        yield "No cell of this run has this metric."
+        kinds = {kind for metric in measures for kind in metric.kinds}
+        asked = next((words for kind, words in _ASKED_FOR.items() if kind in kinds), None)
+        told = f": a suite asks for it by {asked}" if asked else ""
+        yield f"No cell of this run has this metric{told}."
     yield from matrix.run["notes"]

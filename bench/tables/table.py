@@ -64,6 +64,12 @@ class _Footnotes:
         return reasons + found
 
 
+def _escaped(line: str) -> str:
+    """Write a line for LaTeX."""
+    special = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+    return "".join(special.get(c, f"\\{c}" if c in "&%$#_{}" else c) for c in line)
+
+
 def _letters(place: int) -> str:
     """Count in letters: a, b, ... z, aa, ab, ..."""
     before, last = divmod(place, 26)
@@ -177,7 +183,8 @@ class Table:
             disable_numparse=True,
             colalign=align if body else None,
         )
-        return "\n".join([text, *(f"% {line}" for line in self._under(notes))])
+        under = [rf"\par\noindent{{\footnotesize {_escaped(line)}}}" for line in self._under(notes)]
+        return "\n".join([text, *under])
 
     def _under(self, notes: _Footnotes) -> list[str]:
         """Return the lines under a table: what it shows, footnotes, what is missing."""

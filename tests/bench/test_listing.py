@@ -173,3 +173,9 @@ def test_every_default_is_told_as_a_suite_would_write_it(plugins: Path, store: S
         except (PluginError, DataError):
             continue
         assert "PydanticUndefined" not in text, offer.name
+
+
+def test_a_metric_is_described(tmp_path: Path) -> None:
+    text = listing.describe("success_rate", None, Store(tmp_path))
+    assert text.startswith("success_rate (metric), of attack cells, in share")
+    assert METRICS["success_rate"].definition in text

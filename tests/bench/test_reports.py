@@ -429,3 +429,13 @@ def test_the_nearest_images_of_each_variant_have_a_line(tmp_path: Path) -> None:
     entries = [e for e in planted.matrix.entries if e.kind == "attack"]
     drawn = [attacks._reach(planted.matrix, entry) for entry in entries]
     assert [line.model for line in drawn] == ["net", "net/jpeg"]
+
+
+def test_the_curve_of_one_epoch_is_a_point(tmp_path: Path) -> None:
+    planted = Planted(tmp_path)
+    planted.reduced("net", "half", "magnitude", "fine_tune")
+    path = curves.training(planted.matrix, tmp_path / "training.svg")
+    assert '<use xlink:href="#' in path.read_text(encoding="utf-8").partition('id="line2d')[2]
+    pixels = np.asarray(Image.open(path.with_suffix(".png")).convert("RGB")).reshape(-1, 3)
+    shade = np.array([int(style.colour(0)[i : i + 2], 16) for i in (1, 3, 5)])
+    assert (np.abs(pixels - shade).max(1) < 30).sum() > 20  # the point, and its mark in the legend

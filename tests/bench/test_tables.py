@@ -316,7 +316,7 @@ def test_a_table_of_nothing_says_so(matrix: Matrix, form: Any) -> None:
     table = tables.build(Matrix(matrix.store, {**matrix.run, "cells": []}))
     text = table.render(form)
     if form != "csv":
-        assert "No cell of this run has this metric." in text
+        assert "No cell of this run has this metric: a suite asks for it by attacks:." in text
     assert len(table.frame()) == 0
 
 
@@ -376,7 +376,7 @@ def test_printed_tables_read_back_as_the_same_numbers(
                 figures += 1
     assert figures == 8  # four attacks on two models
     assert METRICS["success_rate"].definition in text
-    assert ("95 % Wilson interval" in text) is intervals
+    assert ("95 % Wilson interval" in text.replace(r"\%", "%")) is intervals
 
 
 def test_csv_reads_back_as_the_same_numbers(matrix: Matrix) -> None:
@@ -530,3 +530,23 @@ def test_the_words_on_n_stand_only_where_there_is_an_n(tmp_path: Path) -> None:
         text = tables.build(planted.matrix, metric, rows=["model"], columns=[]).render("github")
         assert ("In parentheses: n" in text) is has_n
         assert ("(2)" in text) is has_n
+
+
+def test_footnotes_are_printed_by_latex_too(matrix: Matrix) -> None:
+    text = tables.build(matrix).render("latex")
+    notes = text.partition(r"\end{tabular}")[2].splitlines()[1:]
+    assert all(line.startswith(r"\par\noindent{\footnotesize ") for line in notes)
+    assert any("[1] " in line for line in notes)
+    assert r"fgsm-targeted" in text
+    assert not re.search(r"(?<!\\)[%&#_]", "".join(notes))
+
+
+def test_a_variant_alone_is_not_taken_for_the_original(tmp_path: Path) -> None:
+    planted = Planted(tmp_path)
+    planted.attack("net", "pgd", [True] * 30, variant="half")
+    planted.transfer("other", "net", "pgd", [True] * 30, variant="half")
+    assert tables.build(planted.matrix).column_names == ("model", "variant")
+    moved = tables.build(planted.matrix, "transfer_rate")
+    assert moved.column_names == ("source", "model", "variant")
+    rowed = tables.build(planted.matrix, rows="variant")
+    assert (rowed.row_names, rowed.column_names) == (("variant",), ("model",))

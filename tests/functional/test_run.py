@@ -12,9 +12,10 @@ import pandas as pd
 import pytest
 
 import bench
-from bench import runner, session
+from bench import explanation, registry, runner, session
 from bench.errors import SuiteError, UsageError, WeightsError
 from bench.metrics import success
+from bench.runner import Run
 from bench.store import Store
 
 
@@ -324,3 +325,18 @@ def test_options_reach_into_what_other_options_named(tiny: dict[str, Any]) -> No
     tiny["dataset"] = {"plugin": "image_folder", "root": "a", "size": 16}
     read = suite.read(tiny, Overrides(dataset="image_folder", data_root="b"))
     assert (str(read.dataset.plugin.root), read.dataset.plugin.size) == ("b", 16)
+
+
+def test_sources_that_changed_since_are_told_where_old_results_are_used(
+    tiny: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run() -> Run:
+        store = Store(tmp_path / "store")
+        return runner.execute(Run(session.make_plan(tiny, store), store, "tiny", "bench run tiny"))
+
+    assert explanation.changed_since(run()) == []
+    digest = registry.source_digest
+    monkeypatch.setattr(
+        registry, "source_digest", lambda name: "0" if name == "bench.referee" else digest(name)
+    )
+    assert explanation.changed_since(run()) == ["bench.referee"]

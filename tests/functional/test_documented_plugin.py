@@ -1,0 +1,28 @@
+"""The plugin that docs/extending.md prints works as it stands there."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from bench.norms import measure
+
+PAGE = Path(__file__).parent.parent.parent / "docs" / "extending.md"
+
+
+def test_the_printed_attack_keeps_its_promises() -> None:
+    text = PAGE.read_text(encoding="utf-8")
+    blocks = re.findall(r"^ *```python\n(.*?)^ *```", text, re.DOTALL | re.MULTILINE)
+    [code] = [block for block in blocks if "class SaltAndPepper" in block]
+    names: dict[str, Any] = {}
+    exec(compile(textwrap.dedent(code), PAGE.name, "exec", dont_inherit=True), names)
+    attack = names["SaltAndPepper"](eps=30)
+    images = torch.rand(4, 3, 8, 8) * 0.8 + 0.1
+    found = attack.perturb(None, images, None, generator=torch.Generator().manual_seed(0))
+    assert measure("l0", found - images).tolist() == [30] * 4
+    assert (found.min(), found.max()) == (0, 1)
+    assert str(attack.budget) == "l0 30"
