@@ -1,7 +1,7 @@
 """Whether claims hold: two sides compared image by image, over several trainings.
 
 What a claim says of recipes rests on several trainings: the unit is a seed, that is one training
-of every model. Knows nothing of what is claimed. No torch.
+of every model; the folds of a seed are one training. Knows nothing of what is claimed. No torch.
 """
 
 from __future__ import annotations
@@ -170,19 +170,19 @@ class _Found:
     """A pair of cells, and on the images that count for both what either says."""
 
     part: Part
-    seed: str | None
+    seed: str
     first: Series[bool]
     second: Series[bool]
 
 
 def _answer(evidence: Evidence, claim: Claim) -> Answer:
     pairs = list(claim.pairs(evidence))
-    seeds = list(dict.fromkeys(one.coordinates.replica for one, _ in pairs))
+    seeds = list(dict.fromkeys(one.coordinates.training for one, _ in pairs))
     read = [_read(evidence, claim, pair) for pair in pairs]
     wanted = dict.fromkeys(_part(pair) for pair in pairs)
     spoiled = {_part(pair) for pair, found in zip(pairs, read, strict=True) if found is None}
     for part in wanted:
-        having = {one.coordinates.replica for one, other in pairs if _part((one, other)) == part}
+        having = {one.coordinates.training for one, other in pairs if _part((one, other)) == part}
         spoiled |= {part} if len(having) < len(seeds) else set()
     found = [each for each in read if each is not None and each.part not in spoiled]
     kept = [part for part in wanted if part not in spoiled]
@@ -208,7 +208,7 @@ def _read(evidence: Evidence, claim: Claim, pair: Pair) -> _Found | None:
     images = one.index.intersection(other.index)
     if not len(images):
         return None
-    return _Found(_part(pair), pair[0].coordinates.replica, one[images], other[images])
+    return _Found(_part(pair), pair[0].coordinates.training, one[images], other[images])
 
 
 def _is_violated(records: DataFrame) -> bool:
@@ -239,7 +239,7 @@ def _radius(entry: Entry) -> str:
     return f"{levels}/255" if levels and abs(255 * eps - levels) < 1e-6 else f"{eps:.4g}"  # noqa: PLR2004 (rounding)
 
 
-def _compare(found: Sequence[_Found], seeds: Sequence[str | None]) -> Compared:
+def _compare(found: Sequence[_Found], seeds: Sequence[str]) -> Compared:
     """Compare the sides of some pairs: parts weigh the same, and pairs of a part do."""
     images = sorted({image for each in found for image in each.first.index})
     outcomes = [_outcomes([f for f in found if f.seed == seed], images) for seed in seeds]

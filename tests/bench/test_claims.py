@@ -345,3 +345,14 @@ def test_how_sparse_a_variant_is_is_measured_and_not_read_off_its_name(tmp_path:
             planted.profile(model, variant=variant, parameters=10, sparsity=0.0)
     found = told_of_pruning(planted)
     assert {answer.reason for answer in found.values()} == {"nothing to compare"}
+
+
+def test_folds_are_one_training(tmp_path: Path) -> None:
+    """They share most of what they were trained on: three of them are no three seeds."""
+    planted = plant(tmp_path, EFFECTS[PGD])
+    for cell in planted.cells:
+        replica = cell["coordinates"]["replica"]
+        if replica is not None:
+            cell["coordinates"]["replica"] = f"fold{replica.removeprefix('seed')}of3"
+    found = told(planted)[PGD]
+    assert (found.whole.seeds, found.reason) == (1, "one training speaks of itself alone")
