@@ -29,7 +29,7 @@ def trainings(suite: str, photographs: Path, store: Store) -> set[str]:
     ("suite", "others", "count"),
     [
         ("pruning", ("cross_validation",), 5 + 3),  # folds of the small and of the large network
-        ("findings", ("held_out", "findings_pruning"), 3 + 3),  # seeds
+        ("findings", ("findings_pruning",), 3 + 3),  # seeds
     ],
 )
 def test_trainings_are_the_same_cells(
