@@ -51,7 +51,10 @@ RootOption = Annotated[str | None, typer.Option("--data-root", help="The dataset
 ImagesOption = Annotated[int | None, typer.Option("--images", help="How many images to attack.")]
 SeedOption = Annotated[int | None, typer.Option("--seed", help="The suite's seed.")]
 DeviceOption = Annotated[str | None, typer.Option("--device", help="auto, cpu or cuda.")]
-ThreadsOption = Annotated[int | None, typer.Option("--threads", help="Threads of torch.")]
+ThreadsOption = Annotated[
+    int | None,
+    typer.Option("--threads", help="Threads of torch; other threads make other weights."),
+]
 SetOption = Annotated[
     list[str] | None, typer.Option("--set", help="path=value in the suite; repeatable.")
 ]

@@ -39,8 +39,13 @@ def write(made: Plan, store: Store, folder: Path) -> Iterator[Path]:
     for label, evaluated in judged.items():
         weights = found[label].stored
         if weights is None or evaluated.stored is None:
+            threads = made.compute.threads
             raise UsageError.of(
-                label, "has not been trained and evaluated", "a finished run", "bench run"
+                label,
+                f"has not been trained and evaluated with {threads} threads in '{store.url}'",
+                "a finished run with the same options: other threads make other weights",
+                f"bench run {made.suite.document.name} --threads {threads}, or export with the "
+                "--threads, --models and --set of that run",
             )
         yield _write(found[label].step.cell, weights, evaluated.stored, made, store, folder)
 
