@@ -157,6 +157,8 @@ def run(
         typer.echo(f"interrupted; run the same command to go on:\n  {command}", err=True)
         raise typer.Exit(_INTERRUPTED) from None
     chosen = None if only is None else made.needed_by(only)
+    for problem in session.refused_tables(made, place) if only is None else ():
+        typer.echo(f"note: {problem}", err=True)
     screen = console.screen()
     if tensorboard is not None:
         from bench.tensorboard import TensorBoard
@@ -184,15 +186,13 @@ def _conclude(done: Run, reports: Path) -> NoReturn:
         raise typer.Exit(_INTERRUPTED)
     matrix = session.conclude(done)
     audited = audit.known(matrix)
-    tables, refused = markdown.suite_tables(matrix, audited)
+    tables, _ = markdown.suite_tables(matrix, audited)
     shown = next((table for table in tables.values() if table.places), None)
     if shown is not None and done.only is None:
         typer.echo(f"{shown.title}\n\n{shown}")
     told = ", ".join(f"{number} {state}" for state, number in counts.items())
     words = "nothing was computed" if not done.computed else f"{done.computed} computed"
     typer.echo(f"\n{told}; {words}; {console.duration(done.seconds)}", err=True)
-    for problem in refused:
-        typer.echo(f"note: {problem}", err=True)
     changed = explanation.changed_since(done)
     if changed:
         typer.echo(
@@ -249,7 +249,7 @@ def plan(
         key = status.key[:12] if status.key else ""
         typer.echo(f"{status.state:8} {key:12} {status.step.cell.label}  {words}".rstrip())
     counts = Counter(status.state for status in found)
-    for note in made.notes:
+    for note in (*made.notes, *session.refused_tables(made, place)):
         typer.echo(f"note: {note}")
     typer.echo(", ".join(f"{number} {state}" for state, number in counts.items()))
 

@@ -107,6 +107,16 @@ def make_plan(
     return plan.build(read, prepared)
 
 
+def refused_tables(made: Plan, store: Store) -> list[str]:
+    """Say which tables of a suite cannot be laid out, whatever its cells will hold."""
+    from bench.report import markdown
+
+    planned = Run(made, store, "", "")
+    planned.statuses = {step.cell.label: plan.Status(step, "to do") for step in made.steps}
+    nothing = Audit((), {}, ())
+    return markdown.suite_tables(Matrix(store, planned.account()), nothing)[1]
+
+
 def conclude(done: Run) -> Matrix:
     """Audit a run that has ended, and note what was found beside its account.
 

@@ -373,3 +373,16 @@ def test_what_a_detector_draws_by_is_part_of_its_identity(
         smoothing({**tiny, "seed": seed}, tmp_path)["detect"].inputs["seed"] for seed in (7, 8)
     ]
     assert seeds[0] != seeds[1]
+
+
+def test_a_table_that_would_pool_variants_is_told_before_anything_runs(
+    tiny: dict[str, Any], tmp_path: Path
+) -> None:
+    pooled = {"metric": "success_rate", "rows": ["model"], "columns": ["attack"]}
+    suite = {**tiny, "variants": {"original": [], "jpeg": ["jpeg"]}, "tables": {"robust": pooled}}
+    store = Store(tmp_path / "store")
+    [told] = session.refused_tables(session.make_plan(suite, store), store)
+    assert "table 'robust' is left out" in told
+    assert told.partition("one of: ")[2] == "variant"
+    pooled["rows"] = ["model", "variant"]
+    assert session.refused_tables(session.make_plan(suite, store), store) == []
