@@ -192,15 +192,17 @@ class Table:
         timed = all(metric.kinds == ("latency",) for metric in self.metrics)
         counted = "the timed runs" if timed else "the images that count"
         several = any(p.estimate and p.estimate.trainings > 1 for p in self.places.values())
-        words = f"In parentheses: n, {counted}"
-        words += ", x trainings; the figure is the mean over them." if several else "."
+        told = [p.estimate for p in self.places.values() if p.estimate]
+        has_n = any(estimate.n or estimate.value is None for estimate in told)  # others are counted
+        parts = [f"n, {counted}"] if has_n else []
+        parts += ["x trainings; the figure is the mean over them"] if several else []
+        words = f"In parentheses: {', '.join(parts)}."
         if self.intervals:
             bootstrap = {metric.mean or metric.weighted is not None for metric in self.metrics}
             kind = " or ".join("bootstrap" if each else "Wilson" for each in sorted(bootstrap))
             t = "; of several trainings, Student's t over images and trainings" if several else ""
             words = f"In brackets: 95 % {kind} interval{t}. {words}"
-        told = [p.estimate for p in self.places.values() if p.estimate]
-        if any(estimate.n or estimate.value is None for estimate in told):  # others are counted
+        if parts:
             lines.append(words)
         return [*lines, *notes.lines(), *self.remarks]
 
