@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from bench.errors import UsageError
-from bench.figures.style import DASHES, colour, plain, save
+from bench.figures.style import DASHES, LEGEND_LINE, colour, plain, save
 from bench.matrix import Entry, Matrix
 from bench.metrics import METRICS
 from bench.statistics import Estimate
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_Lines: TypeAlias = "dict[tuple[str, str], list[tuple[float, Estimate]]]"
+"""Points, by model and by what its attacks share besides the eps."""
 
 
 def success(matrix: Matrix, metric: str, groups: list[str], path: Path) -> Path:
@@ -33,35 +38,69 @@ def success(matrix: Matrix, metric: str, groups: list[str], path: Path) -> Path:
     lines = _lines(matrix, metric, groups)
     if not lines:
         raise UsageError.of("figure", f"no cell of {', '.join(groups)} has an eps and a {metric}")
-    figure = Figure(figsize=(6.4, 3.4), layout="constrained")
-    axes = figure.subplots()
     models, named = (list(dict.fromkeys(names)) for names in zip(*lines, strict=True))
+    shades = {model: colour(place) for place, model in enumerate(models)}
+    if len(lines) > _CROWDED and len(named) > 1:
+        return save(_panels(lines, named, shades, metric), path)
+    height = max(3.4, LEGEND_LINE * len(lines) + 0.4)
+    figure = Figure(figsize=(6.4, height), layout="constrained")
+    axes = figure.subplots()
     for (model, line), points in lines.items():
-        _draw(
-            axes,
-            points,
-            colour(models.index(model)),
-            DASHES[named.index(line) % len(DASHES)],
-            f"{model}, {line}",
-        )
-    axes.set_xlabel("eps, in pixels of [0, 1]")
-    axes.set_ylabel(f"{metric.replace('_', ' ')}, %")
-    axes.set_ylim(-3, 103)
-    plain(axes)
+        dash = DASHES[named.index(line) % len(DASHES)]
+        _draw(axes, points, shades[model], dash, f"{model}, {line}")
+    _finish(axes, metric)
     axes.legend(frameon=False, fontsize="small", loc="center left", bbox_to_anchor=(1.0, 0.5))
     return save(figure, path)
 
 
-def _lines(
-    matrix: Matrix, metric: str, groups: list[str]
-) -> dict[tuple[str, str], list[tuple[float, Estimate]]]:
+_CROWDED = 8
+"""More lines than these are drawn apart, a panel for each group of attacks."""
+
+
+def _panels(lines: _Lines, named: list[str], shades: dict[str, str], metric: str) -> Figure:
+    """Draw a panel for each group of attacks, with one legend of the models for all."""
+    from matplotlib.figure import Figure
+
+    columns = min(2, len(named))
+    rows = math.ceil(len(named) / columns)
+    height = max(2.8 * rows, LEGEND_LINE * len(shades) + 0.4)
+    figure = Figure(figsize=(3.6 * columns + 2.2, height), layout="constrained")
+    grid = figure.subplots(rows, columns, squeeze=False, sharex=True).flatten()
+    known: dict[str, Any] = {}
+    for axes, name in zip(grid, named, strict=False):
+        for (model, line), points in lines.items():
+            if line == name:
+                _draw(axes, points, shades[model], "-", model, band=0.05)
+        _finish(axes, metric)
+        axes.set_title(name, fontsize="medium", loc="left")
+        known |= dict(zip(*axes.get_legend_handles_labels()[::-1], strict=True))
+    for axes in grid[len(named) :]:
+        axes.set_visible(False)
+    figure.legend(
+        list(known.values()),
+        list(known),
+        frameon=False,
+        fontsize="small",
+        loc="outside right center",
+    )
+    return figure
+
+
+def _finish(axes: Axes, metric: str) -> None:
+    axes.set_xlabel("eps, in pixels of [0, 1]")
+    axes.set_ylabel(f"{metric.replace('_', ' ')}, %")
+    axes.set_ylim(-3, 103)
+    plain(axes)
+
+
+def _lines(matrix: Matrix, metric: str, groups: list[str]) -> _Lines:
     """Put the points of lines together: of replicas their mean, of a grid each other parameter."""
     cells: dict[tuple[str, str, str], list[Entry]] = {}
     for entry in matrix.entries:
         if entry.kind == "attack" and entry.state == "done" and str(entry.value("group")) in groups:
             name = (_model(entry), str(entry.value("group")), str(entry.coordinates.attack))
             cells.setdefault(name, []).append(entry)
-    lines: dict[tuple[str, str], list[tuple[float, Estimate]]] = {}
+    lines: _Lines = {}
     for (model, group, attack), entries in cells.items():
         eps = entries[0].value("eps")
         found = matrix.estimate(entries, METRICS[metric])
@@ -83,7 +122,12 @@ def _model(entry: Entry) -> str:
 
 
 def _draw(
-    axes: Axes, points: list[tuple[float, Estimate]], shade: str, dash: str, label: str
+    axes: Axes,
+    points: list[tuple[float, Estimate]],
+    shade: str,
+    dash: str,
+    label: str,
+    band: float = 0.12,
 ) -> None:
     eps = [point for point, _ in points]
     found = [estimate for _, estimate in points]
@@ -102,7 +146,7 @@ def _draw(
         [100 * (e.low or 0.0) for e in found],
         [100 * (e.high or 0.0) for e in found],
         color=shade,
-        alpha=0.12,
+        alpha=band,
         linewidth=0,
     )
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bench.figures.style import DASHES, colour, plain, save
+from bench.figures.style import DASHES, LEGEND_LINE, colour, plain, save
 from bench.records import Norm
 
 if TYPE_CHECKING:
@@ -36,7 +36,8 @@ def reach(found: Sequence[Reach], norm: Norm, path: Path) -> Path:
     """
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(6.4, 3.2), layout="constrained")
+    height = max(3.2, LEGEND_LINE * len(found) + 0.4)
+    figure = Figure(figsize=(6.4, height), layout="constrained")
     axes = figure.subplots()
     models = list(dict.fromkeys(line.model for line in found))
     attacks = list(dict.fromkeys(line.attack for line in found))

@@ -20,6 +20,8 @@ COLOURS = (
 
 DASHES = ("-", "--", ":", "-.")
 MARKERS = ("o", "s", "^", "D", "v", "P")
+LEGEND_LINE = 0.22
+"""The height of a line of a legend, in inches."""
 HATCHES = ("", "////", "....", "xxxx")
 
 _DPI = 200

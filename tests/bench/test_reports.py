@@ -439,3 +439,17 @@ def test_the_curve_of_one_epoch_is_a_point(tmp_path: Path) -> None:
     pixels = np.asarray(Image.open(path.with_suffix(".png")).convert("RGB")).reshape(-1, 3)
     shade = np.array([int(style.colour(0)[i : i + 2], 16) for i in (1, 3, 5)])
     assert (np.abs(pixels - shade).max(1) < 30).sum() > 20  # the point, and its mark in the legend
+
+
+def test_many_lines_are_drawn_in_a_panel_for_each_group_with_one_legend(tmp_path: Path) -> None:
+    planted = Planted(tmp_path)
+    variants = [f"v{place}" for place in range(9)]
+    for variant in variants:
+        for group in ("fgsm", "pgd"):
+            for eps in (0.1, 0.2):
+                fallen = [i < 100 * eps for i in range(40)]
+                planted.attack("net", f"{group}@eps={eps}", fallen, eps=eps, variant=variant)
+    path = curves.success(planted.matrix, "robust_accuracy", ["fgsm", "pgd"], tmp_path / "a.svg")
+    text = path.read_text(encoding="utf-8")
+    for label in (*(f"net/{variant}" for variant in variants), "fgsm", "pgd"):
+        assert text.count(f"<!-- {label} -->") == 1
