@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from bench.contrasts import Property, difference, lost
 from bench.matrix import Entry
@@ -113,8 +113,15 @@ def _half_first(evidence: Evidence) -> Iterator[Pair]:
     for one, other in itertools.permutations(cells, 2):
         here, there = one.coordinates, other.coordinates
         shares = [round(sparsity.get(place.contender, 0.0), 2) for place in (here, there)]
-        if replace(here, variant=there.variant) == there and shares == [0.5, 0.2]:
+        is_pair = replace(here, variant=there.variant) == there and shares == [0.5, 0.2]
+        if is_pair and len({_steps(evidence, e.coordinates.variant) for e in (one, other)}) == 1:
             yield one, other
+
+
+def _steps(evidence: Evidence, variant: str) -> tuple[str, ...]:
+    """Return the names of a variant's steps, as the suite has them."""
+    known: Any = evidence.matrix.run["document"].get("variants") or {}
+    return tuple(str(next(iter(s)) if isinstance(s, dict) else s) for s in known.get(variant, ()))
 
 
 def _pruned_first(evidence: Evidence) -> Iterator[Pair]:

@@ -356,3 +356,11 @@ def test_folds_are_one_training(tmp_path: Path) -> None:
             cell["coordinates"]["replica"] = f"fold{replica.removeprefix('seed')}of3"
     found = told(planted)[PGD]
     assert (found.whole.seeds, found.reason) == (1, "one training speaks of itself alone")
+
+
+def test_variants_that_were_made_otherwise_are_not_compared(tmp_path: Path) -> None:
+    planted = plant_pruned(tmp_path, none)
+    magnitude = [{"magnitude": {"sparsity": 0.2}}, "fine_tune"]
+    for steps, count in ((magnitude, 2), ([{"n_m": {"n": 2, "m": 4}}, "fine_tune"], 0)):
+        planted.document = {"variants": {"pruned-20%": magnitude, "pruned-50%": steps}}
+        assert len(told_of_pruning(planted)[HALF].parts) == count
