@@ -436,7 +436,8 @@ def test_the_curve_of_one_epoch_is_a_point(tmp_path: Path) -> None:
     planted.reduced("net", "half", "magnitude", "fine_tune")
     path = curves.training(planted.matrix, tmp_path / "training.svg")
     assert '<use xlink:href="#' in path.read_text(encoding="utf-8").partition('id="line2d')[2]
-    pixels = np.asarray(Image.open(path.with_suffix(".png")).convert("RGB")).reshape(-1, 3)
+    with Image.open(path.with_suffix(".png")) as picture:
+        pixels = np.asarray(picture.convert("RGB")).reshape(-1, 3)
     shade = np.array([int(style.colour(0)[i : i + 2], 16) for i in (1, 3, 5)])
     assert (np.abs(pixels - shade).max(1) < 30).sum() > 20  # the point, and its mark in the legend
 
