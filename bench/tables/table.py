@@ -154,35 +154,29 @@ class Table:
         told = figure(place.estimate, place.metric, intervals=self.intervals)
         return f"{told} [{', '.join(marks)}]" if marks else told
 
-    def _github(self) -> str:
+    def _drawn(self, form: str, notes: _Footnotes) -> str:
+        """Draw the grid in a format of tabulate's; footnotes are noted."""
         from tabulate import tabulate
 
-        notes = _Footnotes()
         headers, body = self._grid(notes)
         align = ["left"] * len(self.row_names) + ["right"] * len(self.columns)
-        text = tabulate(
+        return tabulate(
             body,
             headers,
-            tablefmt="github",
+            tablefmt=form,
             disable_numparse=True,
             colalign=align if body else None,
         )
+
+    def _github(self) -> str:
+        notes = _Footnotes()
+        text = self._drawn("github", notes)
         grid = [text, ""] if self.rows else []
         return "\n".join([*grid, *self._under(notes)])
 
     def _latex(self) -> str:
-        from tabulate import tabulate
-
         notes = _Footnotes()
-        headers, body = self._grid(notes)
-        align = ["left"] * len(self.row_names) + ["right"] * len(self.columns)
-        text = tabulate(
-            body,
-            headers,
-            tablefmt="latex_booktabs",
-            disable_numparse=True,
-            colalign=align if body else None,
-        )
+        text = self._drawn("latex_booktabs", notes)
         under = [rf"\par\noindent{{\footnotesize {_escaped(line)}}}" for line in self._under(notes)]
         return "\n".join([text, *under])
 

@@ -219,7 +219,7 @@ def test_the_version_in_use_is_the_one_that_planning_sees_and_make_asks_for() ->
 def test_the_table_is_what_torchattacks_offers() -> None:
     import torchattacks
 
-    rows = {row.library: row for row in vars(table).values() if is_row(row)}
+    rows = {row.class_name: row for row in vars(table).values() if is_row(row)}
     offered = set(torchattacks.__all__)
     assert offered <= rows.keys() | table.LEFT_OUT.keys()
     assert not rows.keys() & table.LEFT_OUT.keys()
@@ -240,11 +240,11 @@ def test_a_row_offers_every_parameter_or_says_why_not(name: str) -> None:
     import torchattacks
 
     plugin = load(name)
-    theirs = set(inspect.signature(getattr(torchattacks, plugin.library)).parameters)
+    theirs = set(inspect.signature(getattr(torchattacks, plugin.class_name)).parameters)
     ours = {spec.name or name for name, spec in plugin.table.items() if name != "precision"}
     told = {"model", "verbose", *plugin.wants} | plugin.withheld.keys()
     assert theirs - told <= ours <= theirs
-    assert name.partition(":")[0] == plugin.library.lower()
+    assert name.partition(":")[0] == plugin.class_name.lower()
     assert set(plugin.faults.values()) <= set(plugin.caveats)
     assert {check.partition(":")[0] for check in plugin.faults} <= CHECKS
 

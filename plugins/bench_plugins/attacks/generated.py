@@ -93,7 +93,7 @@ class Wrapped(Attack):
     """An attack of torchattacks; its class variables are the facts of its row.
 
     Class variables:
-        library: its class in torchattacks.
+        class_name: of its class in torchattacks.
         since: the oldest version of torchattacks in which it works.
         table: its parameters by name.
         fixed: what torchattacks is given besides, always.
@@ -107,7 +107,7 @@ class Wrapped(Attack):
     """
 
     wraps: ClassVar[str | None] = "torchattacks"
-    library: ClassVar[str]
+    class_name: ClassVar[str]
     since: ClassVar[str] = "3.3.0"
     table: ClassVar[Mapping[str, Parameter]] = {}
     fixed: ClassVar[Mapping[str, Any]] = {}
@@ -174,7 +174,7 @@ class Wrapped(Attack):
         generator: Generator,
     ) -> Images:
         return run(
-            self.library,
+            self.class_name,
             classifier,
             images,
             labels,
@@ -208,7 +208,7 @@ class Wrapped(Attack):
 
 
 def wrapped(
-    library: str,
+    class_name: str,
     *,
     doc: str,
     parameters: Mapping[str, Parameter],
@@ -220,7 +220,7 @@ def wrapped(
     """Make a plugin of a row of the table.
 
     Args:
-        library: the attack's class in torchattacks.
+        class_name: of the attack's class in torchattacks.
         doc: the plugin's docstring.
         parameters: by name, in the order in which they are told.
         gradients: whether it follows them; then their ``precision`` is a parameter too.
@@ -231,14 +231,16 @@ def wrapped(
     """
     table = {**parameters, "precision": PRECISION} if gradients else parameters
     definitions: dict[str, Any] = {name: p.definition for name, p in table.items()}
-    plugin = create_model(library, __base__=Wrapped, __module__=_TABLE, __doc__=doc, **definitions)
+    plugin = create_model(
+        class_name, __base__=Wrapped, __module__=_TABLE, __doc__=doc, **definitions
+    )
     if passes is not None:
         facts["passes"] = property(passes)
     facts["batch_invariant"] = facts.get("batch") is not None
     facts["caveats"] = (*dict.fromkeys(facts.get("faults", {}).values()), *caveats)
-    for name, fact in {**facts, "library": library, "table": table}.items():
+    for name, fact in {**facts, "class_name": class_name, "table": table}.items():
         if name not in Wrapped.__class_vars__ | {"passes"}:
-            raise TypeError(f"{library}: a row has no '{name}'")
+            raise TypeError(f"{class_name}: a row has no '{name}'")
         setattr(plugin, name, fact)
     return plugin
 
