@@ -271,3 +271,29 @@ def _with_members(contender: Contender, known: Sequence[Contender]) -> Contender
             )
         members.append((name, fits[0].subject))
     return replace(contender, subject=replace(contender.subject, members=tuple(members)))
+
+
+def pairs(
+    suite: Suite, found: list[Contender]
+) -> Iterator[tuple[Contender, Contender, str | None]]:
+    """Pair sources and targets of transfer, replicas with their like; with reasons for skips."""
+    if suite.transfer is None:
+        return
+    for source in found:
+        for target in found:
+            one, other = source.place, target.place
+            if (
+                (one.model, one.variant) != (other.model, other.variant)
+                and is_named(one, suite.transfer.source)
+                and is_named(other, suite.transfer.to)
+                and (one.replica == other.replica or None in (one.replica, other.replica))
+            ):
+                same = source.images.digest == target.images.digest
+                reason = None if same else "the two are judged on other images"
+                yield source, target, reason
+
+
+def is_named(place: Coordinates, names: Sequence[str] | str) -> bool:
+    """Say whether names mean a contender: all, its model, its variant, or both as model/variant."""
+    whole = f"{place.model}/{place.variant}"
+    return names == "all" or any(n in (place.model, place.variant, whole) for n in names)

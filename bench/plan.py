@@ -7,12 +7,11 @@ known as far as parents have run. Nothing is computed here, and torch is not imp
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bench import machine, probes
-from bench.api import Attack, Cascade, Explainer, Shield, VariantStep
+from bench import machine, notices, probes, skips
 from bench.cells.attack import AttackCell
 from bench.cells.cell import Cell
 from bench.cells.certify import CertifyCell, proves
@@ -26,12 +25,12 @@ from bench.cells.profile import ProfileCell
 from bench.cells.sensitivity import SensitivityCell
 from bench.cells.transfer import TransferCell
 from bench.cells.workbench import Compute
-from bench.contenders import Contender, contenders
+from bench.contenders import Contender, contenders, pairs
 from bench.data import ImageSet, Prepared
 from bench.errors import Problem, SuiteError, nearest
-from bench.records import ORIGINAL, Coordinates, State
+from bench.records import ORIGINAL, State
 from bench.store import Store, Stored
-from bench.suite import AttackEntry, ExplainerEntry, Suite
+from bench.suite import AttackEntry, Suite
 
 
 @dataclass(frozen=True)
@@ -121,8 +120,7 @@ def build(suite: Suite, data: Prepared) -> Plan:
         SuiteError: where the suite does not fit the data.
 
     """
-    _check_targets(suite, data)
-    _check_selection(suite)
+    notices.check(suite, data)
     compute = Compute(
         device=_device(suite.run.device),
         memory_format=suite.run.memory_format,
@@ -132,7 +130,7 @@ def build(suite: Suite, data: Prepared) -> Plan:
     found = contenders(suite, data, compute)
     cells: list[tuple[Cell, str | None]] = []
     for contender in sorted(found, key=lambda contender: bool(contender.subject.members)):
-        reason = _unfit(contender, data, compute)
+        reason = skips.unfit(contender, data, compute)
         cells += (  # the weights that a variant starts from are skipped for no fault of its own
             (cell, reason if cell.coordinates == contender.place else None)
             for cell in contender.trained_from
@@ -151,7 +149,7 @@ def build(suite: Suite, data: Prepared) -> Plan:
         found[0].images,
         compute,
         tuple({cell.label: Step(cell, skip) for cell, skip in cells}.values()),
-        tuple(_notes(suite, data, found, compute)),
+        tuple(notices.said_aloud(suite, data, found, compute)),
     )
 
 
@@ -201,7 +199,7 @@ def _explanations(
                     suite.seed,
                     compute,
                 ),
-                _unexplained(entry, contender, data, compute),
+                skips.unexplained(entry, contender, data, compute),
             )
 
 
@@ -211,9 +209,9 @@ def _attacks(
     """Lay out attacks on every contender, then what is judged elsewhere; with reasons for skips."""
     for contender in found:
         for entry in suite.attacks:
-            reason = _unattacked(entry, contender, data, compute)
+            reason = skips.unattacked(entry, contender, data, compute)
             yield _attack(suite, contender, entry, compute), reason
-    for source, target, reason in _pairs(suite, found):
+    for source, target, reason in pairs(suite, found):
         for entry in _transferred(suite):
             place = replace(
                 target.place,
@@ -229,7 +227,7 @@ def _attacks(
                 entry.target,
                 compute,
             )
-            yield transfer, _unattacked(entry, source, data, compute) or reason
+            yield transfer, skips.unattacked(entry, source, data, compute) or reason
 
 
 def _transferred(suite: Suite) -> Iterator[AttackEntry]:
@@ -264,8 +262,8 @@ def _drifts(
                     compute,
                     attack,
                 )
-                skip = _unattacked(entry, contender, data, compute)
-                yield cell, skip or _unexplained(explainer, contender, data, compute)
+                skip = skips.unattacked(entry, contender, data, compute)
+                yield cell, skip or skips.unexplained(explainer, contender, data, compute)
     if suite.explain_variants:
         yield from _variant_drifts(suite, found, data, compute)
 
@@ -289,7 +287,7 @@ def _variant_drifts(
                 compute,
                 original.subject,
             )
-            yield cell, _unexplained(explainer, contender, data, compute)
+            yield cell, skips.unexplained(explainer, contender, data, compute)
 
 
 def _guards(
@@ -301,9 +299,9 @@ def _guards(
             proof = CertifyCell(
                 contender.place, contender.subject, contender.images, suite.seed, compute
             )
-            yield proof, _unfit(contender, data, compute)
+            yield proof, skips.unfit(contender, data, compute)
         for detector in contender.detectors:
-            reason = _unsuited(detector.plugin, data)
+            reason = skips.unsuited(detector.plugin, data)
             for entry in suite.attacks:
                 attack = _attack(suite, contender, entry, compute)
                 cell = DetectCell(
@@ -315,7 +313,7 @@ def _guards(
                     suite.seed,
                     compute,
                 )
-                yield cell, reason or _unattacked(entry, contender, data, compute)
+                yield cell, reason or skips.unattacked(entry, contender, data, compute)
 
 
 def _sensitivities(
@@ -328,181 +326,7 @@ def _sensitivities(
     for contender in found:
         if contender.is_first and not contender.steps:
             cell = SensitivityCell(contender.place, _attack(suite, contender, entry, compute), step)
-            yield cell, _unsuited(entry.plugin, data) or _unsuited(step.plugin, data)
-
-
-def _unfit(contender: Contender, data: Prepared, compute: Compute) -> str | None:
-    """Say why a contender's steps cannot work on the data or the device, or None."""
-    reasons = [_unsuited(step.plugin, data) for step in contender.steps]
-    reasons.append(_misplaced(contender, compute))
-    return next((reason for reason in reasons if reason is not None), None)
-
-
-def _unattacked(
-    entry: AttackEntry, contender: Contender, data: Prepared, compute: Compute
-) -> str | None:
-    """Say why an attack cannot work on a contender, or would be taken for weak, or None."""
-    reason = _unsuited(entry.plugin, data) or _unfit(contender, data, compute)
-    other = contender.subject.answers_otherwise
-    if (
-        reason is None
-        and other
-        and (entry.plugin.minimum_norm or isinstance(entry.plugin, Cascade))
-    ):
-        return (
-            f"it stops as soon as what it is given is fooled, and {other} answers otherwise there: "
-            "it would look weaker than it is"
-        )
-    return reason
-
-
-def _unexplained(
-    entry: ExplainerEntry, contender: Contender, data: Prepared, compute: Compute
-) -> str | None:
-    """Say why an explainer cannot work on a contender, or None."""
-    reason = _unsuited(entry.plugin, data) or _unfit(contender, data, compute)
-    if reason is not None or not entry.plugin.looks_inside:
-        return reason
-    for shield in contender.shields:
-        plugin = shield.plugin
-        if isinstance(plugin, Shield) and (plugin.members or plugin.gradients == "expectation"):
-            return (
-                f"'{entry.name}' reads one layer of one network, and '{shield.name}' asks several "
-                "networks, or one several times"
-            )
-    return None
-
-
-def _misplaced(contender: Contender, compute: Compute) -> str | None:
-    """Say why what is judged cannot run on the device, or None."""
-    device = compute.device.partition(":")[0]
-    for reduction in contender.subject.reductions:
-        if device not in reduction.devices:
-            return f"runs on {', '.join(reduction.devices)} only: choose with --device"
-    return None
-
-
-def _unsuited(plugin: Attack | Explainer | VariantStep, data: Prepared) -> str | None:
-    """Ask a plugin why it cannot run on the data; one that cannot even answer is skipped too."""
-    try:
-        return plugin.unsuited(classes=len(data.classes), image_shape=data.image_shape)
-    except Exception as error:  # noqa: BLE001 (a plugin's own fault costs its cells, and says so)
-        return f"its unsuited() raised {type(error).__name__}: {error}"
-
-
-def _pairs(
-    suite: Suite, found: list[Contender]
-) -> Iterator[tuple[Contender, Contender, str | None]]:
-    """Pair sources and targets of transfer, replicas with their like; with reasons for skips."""
-    if suite.transfer is None:
-        return
-    for source in found:
-        for target in found:
-            one, other = source.place, target.place
-            if (
-                (one.model, one.variant) != (other.model, other.variant)
-                and _named(one, suite.transfer.source)
-                and _named(other, suite.transfer.to)
-                and (one.replica == other.replica or None in (one.replica, other.replica))
-            ):
-                same = source.images.digest == target.images.digest
-                reason = None if same else "the two are judged on other images"
-                yield source, target, reason
-
-
-def _named(place: Coordinates, names: Sequence[str] | str) -> bool:
-    """Say whether names mean a contender: all, its model, its variant, or both as model/variant."""
-    whole = f"{place.model}/{place.variant}"
-    return names == "all" or any(n in (place.model, place.variant, whole) for n in names)
-
-
-def _check_selection(suite: Suite) -> None:
-    """Refuse a verdict on images that a model was trained or selected on."""
-    learned = [
-        Problem(
-            suite.document.where(("images", "from")),
-            f"holds 'train', from which '{model.name}' learns",
-            "splits that it does not see",
-            "take train out, or cross-validate with folds:",
-        )
-        for model in suite.selected
-        if model.recipe is not None
-        and model.replication.folds is None
-        and "train" in suite.images.splits
-    ]
-    problems = learned + [
-        Problem(
-            suite.document.where(("images", "from")),
-            f"holds 'valid', on which the training of '{model.name}' is stopped and selected",
-            "splits that selected nothing",
-            "take valid out, or train without patience",
-        )
-        for model in suite.selected
-        if model.recipe is not None
-        and model.recipe.patience is not None
-        and model.replication.folds is None
-        and "valid" in suite.images.splits
-    ]
-    if problems:
-        raise SuiteError(*problems)
-
-
-def _check_targets(suite: Suite, data: Prepared) -> None:
-    problems = [
-        Problem(
-            suite.document.where(("attacks", entry.group, "target")),
-            f"got {entry.target}",
-            f"the index of a class, 0 to {len(data.classes) - 1}",
-        )
-        for entry in suite.attacks
-        if entry.target is not None and not 0 <= entry.target < len(data.classes)
-    ]
-    if problems:
-        raise SuiteError(*dict.fromkeys(problems))
-
-
-def _notes(suite: Suite, data: Prepared, found: list[Contender], compute: Compute) -> Iterator[str]:
-    for (one, other), pairs in data.leaks().items():
-        first, second = pairs[0]
-        yield (
-            f"{len(pairs)} images stand in {one} and in {other} of {suite.dataset.name}, pixel for "
-            f"pixel: {first} is {second}"
-        )
-    twins = {name for group in data.duplicates for name in group} & {
-        name for c in found if c.model.replication.folds for name in c.evaluated.names
-    }
-    if twins:
-        yield f"{len(twins)} images of the folds have a twin: it may be in what was trained on"
-    wanted = suite.images.count
-    told = {len(c.images): c.split for c in found if wanted and len(c.images) < wanted}
-    for count, split in told.items():
-        yield f"{count} images instead of {wanted}: {split} of {suite.dataset.name} has no more"
-    yield from _left_out(suite, found)
-    if compute.device == "cpu" and not machine.bf16_instructions():
-        recipes = {c.model.name: c.model.recipe for c in found}
-        for name, recipe in recipes.items():
-            if recipe is not None and recipe.precision == "bf16":
-                yield (
-                    f"{name} trains in bf16, which this processor emulates, several times slower "
-                    f"than fp32: --set models.{name}.train.precision=fp32 trains other weights"
-                )
-
-
-def _left_out(suite: Suite, found: list[Contender]) -> Iterator[str]:
-    """Say what a suite asks for, and no two contenders of this run can give."""
-    if suite.transfer is not None:
-        named = [
-            {c.place.replica for c in found if _named(c.place, names)}
-            for names in (suite.transfer.source, suite.transfer.to)
-        ]
-        contenders = {(c.place.model, c.place.variant) for c in found}
-        if len(contenders) > 1 and next(_pairs(suite, found), None) is None and all(named):
-            yield (
-                "nothing is transferred: sources and targets are of other seeds or folds, and only "
-                "trainings of equal ones are paired"
-            )
-    if suite.explain_variants and not any(not c.steps for c in found):
-        yield "explain_variants compares with the original, which is not part of this run"
+            yield cell, skips.unsuited(entry.plugin, data) or skips.unsuited(step.plugin, data)
 
 
 def _device(wanted: str) -> str:

@@ -139,15 +139,24 @@ def test_bf16_that_is_emulated_is_said_aloud(plan_of, monkeypatch) -> None:
         "linear": {"train": {**RECIPE, "precision": "bf16"}, "seeds": [1, 2]},
         "gaudy": {"train": RECIPE},
     }
+    sparse = {"magnitude": {"sparsity": 0.5}}
+    variants = {
+        "original": [],
+        "tuned": [sparse, {"fine_tune": {"precision": "bf16"}}],
+        "tuned-fp32": [sparse, "fine_tune"],
+    }
     for known in ((), ("avx512_bf16",)):
         monkeypatch.setattr(machine, "bf16_instructions", lambda known=known: known)
-        told = [note for note in plan_of(models=models).notes if "bf16" in note]
+        made = plan_of(models=models, variants=variants)
+        told = [note for note in made.notes if "bf16" in note]
         if known:
             assert told == []
         else:
-            assert len(told) == 1
-            assert "linear trains in bf16, which this processor emulates" in told[0]
-            assert "--set models.linear.train.precision=fp32" in told[0]
+            of_model, of_step = told
+            assert "linear trains in bf16, which this processor emulates" in of_model
+            assert "--set models.linear.train.precision=fp32" in of_model
+            assert "tuned trains in bf16" in of_step
+            assert "--set variants.tuned[1].fine_tune.precision=fp32" in of_step
 
 
 # Plans
