@@ -89,6 +89,13 @@ class Recipe(BaseModel):
         description="stop after so many epochs without a better accuracy on 'valid' (at equal "
         "accuracy, a lower loss), and keep the best epoch's weights; unset: the last epoch's",
     )
+    grow_from: int | None = Field(
+        None,
+        ge=8,
+        description="pixels of the shorter side of training images in the first fifth of the "
+        "epochs, from where they grow fifth by fifth to their full size in the last; for models "
+        "that take images of any size; unset: full size in all",
+    )
     precision: Literal["fp32", "bf16"] = Field(
         "fp32", description="bf16: forward passes of training under autocast"
     )

@@ -14,6 +14,7 @@ from torch import nn
 
 from bench import training
 from bench.augmentation import augment
+from bench.errors import UsageError
 from bench.recipes import PRESETS, Recipe
 from bench.training import Epoch, Lesson
 
@@ -271,6 +272,63 @@ def test_a_loss_that_is_not_finite_is_told() -> None:
         train(Recipe(epochs=1, lr=10, optimizer="sgd", scheduler="constant"), data=(
             data()[0] * float("inf"), data()[1],
         ))  # fmt: skip
+
+
+# Images that grow
+
+
+class AnySize(nn.Module):
+    """Takes images of any size, and notes which it was trained on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(1)
+        self.convolution, self.linear = nn.Conv2d(3, 4, 3, padding=1), nn.Linear(4, 3)
+        self.seen: list[tuple[int, ...]] = []
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        if self.training:
+            self.seen.append(tuple(images.shape[2:]))
+        return self.linear(self.convolution(images).mean((2, 3)))
+
+
+@pytest.mark.parametrize(
+    ("epochs", "sides"),
+    [
+        (1, [16]),
+        (2, [12, 16]),
+        (5, [8, 10, 12, 14, 16]),
+        (10, [8, 8, 10, 10, 12, 12, 14, 14, 16, 16]),
+    ],
+)
+def test_images_grow_to_their_full_size(epochs: int, sides: list[int]) -> None:
+    model, images = AnySize(), torch.rand(16, 3, 24, 16)
+    train(
+        Recipe(epochs=epochs, batch_size=16, grow_from=8),
+        network=model, data=(images, torch.arange(16) % 3),
+    )  # fmt: skip
+    assert model.seen == [(side * 3 // 2, side) for side in sides]
+
+
+def test_a_shrunk_image_is_the_mean_of_what_each_pixel_covers() -> None:
+    """Where half the side is left, antialiasing weighs four pixels a side: 1, 3, 3, 1 of 8."""
+    images = torch.rand(2, 3, 16, 16)
+    weights = torch.tensor([1.0, 3, 3, 1]) / 8
+    kernel = (weights[:, None] * weights).expand(3, 1, 4, 4)
+    slow = nn.functional.conv2d(images, kernel, stride=2, padding=1, groups=3)
+    inner = slice(1, -1)
+    assert torch.allclose(
+        training._shrunk(images, 8)[:, :, inner, inner], slow[:, :, inner, inner], atol=1e-6
+    )
+
+
+def test_growth_that_the_model_or_the_images_do_not_allow_is_told() -> None:
+    images = (torch.rand(16, 3, 16, 16), torch.arange(16) % 3)
+    flat = nn.Sequential(nn.Flatten(), nn.Linear(768, 3))
+    with pytest.raises(UsageError, match=r"does not take images of 8 x 8.*leave grow_from out"):
+        train(Recipe(epochs=5, grow_from=8), network=flat, data=images)
+    with pytest.raises(UsageError, match="16 pixels a side, expected at most 16"):
+        train(Recipe(epochs=5, grow_from=17), network=AnySize(), data=images)
 
 
 # Held-out images
