@@ -39,6 +39,9 @@ Kind: TypeAlias = Literal[
 ORIGINAL = "original"
 """The variant of a model with no compressor, no defense and no fine-tuning."""
 
+SHIELD_FACTS = ("defense", "gradients", "randomised", "averaged")
+"""Facts of a cell that follow from its variant: from the shields around the network."""
+
 
 TOLERANCE = 1e-6
 """How far a norm may exceed eps, or a pixel [0, 1]: float32 rounding, as when normalisation is

@@ -12,7 +12,7 @@ from bench.cells.subject import Subject
 from bench.cells.workbench import Compute, Workbench
 from bench.data import ImageSet
 from bench.errors import StoreError
-from bench.records import JSON, NORMS, Kind, Result
+from bench.records import JSON, NORMS, SHIELD_FACTS, Kind, Result
 from bench.store import Stored
 
 
@@ -54,8 +54,7 @@ class TransferCell(Cell):
     @property
     def facts(self) -> dict[str, JSON]:
         """Those of the attack, and what shields the target."""
-        shields = ("defense", "gradients", "randomised", "averaged")
-        told = {name: fact for name, fact in self.attack.facts.items() if name not in shields}
+        told = {k: fact for k, fact in self.attack.facts.items() if k not in SHIELD_FACTS}
         return {**told, **self.subject.facts}
 
     @property

@@ -5,7 +5,7 @@ Says n, intervals, settings and what is missing. Knows nothing of how cells were
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from bench import tables
 from bench.audit import Audit, known
 from bench.errors import UsageError
 from bench.matrix import Matrix
+from bench.records import SHIELD_FACTS
 from bench.report import (
     attacks,
     audits,
@@ -114,19 +115,7 @@ def _page(
     if run["description"]:
         yield run["description"].strip()
         yield ""
-    for name, table in built.items():
-        yield f"## {table.title}"
-        yield ""
-        # a blank line keeps the table and each remark apart in Markdown
-        grid, gap, under = table.render("github").partition("\n\n")
-        if gap:
-            yield grid
-            yield ""
-        for line in (under or grid).splitlines():
-            yield line
-            yield ""
-        yield f"Plain numbers: [{name}.csv]({name}.csv)"
-        yield ""
+    yield from _tables(built)
     for words in refused:
         yield words
         yield ""
@@ -145,6 +134,30 @@ def _page(
         yield from section(matrix, figures)
     yield from _missing(matrix)
     yield from _entries(matrix)
+    yield from _data(matrix)
+    yield from _settings(run)
+
+
+def _tables(built: Mapping[str, Table]) -> Iterator[str]:
+    """Print the suite's tables, each with its remarks and where its plain numbers are."""
+    for name, table in built.items():
+        yield f"## {table.title}"
+        yield ""
+        # a blank line keeps the table and each remark apart in Markdown
+        grid, gap, under = table.render("github").partition("\n\n")
+        if gap:
+            yield grid
+            yield ""
+        for line in (under or grid).splitlines():
+            yield line
+            yield ""
+        yield f"Plain numbers: [{name}.csv]({name}.csv)"
+        yield ""
+
+
+def _data(matrix: Matrix) -> Iterator[str]:
+    """Say what the images are, and which of them stand in two splits."""
+    run = matrix.run
     yield "## Data"
     yield ""
     data = run["dataset"]
@@ -163,6 +176,10 @@ def _page(
             f"for pixel: {pairs}"
         )
         yield ""
+
+
+def _settings(run: Mapping[str, Any]) -> Iterator[str]:
+    """Say how the run was made."""
     yield "## Settings"
     yield ""
     for name, value in {**run["settings"], **run["versions"]}.items():
@@ -173,10 +190,7 @@ def _page(
     yield f"    {run['command']}"
 
 
-_NO_PARAMETERS = (
-    *("group", "targeted", "minimum_norm", "traceable", "caveats"),
-    *("gradients", "defense", "randomised", "averaged"),  # of the variant
-)
+_NO_PARAMETERS = ("group", "targeted", "minimum_norm", "traceable", "caveats", *SHIELD_FACTS)
 """Facts of attack cells that are told elsewhere."""
 
 

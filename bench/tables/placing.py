@@ -12,7 +12,7 @@ from bench.audit import Audit, Finding, known
 from bench.errors import UsageError, nearest
 from bench.matrix import Entry, Matrix
 from bench.metrics import METRICS, Metric, Withheld
-from bench.records import AXES, JSON, ORIGINAL
+from bench.records import AXES, JSON, ORIGINAL, SHIELD_FACTS
 from bench.tables.table import Place, Table
 from bench.tables.words import text_of
 
@@ -217,7 +217,7 @@ def _refuse_pooling(matrix: Matrix, entry: Entry, other: Entry, used: Sequence[s
         if name not in used and entry.value(name) != other.value(name)
     ]
     if "variant" in apart:
-        apart = [name for name in apart if name not in _OF_VARIANTS]
+        apart = [name for name in apart if name not in SHIELD_FACTS]
     apart.sort(key=lambda name: name not in AXES)
     raise UsageError.of(
         "table",
@@ -226,9 +226,6 @@ def _refuse_pooling(matrix: Matrix, entry: Entry, other: Entry, used: Sequence[s
         "lay it out by, or pick with --where, one of: " + ", ".join(apart),
     )
 
-
-_OF_VARIANTS = {"gradients", "defense", "randomised", "averaged"}
-"""Facts that follow from the variant."""
 
 _ASKED_FOR = {
     "profile": "profile: {}",
