@@ -393,10 +393,12 @@ def _check_growing(network: nn.Module, examples: Examples, recipe: Recipe) -> No
     try:
         with torch.no_grad():
             network.eval()(examples.normalised(small))
-    except RuntimeError as error:
+    except Exception as error:  # a network may refuse a size in its own words
+        size = f"{small.shape[2]} x {small.shape[3]}"
+        words = str(error).partition("\n")[0]
         raise UsageError.of(
             where,
-            f"the model does not take images of {small.shape[2]} x {small.shape[3]} pixels",
+            f"the model does not take images of {size} pixels ({type(error).__name__}: {words})",
             "a model that takes images of any size",
             "leave grow_from out of its recipe",
         ) from error

@@ -325,8 +325,16 @@ def test_a_shrunk_image_is_the_mean_of_what_each_pixel_covers() -> None:
 def test_growth_that_the_model_or_the_images_do_not_allow_is_told() -> None:
     images = (torch.rand(16, 3, 16, 16), torch.arange(16) % 3)
     flat = nn.Sequential(nn.Flatten(), nn.Linear(768, 3))
-    with pytest.raises(UsageError, match=r"does not take images of 8 x 8.*leave grow_from out"):
-        train(Recipe(epochs=5, grow_from=8), network=flat, data=images)
+
+    class Strict(AnySize):
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            assert images.shape[2] == 16, "16 pixels, please"
+            return super().forward(images)
+
+    for network, words in ((flat, "RuntimeError"), (Strict(), "AssertionError: 16 pixels, please")):
+        told = rf"does not take images of 8 x 8 pixels \({words}.*leave grow_from out"
+        with pytest.raises(UsageError, match=told):
+            train(Recipe(epochs=5, grow_from=8), network=network, data=images)
     with pytest.raises(UsageError, match="16 pixels a side, expected at most 16"):
         train(Recipe(epochs=5, grow_from=17), network=AnySize(), data=images)
 
