@@ -21,7 +21,7 @@ from bench.compression import Compression
 from bench.figures import curves
 from bench.matrix import Entry, Matrix
 from bench.metrics import METRICS
-from bench.report import audits, choosing, compression, markdown
+from bench.report import audits, choosing, compression, markdown, training
 from bench.report import findings as claimed
 from bench.store import Store
 
@@ -79,6 +79,7 @@ def cross_validation(store: Store) -> str:
         _table(folded, "clean_accuracy", ["model", "replica"]),
         "![Training curves of all folds](cross_validation.svg)",
         "Solid: on augmented batches. Dashed: on `valid`, which `reference` stops and selects on.",
+        training.table(folded),
         "## Held-out photographs",
         held_out.run["description"].strip(),
         *_left_out(held_out),

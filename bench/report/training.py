@@ -25,6 +25,12 @@ def section(matrix: Matrix, folder: Path) -> Iterator[str]:
         "Solid: on augmented training batches. Dashed: on held-out images, with the kept epoch, "
         "where the recipe looks at them",
     )
+    yield table(matrix)
+    yield ""
+
+
+def table(matrix: Matrix) -> str:
+    """Write what each training took: epochs, which of them was kept, time and memory."""
     rows = []
     for entry in matrix.entries:
         if entry.kind == "train" and entry.state == "done":
@@ -46,5 +52,4 @@ def section(matrix: Matrix, folder: Path) -> Iterator[str]:
             )
     headers = ["training", "recipe", "seed", "images", "kept epoch", "s", "ms an epoch"]
     headers += ["peak MB added", "others"]
-    yield tabulate(rows, headers, tablefmt="github", disable_numparse=True)
-    yield ""
+    return tabulate(rows, headers, tablefmt="github", disable_numparse=True)
