@@ -886,6 +886,29 @@ def test_channels_that_stay_although_some_were_to_go_are_no_variant() -> None:
         plugin.reduce(network, images(1), labels(1), generator=torch.Generator())
 
 
+@pytest.mark.parametrize(
+    ("name", "parameters", "told"),
+    [
+        ("simple_cnn", {"pruning_ratio": 0.99}, "381 of 480 .* features.4, features.0 would"),
+        ("regnetx_002", {"pruning_ratio": 0.9}, "571 of 7160 .* s1.b1.conv2.conv, .* and 23 more"),
+        ("regnetx_002", {"pruning_ratio": 0.9, "scope": "global"}, r"\d+ of 7160 .*scope: layer"),
+    ],
+)
+def test_channels_that_stay_because_all_were_to_go_are_told(
+    name: str, parameters: dict[str, Any], told: str
+) -> None:
+    """torch-pruning leaves such layers whole, and a variant would be named for what it is not."""
+    import timm
+
+    torch.manual_seed(0)
+    network = (
+        fresh(name) if name == "simple_cnn" else timm.create_model(name, num_classes=CLASSES)
+    ).eval()
+    plugin = made("structured", **parameters)
+    with pytest.raises(PluginError, match=told):
+        plugin.reduce(network, images(2), labels(2), generator=torch.Generator())
+
+
 def test_weights_that_round_to_zero_are_no_nonzero_parameters() -> None:
     network = little(0)
     with torch.no_grad():

@@ -6,6 +6,7 @@ logits stay as many, that the network still works, and that it can be built agai
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
@@ -17,6 +18,8 @@ from bench.tensors import Images, Labels
 from bench_plugins.compressors.layers import prunable
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from torch import Generator
     from torch.nn import Module
 
@@ -89,6 +92,7 @@ class Structured(Reduction):
                 out_channel_groups={},
                 num_heads={},
             )
+            groups = _sizes(pruner)
             pruner.step()
         except Exception as error:  # it breaks in as many ways as networks are written
             raise _refusal(f"torch-pruning fails: {type(error).__name__}: {error}") from error
@@ -97,7 +101,33 @@ class Structured(Reduction):
         history: Any = pruner.pruning_history()
         if self.pruning_ratio and not history:
             raise _refusal(f"nothing was taken away, though {self.pruning_ratio:.0%} were to be")
+        self._check_taken(groups)
         return network, [[name, bool(outputs), sorted(idxs)] for name, outputs, idxs in history]
+
+    def _check_taken(self, groups: Sequence[tuple[str, int, Callable[[], int]]]) -> None:
+        """Refuse where less was taken away than was asked for.
+
+        torch-pruning leaves a group whole that would lose all its channels, and says nothing.
+        """
+        asked = taken = 0
+        whole = []
+        for name, before, count in groups:
+            gone = before - count()
+            # rounded as torch-pruning rounds; of one channel, none can go
+            wanted = before - int(before * (1 - self.pruning_ratio)) if before > 1 else 0
+            asked, taken = asked + wanted, taken + gone
+            if wanted and not gone:
+                whole.append(name)
+        spare = len(groups) * ((self.round_to or 1) - 1 + (self.scope == "global"))
+        if whole and taken + spare < asked:
+            named = ", ".join(whole[:3]) + (f" and {len(whole) - 3} more" if whole[3:] else "")
+            raise PluginError.of(
+                _WHERE,
+                f"{taken} of {sum(before for _, before, _ in groups)} channels went, though "
+                f"{self.pruning_ratio:.0%} were to: {named} would have lost all, and stayed whole",
+                "a channel left in each layer",
+                "lower pruning_ratio" + (", or scope: layer" if self.scope == "global" else ""),
+            )
 
     def rebuild(self, network: Module, form: JSON, *, image_shape: tuple[int, int, int]) -> Module:
         """Take away the same channels again."""
@@ -113,6 +143,18 @@ class Structured(Reduction):
         graph.load_pruning_history(form)
         network.zero_grad(set_to_none=True)
         return network
+
+
+def _sizes(pruner: Any) -> Sequence[tuple[str, int, Callable[[], int]]]:
+    """Return the groups of channels that hang together: a name, how many there are, a recount."""
+    graph, found = pruner.DG, []
+    for group in graph.get_all_groups(
+        ignored_layers=pruner.ignored_layers, root_module_types=pruner.root_module_types
+    ):
+        root = group[0].dep.target.module
+        name = group[0].dep.target.name.partition(" ")[0]
+        found.append((name, graph.get_out_channels(root), partial(graph.get_out_channels, root)))
+    return found
 
 
 def _head(network: Module, image: Images) -> Module:
