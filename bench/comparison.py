@@ -133,8 +133,9 @@ class Comparison:
         told = {m: e for m, e in estimates.items() if e != NOTHING}
         tests = []
         if metric.better is not None and not metric.biased and metric.kinds != ("explain",):
-            for first, second in itertools.combinations(told, 2):
-                tested = self.test(metric, entries[first], entries[second])
+            pairs = list(itertools.combinations(told, 2))
+            for first, second in pairs:
+                tested = self.test(metric, entries[first], entries[second], family=len(pairs))
                 if tested is not None:
                     tests.append(Test(first, second, *tested))
         return _Family(metric, part, entries, told, tuple(tests))
@@ -148,9 +149,14 @@ class Comparison:
         return self.matrix.estimate(entries, metric)
 
     def test(
-        self, metric: Metric, first: Sequence[Entry], second: Sequence[Entry]
+        self, metric: Metric, first: Sequence[Entry], second: Sequence[Entry], *, family: int
     ) -> tuple[Difference, float, str] | None:
         """Test whether two models differ on a figure that images have.
+
+        Args:
+            metric: the figure.
+            first, second: the cells of each model.
+            family: over how many tests the p-value will be corrected.
 
         Returns:
             The difference, the p-value and the test's name; None where the figure has no images,
@@ -172,7 +178,8 @@ class Comparison:
         figures, others = (
             [metrics.statistic(metric, records, images) for records in part] for part in (one, two)
         )
-        found = statistics.paired(figures, others, len(images))
+        resamples = statistics.resamples_for(family)
+        found = statistics.paired(figures, others, len(images), resamples=resamples)
         folds = self.fold_differences(metric, first, second)
         if folds is not None:
             p_value = statistics.over_folds(folds, 1 / (len(folds) - 1))
@@ -325,7 +332,7 @@ class Comparison:
     ) -> dict[str, float | None]:
         """Return the p-value of a lead over each other, as a table has it or corrected here.
 
-        0 where figures are counted, None where nothing can be tested.
+        Where figures are counted, 0, or 1 if they are equal; None where nothing can be tested.
         """
         for row in self.rows if where is None else ():
             if row.metric == metric and row.tests:
@@ -334,10 +341,12 @@ class Comparison:
             return dict.fromkeys(others)
         if metric.kinds == ("profile",):
             figures = {model: self.figure(model, metric.name, where) for model in (best, *others)}
-            return {other: 0.0 if figures[other] != figures[best] else None for other in others}
+            return {other: 0.0 if figures[other] != figures[best] else 1.0 for other in others}
         found = {
             other: self.test(
-                metric, *(self.entries(metric.kinds[0], model, where) for model in (best, other))
+                metric,
+                *(self.entries(metric.kinds[0], model, where) for model in (best, other)),
+                family=len(others),
             )
             for other in others
         }
@@ -374,8 +383,8 @@ class Recommendation:
     """The model to choose, its figure, the p-value of its lead over each other, why others are out.
 
     ``best`` is None where no model keeps the constraints. A p-value is the table's, corrected over
-    its pairs, or corrected over the others; 0 where figures are counted, None where nothing was
-    tested.
+    its pairs, or corrected over the others; where figures are counted 0, or 1 if they are equal;
+    None where nothing was tested.
     """
 
     best: str | None

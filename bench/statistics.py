@@ -17,6 +17,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 CONFIDENCE = 0.95
+RESAMPLES = 2000
+"""Bootstrap samples behind an interval, and behind the test of one difference."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +63,7 @@ def rate(hits: int, n: int) -> Estimate:
     return Estimate(p, low, high, n)
 
 
-def mean(values: ArrayLike, *, seed: int = 0, resamples: int = 2000) -> Estimate:
+def mean(values: ArrayLike, *, seed: int = 0, resamples: int = RESAMPLES) -> Estimate:
     """Estimate a mean, with the percentile bootstrap interval.
 
     Args:
@@ -104,7 +106,7 @@ def resampled(
     images: int,
     *,
     seed: int = 0,
-    resamples: int = 2000,
+    resamples: int = RESAMPLES,
     least: float = 0.0,
 ) -> Estimate:
     """Estimate the mean over trainings of a figure, with its interval.
@@ -203,7 +205,7 @@ def paired(
     images: int,
     *,
     seed: int = 0,
-    resamples: int = 2000,
+    resamples: int = RESAMPLES,
 ) -> Difference:
     """Compare a figure of two models on the same images.
 
@@ -228,7 +230,7 @@ def within(
     images: int,
     *,
     seed: int = 0,
-    resamples: int = 2000,
+    resamples: int = RESAMPLES,
     least: float = 0.0,
 ) -> Difference:
     """Compare two figures of the same trainings on the same images.
@@ -246,6 +248,16 @@ def within(
     figures = _figures(differences, images)
     [draws] = _draws([differences], images, seed, resamples)
     return _told_apart(float(figures.mean()), draws, images, [figures], resamples, least)
+
+
+def resamples_for(family: int) -> int:
+    """Return how many resamples a test needs in a family of so many.
+
+    A p-value of a bootstrap is never below 2 / (resamples + 1), and Holm's method multiplies the
+    least by the size of the family: with too few, no difference, however large, could be told.
+    What is returned keeps the product at half of what is significant at the level of intervals.
+    """
+    return max(RESAMPLES, math.ceil(4 * family / (1 - CONFIDENCE)))
 
 
 def _told_apart(

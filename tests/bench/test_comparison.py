@@ -126,6 +126,26 @@ def test_a_clear_lead_stays_bold_among_many_models(planted: Planted) -> None:
     assert max(leads) <= 10 * 2 / 2001 * (1 + 1e-9)
 
 
+@pytest.mark.parametrize("models", [2, 7, 13, 60])
+def test_a_lead_can_be_told_in_a_family_of_any_size(models: int) -> None:
+    """The least p-value of a bootstrap, times the size of the family, is far from 0.05."""
+    family = models * (models - 1) // 2
+    least = 2 / (statistics.resamples_for(family) + 1)
+    assert least * family <= 0.025
+    assert statistics.resamples_for(family) >= 2000
+
+
+def test_a_clear_lead_stays_bold_among_as_many_as_a_whole_suite_has(planted: Planted) -> None:
+    """Thirteen make 78 pairs: 2 / 2001, times 78, would be 0.078."""
+    planted.evaluate("best", hits(range(5)))
+    for number in range(12):
+        planted.evaluate(f"other{number}", hits(range(5 + number, 60 + number)))
+    assert planted.row("macro_f1").best == "best"
+    text = choosing.recommendation(planted.comparison, "f1", Choice(best="macro_f1"))
+    assert "cannot tell" not in text
+    assert text.count("(p = ") == 12
+
+
 def test_the_best_is_better_than_every_other(planted: Planted) -> None:
     planted.evaluate("last", hits(range(80)))
     planted.evaluate("first", hits(range(9)))
@@ -616,7 +636,9 @@ def test_less_is_better_where_the_metric_says_so(three: Comparison) -> None:
     text = choosing.recommendation(three, "s", Choice(best="size_bytes"))
     assert text.endswith("**slow**, 400. Better than quick, untimed, as counted.")
     alike = three.recommend(Choice(best="parameters"))
-    assert (alike.best, alike.others) == ("slow", {"quick": None, "untimed": None})
+    assert (alike.best, alike.others) == ("slow", {"quick": 1.0, "untimed": 1.0})
+    text = choosing.recommendation(three, "p", Choice(best="parameters"))
+    assert text.endswith("Equal to quick, untimed: the first in the suite is named.")
 
 
 def test_where_nothing_keeps_the_constraints_nothing_is_recommended(three: Comparison) -> None:
