@@ -27,7 +27,7 @@ class ProfileCell(Cell):
     """A model to count: nothing here depends on images, on the device or on the time."""
 
     kind: ClassVar[Kind] = "profile"
-    revision: ClassVar[int] = 3  # counts what is judged, and what it asks
+    revision: ClassVar[int] = 4  # sizes are of all that answers, bytes counted as their float twin
 
     subject: Subject
     compute: Compute
@@ -47,12 +47,12 @@ class ProfileCell(Cell):
         """How sparse the reductions promise that the network is, and whether it may be sparser."""
         target, at_least = None, False
         for reduction in self.subject.reductions:
-            if reduction.sparsity_target is not None:
-                target, at_least = reduction.sparsity_target, False
+            if reduction.sparsity_target is not None:  # zeros that there are count among those
+                target = max(target or 0.0, reduction.sparsity_target)
             elif reduction.earlier_zeros == "more":
                 at_least = True
             elif reduction.earlier_zeros == "unknown":
-                target = None
+                target, at_least = None, at_least or target is not None
         if target is None:
             return {}
         return {"sparsity_target": target, **({"sparsity_at_least": True} if at_least else {})}
@@ -66,32 +66,37 @@ class ProfileCell(Cell):
         """Count on a copy, on the CPU."""
         import torch
         from safetensors.numpy import save
+        from torch import nn
 
-        weights = parents["classifier"]
-        header = workbench.store.header(weights)
-        network = workbench.network(self.subject.architecture, weights).eval()
-        packed = Forms.of(header, weights.label).packed(network)
-        arrays = {name: tensor.cpu().contiguous().numpy() for name, tensor in packed.items()}
-        stored = save(arrays, metadata=header)
-        # safetensors writes texts in an order of its own each time: other bytes, as many of them
-        plain = save(arrays) + json.dumps(header, sort_keys=True).encode()
+        found = {parents[role].key: role for role in self.subject.answering}  # each once
+        networks, sizes, packed_sizes = nn.ModuleList(), [], []
+        for role in found.values():
+            header = workbench.store.header(parents[role])
+            network = workbench.network(self.subject.answering[role], parents[role]).eval()
+            packed = Forms.of(header, parents[role].label).packed(network)
+            arrays = {name: tensor.cpu().contiguous().numpy() for name, tensor in packed.items()}
+            # safetensors writes texts in an order of its own each time: other bytes, as many
+            plain = save(arrays) + json.dumps(header, sort_keys=True).encode()
+            networks.append(network)
+            sizes.append(len(save(arrays, metadata=header)))
+            packed_sizes.append(len(zlib.compress(plain, _LEVEL)))
         image = torch.zeros(1, *self.subject.architecture.image_shape)
-        # shields compute too, and ask others: what is counted is what answers, or its float twin
-        asked = self.subject.attacked if self.subject.has_twin else self.subject.copied
-        classifier = asked(workbench, parents).cpu()
+        # shields compute too: what is counted is all that answers, or its float twin
+        classifier = self.subject.counted(workbench, parents).cpu()
         macs = multiplications(classifier, image)
-        counted = layers(network, image)
         skipped = sum(layer.skipped for layer in layers(classifier, image))
+        # of several networks, each is told where it is judged by itself
+        single = layers(networks[0], image) if len(networks) == 1 else []
         return Result(
             summary={
-                "layers": [layer.plain for layer in counted],
+                "layers": [layer.plain for layer in single],
                 "nonzero_macs": macs - skipped,
-                "parameters": sum(each.numel() for each in network.parameters()),
-                "buffers": sum(each.numel() for each in network.buffers()),
-                "nonzero_parameters": nonzero_parameters(network),
-                "sparsity": sparsity(network),
-                "size_bytes": len(stored),
-                "size_compressed_bytes": len(zlib.compress(plain, _LEVEL)),
+                "parameters": sum(each.numel() for each in networks.parameters()),
+                "buffers": sum(each.numel() for each in networks.buffers()),
+                "nonzero_parameters": nonzero_parameters(networks),
+                "sparsity": sparsity(networks),
+                "size_bytes": sum(sizes),
+                "size_compressed_bytes": sum(packed_sizes),
                 "compressor": f"zlib {zlib.ZLIB_RUNTIME_VERSION}, level {_LEVEL}",
                 "macs": macs,
                 "macs_counter": f"FlopCounterMode of torch {torch.__version__}, halved; one image",

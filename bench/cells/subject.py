@@ -48,6 +48,20 @@ class Subject:
         }
 
     @property
+    def answering(self) -> Mapping[str, Architecture]:
+        """The architectures of the networks that answer, by the roles of their weights.
+
+        Not that before which a shield stands that asks its members only.
+        """
+        own = {"classifier": self.architecture}
+        if any(_shield(entry).asks_members_only for entry in self.shields):
+            own = {}
+        return own | {
+            f"member {place}": member.architecture
+            for place, (_, member) in enumerate(self.members, 1)
+        }
+
+    @property
     def identity(self) -> dict[str, JSON]:
         """What decides the answers besides the parents' weights; nothing where all is plain.
 
@@ -120,15 +134,19 @@ class Subject:
 
     def judged(self, workbench: Workbench, parents: Mapping[str, Stored]) -> Classifier:
         """Return the classifier that verdicts are given on; no plugin ever has it."""
-        return self._classifier(workbench, parents, surrogate=False)
+        return self._classifier(workbench, parents, surrogate=False, twin=False)
 
     def copied(self, workbench: Workbench, parents: Mapping[str, Stored]) -> Classifier:
-        """Return a copy of what is judged, to be moved and counted."""
+        """Return a copy of what is judged, to be moved and timed."""
         return copy.deepcopy(self.judged(workbench, parents))
+
+    def counted(self, workbench: Workbench, parents: Mapping[str, Stored]) -> Classifier:
+        """Return a copy of what is judged, float where that computes in bytes: to be counted."""
+        return copy.deepcopy(self._classifier(workbench, parents, surrogate=False, twin=True))
 
     def attacked(self, workbench: Workbench, parents: Mapping[str, Stored]) -> Classifier:
         """Return a classifier that a plugin may ruin, with gradients that are of use."""
-        own = copy.deepcopy(self._classifier(workbench, parents, surrogate=True))
+        own = copy.deepcopy(self._classifier(workbench, parents, surrogate=True, twin=True))
         own.reset()
         return own
 
@@ -145,20 +163,23 @@ class Subject:
         return fresh
 
     def _classifier(
-        self, workbench: Workbench, parents: Mapping[str, Stored], *, surrogate: bool
+        self, workbench: Workbench, parents: Mapping[str, Stored], *, surrogate: bool, twin: bool
     ) -> Classifier:
         weights = parents["classifier"]
-        plain = workbench.classifier(self.architecture, weights, twin=surrogate)
+        plain = workbench.classifier(self.architecture, weights, twin=twin)
         if not self.shields:
             return plain
         members = [
             member._classifier(  # noqa: SLF001 (its own kind)
-                workbench, {"classifier": parents[f"member {place}"]}, surrogate=surrogate
+                workbench,
+                {"classifier": parents[f"member {place}"]},
+                surrogate=surrogate,
+                twin=twin,
             )
             for place, (_, member) in enumerate(self.members, 1)
         ]
         digests: list[JSON] = [parents[role].outputs["classifier"] for role in self.parents]
-        key = fingerprint.fingerprint([digests, self.identity, surrogate])
+        key = fingerprint.fingerprint([digests, self.identity, surrogate, twin])
         return workbench.kept(key, lambda: self._shielded(plain, members, surrogate=surrogate))
 
     def _shielded(

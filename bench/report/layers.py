@@ -35,18 +35,27 @@ def section(known: Compression, folder: Path) -> Iterator[str]:
         yield from grids.table(rows, ["zeros in", *sparse])
         series = {name: [100 * s.get(layer, 0.0) for layer in names] for name, s in sparse.items()}
         path = drawings.bars(names, series, "share of zeros, %", folder / named("layers", model))
-        yield from embedded(path, f"{model}: zeros in each layer")
+        several = any(e.coordinates.replica for e in known.entries("profile", model))
+        mean = ", the mean over its trainings" if several else ""
+        yield from embedded(path, f"{model}: zeros in each layer{mean}")
 
 
 def _shares(known: Compression, model: str) -> dict[str, dict[str, float]]:
-    """Return the share of zeros in each layer; variants that have the same share a column."""
+    """Return the share of zeros in each layer, the mean over trainings.
+
+    Variants that have the same share a column.
+    """
     found: dict[tuple[tuple[str, float], ...], list[str]] = {}
     for variant in known.families:
         profile = [e for e in known.entries("profile", variant) if e.state == "done"]
         if known.original(variant) != model or not profile:
             continue
-        summary: Any = known.matrix.stored(profile[0]).summary
-        shares = tuple((x["name"], x["zeros"] / x["weights"]) for x in summary["layers"])
+        zeros: dict[str, list[float]] = {}
+        for entry in profile:
+            summary: Any = known.matrix.stored(entry).summary
+            for layer in summary["layers"]:
+                zeros.setdefault(layer["name"], []).append(layer["zeros"] / layer["weights"])
+        shares = tuple((name, sum(each) / len(each)) for name, each in zeros.items())
         if any(share for _, share in shares):
             found.setdefault(shares, []).append(variant.partition("/")[2])
     return {", ".join(variants): dict(shares) for shares, variants in found.items()}
@@ -62,7 +71,8 @@ def sensitivity(matrix: Matrix, folder: Path) -> Iterator[str]:
 def _sensitivity(matrix: Matrix, entry: Entry, folder: Path) -> Iterator[str]:
     records: Any = matrix.records(entry)
     summary: Any = matrix.stored(entry).summary
-    model, attack = entry.coordinates.model, entry.facts["met_by"]
+    place, attack = entry.coordinates, entry.facts["met_by"]
+    model = place.model if place.replica is None else f"{place.model}, training {place.replica}"
     first = _outcomes(records[records["layer"] == ""])
     layers = list(summary["sparsity"])
     pairs: dict[tuple[str, str], statistics.PairedTest] = {}
@@ -103,7 +113,7 @@ def _sensitivity(matrix: Matrix, entry: Entry, folder: Path) -> Iterator[str]:
         words: [lost.get((layer, name), 0.0) for layer in layers]
         for name, words in (("accuracy", "accuracy"), ("robustness", f"robustness, {attack}"))
     }
-    path = drawings.bars(layers, series, "points lost", folder / named("sensitivity", model))
+    path = drawings.bars(layers, series, "points lost", folder / named("sensitivity", place.model))
     yield from embedded(path, f"{model}: points lost where one layer is reduced alone")
 
 

@@ -147,11 +147,12 @@ class Planted:
         model: str,
         *,
         variant: str = ORIGINAL,
+        replica: str | None = None,
         facts: dict[str, Any] | None = None,
         **summary: Any,
     ) -> None:
-        result = Result(summary=summary)
-        self.put("profile", model, result, variant=variant, facts=facts or {})
+        place: dict[str, Any] = {"variant": variant, "replica": replica}
+        self.put("profile", model, Result(summary=summary), facts=facts or {}, **place)
 
     def latency(
         self,

@@ -27,7 +27,8 @@ from bench.layout import Choice
 from bench.matrix import Entry
 from bench.metrics import METRICS, Withheld
 from bench.plan import Plan
-from bench.report import choosing, compression, markdown
+from bench.records import ORIGINAL
+from bench.report import choosing, compression, layers, markdown
 from bench.store import Store
 
 RECIPE = {"epochs": 2, "batch_size": 16, "lr": 0.01}
@@ -314,6 +315,33 @@ def test_who_does_not_hold_what_it_promises_is_flagged_and_who_does_is_not(
     assert told == {"original": None, "same": 0.0, "half": 0.5, "most": 0.8, "lost": 0.5}
 
 
+def test_what_a_chain_promises_is_what_is_left_of_all_its_promises(plan_of) -> None:
+    """Zeros that there are count among those that a later step asks for, and channels take some."""
+    share = {n: {"magnitude": {"sparsity": n / 10}} for n in (2, 5, 8)}
+    variants = {
+        "original": [],
+        "more": [share[5], TUNED, share[8]],
+        "less": [share[8], share[5]],
+        "of-each": ["n_m", share[2]],
+        "fewer-weights": ["structured", share[5]],
+        "fewer-zeros": [share[5], "structured"],
+        "again": [share[5], "structured", share[2]],
+        "rounded": [share[5], "int8"],
+    }
+    made = plan_of(variants, profile={"batches": [1]})
+    found = {cell.coordinates.variant: cell.facts for cell in cells(made, "profile").values()}
+    assert found == {
+        "original": {},
+        "more": {"sparsity_target": 0.8},
+        "less": {"sparsity_target": 0.8},
+        "of-each": {"sparsity_target": 0.2, "sparsity_at_least": True},
+        "fewer-weights": {"sparsity_target": 0.5},
+        "fewer-zeros": {},
+        "again": {"sparsity_target": 0.2, "sparsity_at_least": True},
+        "rounded": {"sparsity_target": 0.5, "sparsity_at_least": True},
+    }
+
+
 def test_what_fails_blocks_its_own_cells_only(ran: bench.Outcome) -> None:
     states = {e.label: e.state for e in ran.matrix.entries if e.state != "done"}
     assert states.pop("compress gaudy/broken@1-crumbling") == "failed"
@@ -435,6 +463,18 @@ def test_figures_stand_beside_those_of_the_original(ran: bench.Outcome) -> None:
 @pytest.fixture
 def planted(tmp_path: Path) -> Planted:
     return Planted(tmp_path)
+
+
+def test_zeros_of_layers_are_the_mean_over_trainings(planted: Planted, tmp_path: Path) -> None:
+    for seed, zeros in ((1, 90), (2, 70)):
+        replica = f"seed{seed}"
+        planted.reduced("net", "half", "magnitude", replica=replica)
+        for variant, count in ((ORIGINAL, 0), ("half", zeros)):
+            layer = {"name": "head", "shape": [10, 10], "weights": 100, "zeros": count, "uses": 1}
+            planted.profile("net", variant=variant, replica=replica, layers=[layer])
+    text = "\n".join(layers.section(Compression(planted.matrix), tmp_path))
+    assert re.search(r"\| head +\| +80.0 %", text)
+    assert "the mean over its trainings" in text
 
 
 def first(count: int, of: int = 40) -> list[bool]:
@@ -819,8 +859,9 @@ def test_what_is_counted_needs_no_test_though_no_table_compares_it(planted: Plan
         planted.evaluate(name, first(40))
         planted.profile(name, size_compressed_bytes=size)
     found = planted.comparison.recommend(Choice(best="size_compressed_bytes"))
-    assert (found.best, found.others) == ("b", {"a": 0.0, "c": None})
+    assert (found.best, found.others) == ("b", {"a": 0.0, "c": 1.0})
     text = choosing.recommendation(planted.comparison, "s", Choice(best="size_compressed_bytes"))
+    assert "Equal to c: the first in the suite is named." in text
     assert "Better than a, as counted." in text
 
 

@@ -255,16 +255,26 @@ def test_what_reads_one_layer_is_skipped_where_there_is_none(
 
 
 def test_work_is_counted_of_all_that_answers(tiny: dict[str, Any], tmp_path: Path) -> None:
-    """A shield that asks several times, or several networks, multiplies; and so do their zeros."""
+    """A shield that asks several times, or several networks, multiplies; and so do their zeros.
+
+    What computes in bytes works as its float twin does; what does not answer is not counted, and
+    what answers twice is there once.
+    """
     half = {"magnitude": {"sparsity": 0.5}}
+    smoothing = {"randomized_smoothing": {"votes": 3, "averaged": 5}}
     suite = {
         **tiny,
         "models": {"linear": tiny["models"]["linear"]},
         "variants": {
             "original": [],
             "half": [half],
-            "smoothed": [half, {"randomized_smoothing": {"votes": 3, "averaged": 5}}],
+            "smoothed": [half, smoothing],
             "both": [{"ensemble": {"of": ["original", "half"]}}],
+            "bytes": ["int8"],
+            "smoothed-bytes": ["int8", smoothing],
+            "both-bytes": [{"ensemble": {"of": ["half", "bytes"]}}],
+            "jpeg": ["jpeg"],
+            "same": [{"ensemble": {"of": ["half", "smoothed"]}}],
         },
         "attacks": {"fgsm": {"eps": 0.1}},
         "transfer": None,
@@ -280,6 +290,18 @@ def test_work_is_counted_of_all_that_answers(tiny: dict[str, Any], tmp_path: Pat
     assert 0 < kept < whole == found["half"]["macs"]
     assert (found["smoothed"]["macs"], found["smoothed"]["nonzero_macs"]) == (3 * whole, 3 * kept)
     assert (found["both"]["macs"], found["both"]["nonzero_macs"]) == (2 * whole, whole + kept)
+    assert found["bytes"]["macs"] == whole
+    assert found["smoothed-bytes"]["macs"] == 3 * whole
+    assert found["both-bytes"]["macs"] == 2 * whole
+    assert found["same"]["macs"] == 4 * whole
+    sizes = ("parameters", "nonzero_parameters", "size_bytes", "size_compressed_bytes")
+    for name in sizes:
+        one, other = found["original"][name], found["half"][name]
+        assert found["both"][name] == one + other
+        assert found["both-bytes"][name] == other + found["bytes"][name]
+        assert found["same"][name] == found["smoothed"][name] == other
+        assert found["jpeg"][name] == one
+    assert found["both"]["sparsity"] == pytest.approx(found["half"]["sparsity"] / 2)
 
 
 def test_attacks_that_stop_where_they_are_fooled_are_skipped_where_the_verdict_is_anothers(
