@@ -1,0 +1,33 @@
+"""The tables of every suite that ships can be laid out, of its own models and of all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bench import plan, session
+from bench.audit import known
+from bench.matrix import Matrix
+from bench.overrides import Overrides
+from bench.report.markdown import suite_tables
+from bench.runner import Run
+from bench.store import Store
+from bench.suite import shipped
+
+
+@pytest.mark.parametrize("models", [None, ["all"]])
+@pytest.mark.parametrize("name", [path.stem for path in sorted(shipped("suites").glob("*.yaml"))])
+def test_no_two_cells_fall_into_one_place(
+    name: str, models: list[str] | None, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    store = Store(tmp_path / "store")
+    on_photographs = "sports10" in (shipped("suites") / f"{name}.yaml").read_text(encoding="utf-8")
+    root = str(request.getfixturevalue("photographs")) if on_photographs else None
+    made = session.make_plan(name, store, Overrides(models=models, data_root=root))
+    run = Run(made, store, name, "")
+    run.statuses.update({status.step.cell.label: status for status in plan.statuses(made, store)})
+    matrix = Matrix(store, run.account())
+    built, refused = suite_tables(matrix, known(matrix))
+    assert not refused
+    assert built.keys() == made.suite.tables.keys()
