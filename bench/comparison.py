@@ -11,6 +11,7 @@ import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -21,6 +22,9 @@ from bench.matrix import Entry, Matrix
 from bench.metrics import METRICS, Metric, Withheld
 from bench.records import Kind
 from bench.statistics import NOTHING, Difference, Estimate
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 ALPHA = 0.05
 """Two models are called different below this p-value, after Holm's correction."""
@@ -73,6 +77,16 @@ class _Family:
     entries: Mapping[str, tuple[Entry, ...]]
     estimates: Mapping[str, Estimate | Withheld]
     tests: tuple[Test, ...]
+
+
+@dataclass(frozen=True)
+class _Judged:
+    """A figure of one model as it is tested: its cells, the images of each training, its draws."""
+
+    entries: Sequence[Entry]
+    trainings: list[DataFrame]
+    images: list[str]
+    drawn: statistics.Drawn
 
 
 @dataclass(frozen=True)
@@ -134,8 +148,9 @@ class Comparison:
         tests = []
         if metric.better is not None and not metric.biased and metric.kinds != ("explain",):
             pairs = list(itertools.combinations(told, 2))
+            judged = self._judged(metric, entries, pairs)
             for first, second in pairs:
-                tested = self.test(metric, entries[first], entries[second], family=len(pairs))
+                tested = self._test(metric, judged[first], judged[second])
                 if tested is not None:
                     tests.append(Test(first, second, *tested))
         return _Family(metric, part, entries, told, tuple(tests))
@@ -148,47 +163,59 @@ class Comparison:
             return Withheld(f"{among}{missing[0].state}")
         return self.matrix.estimate(entries, metric)
 
-    def test(
-        self, metric: Metric, first: Sequence[Entry], second: Sequence[Entry], *, family: int
-    ) -> tuple[Difference, float, str] | None:
-        """Test whether two models differ on a figure that images have.
+    def _judged(
+        self,
+        metric: Metric,
+        entries: Mapping[str, Sequence[Entry]],
+        pairs: Sequence[tuple[str, str]],
+    ) -> dict[str, _Judged | None]:
+        """Draw a figure of each model in some pairs, once, for a family of so many tests."""
+        resamples = statistics.resamples_for(len(pairs))
+        models = dict.fromkeys(itertools.chain.from_iterable(pairs))
+        return {model: self._judge(metric, entries[model], resamples) for model in models}
 
-        Args:
-            metric: the figure.
-            first, second: the cells of each model.
-            family: over how many tests the p-value will be corrected.
+    def _judge(self, metric: Metric, entries: Sequence[Entry], resamples: int) -> _Judged | None:
+        """Return what is tested of a model; None where it has no figure on images, in every cell.
 
-        Returns:
-            The difference, the p-value and the test's name; None where the figure has no images,
-            or the models were not judged on the same ones.
-
+        So, too, where its trainings were judged on different images.
         """
         if metric.values is None and metric.weighted is None:
             return None
-        if any(entry.state != "done" for entry in (*first, *second)):
+        if any(entry.state != "done" for entry in entries):
             return None
-        one, two = (
-            metrics.by_training(self.matrix.readings(entries)) for entries in (first, second)
-        )
-        if not one or not two:
+        trainings = metrics.by_training(self.matrix.readings(entries))
+        if not trainings:
             return None
-        images = metrics.common_images([*one, *two])
-        if any(len(images) < len(records) for records in (*one, *two)) or not images:
+        images = metrics.common_images(trainings)
+        if any(len(images) < len(records) for records in trainings) or not images:
             return None
-        figures, others = (
-            [metrics.statistic(metric, records, images) for records in part] for part in (one, two)
-        )
-        resamples = statistics.resamples_for(family)
-        found = statistics.paired(figures, others, len(images), resamples=resamples)
-        folds = self.fold_differences(metric, first, second)
+        figures = [metrics.statistic(metric, records, images) for records in trainings]
+        drawn = statistics.drawn(figures, len(images), resamples=resamples)
+        return _Judged(entries, trainings, images, drawn)
+
+    def _test(
+        self, metric: Metric, first: _Judged | None, second: _Judged | None
+    ) -> tuple[Difference, float, str] | None:
+        """Test whether two models differ on a figure that images have.
+
+        Returns:
+            The difference, the p-value and the test's name; None where the models were not judged
+            on the same images, or either not at all.
+
+        """
+        if first is None or second is None or first.images != second.images:
+            return None
+        found = statistics.apart(first.drawn, second.drawn)
+        folds = self.fold_differences(metric, first.entries, second.entries)
         if folds is not None:
             p_value = statistics.over_folds(folds, 1 / (len(folds) - 1))
             return found, max(p_value, found.p_value), "corrected t test over folds"
-        if metric.values is not None and not metric.mean and len(one) == len(two) == 1:
+        trainings = [*first.trainings, *second.trainings]
+        if metric.values is not None and not metric.mean and len(trainings) == 2:  # noqa: PLR2004 (one each)
             hits, misses = (
-                metric.values(records.set_index("image").loc[images]) for records in (*one, *two)
+                metric.values(records.set_index("image").loc[first.images]) for records in trainings
             )
-            if len(hits) == len(misses) == len(images):
+            if len(hits) == len(misses) == len(first.images):
                 exact = statistics.mcnemar(hits.to_numpy(bool), misses.to_numpy(bool))
                 return found, exact.p_value, "McNemar's exact test"
         return found, found.p_value, "paired bootstrap"
@@ -342,14 +369,12 @@ class Comparison:
         if metric.kinds == ("profile",):
             figures = {model: self.figure(model, metric.name, where) for model in (best, *others)}
             return {other: 0.0 if figures[other] != figures[best] else 1.0 for other in others}
-        found = {
-            other: self.test(
-                metric,
-                *(self.entries(metric.kinds[0], model, where) for model in (best, other)),
-                family=len(others),
-            )
-            for other in others
-        }
+        judged = self._judged(
+            metric,
+            {m: self.entries(metric.kinds[0], m, where) for m in (best, *others)},
+            [(best, other) for other in others],
+        )
+        found = {other: self._test(metric, judged[best], judged[other]) for other in others}
         tested = {other: test[1] for other, test in found.items() if test is not None}
         corrected = dict(zip(tested, statistics.holm(list(tested.values())), strict=True))
         return {other: corrected.get(other) for other in others}

@@ -95,7 +95,7 @@ Statistic: TypeAlias = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 A weight says how often an image counts: ones for the figure itself.
 """
 
-_KEPT = 2**23
+_KEPT = 2**25
 """Draws of weights are kept up to so many numbers: 64 MB."""
 _AT_ONCE = 4_000_000
 """Weights that are drawn at a time."""
@@ -131,7 +131,7 @@ def resampled(
     if images == 0 or np.isnan(figures).any():
         return NOTHING
     value, count = float(figures.mean()), len(figures)
-    [draws] = _draws([statistics], images, seed, resamples)
+    draws = _draws(statistics, images, seed, resamples)
     if count == 1:
         return Estimate(value, *_interval(draws), images)
     if np.isinf(draws).any():
@@ -219,10 +219,50 @@ def paired(
     Source: Efron and Tibshirani 1993, section 16.4 (the interval turned into a test).
 
     """
-    groups = _figures(first, images), _figures(second, images)
-    value = float(groups[0].mean() - groups[1].mean())
-    one, two = _draws([first, second], images, seed, resamples)
-    return _told_apart(value, one - two, images, groups, resamples)
+    one, two = (drawn(g, images, seed=seed, resamples=resamples) for g in (first, second))
+    return apart(one, two)
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """A figure of one model and what it is on resampled images: to be compared with others.
+
+    ``figures`` has one number a training, ``draws`` their mean on each bootstrap sample.
+    """
+
+    figures: NDArray[np.float64]
+    draws: NDArray[np.float64]
+    images: int
+
+
+def drawn(
+    statistics: Sequence[Statistic], images: int, *, seed: int = 0, resamples: int = RESAMPLES
+) -> Drawn:
+    """Evaluate a figure of one model on bootstrap samples: the same for every model of a seed.
+
+    Args:
+        statistics: for each training, the figure as a function of the images' weights.
+        images: how many there are.
+        seed, resamples: of the resampling.
+
+    """
+    draws = _draws(statistics, images, seed, resamples)
+    return Drawn(_figures(statistics, images), draws, images)
+
+
+def apart(first: Drawn, second: Drawn) -> Difference:
+    """Compare two models' figures that were drawn on the same images, as :func:`paired` does.
+
+    Raises:
+        ValueError: for other counts of images or of samples.
+
+    """
+    if first.images != second.images or len(first.draws) != len(second.draws):
+        raise ValueError("figures are compared on the same images and samples")
+    groups = first.figures, second.figures
+    value = float(first.figures.mean() - second.figures.mean())
+    draws = first.draws - second.draws
+    return _told_apart(value, draws, first.images, groups, len(draws))
 
 
 def within(
@@ -246,7 +286,7 @@ def within(
 
     """
     figures = _figures(differences, images)
-    [draws] = _draws([differences], images, seed, resamples)
+    draws = _draws(differences, images, seed, resamples)
     return _told_apart(float(figures.mean()), draws, images, [figures], resamples, least)
 
 
@@ -383,36 +423,34 @@ def _figures(statistics: Sequence[Statistic], images: int) -> NDArray[np.float64
 
 
 def _draws(
-    groups: Sequence[Sequence[Statistic]], images: int, seed: int, resamples: int
-) -> list[NDArray[np.float64]]:
-    """Draw images, the same for all; return the mean over each group's trainings, draw by draw."""
-    found = [np.empty(resamples) for _ in groups]
+    statistics: Sequence[Statistic], images: int, seed: int, resamples: int
+) -> NDArray[np.float64]:
+    """Draw images, the same for each seed; return the mean over trainings, draw by draw."""
+    means = np.empty(resamples)
     is_small = images * resamples <= _KEPT
     start = 0
-    for weights in (_kept if is_small else _weights)(images, seed, resamples):
-        for means, group in zip(found, groups, strict=True):
-            figures = np.stack([statistic(weights) for statistic in group])
-            means[start : start + len(weights)] = figures.mean(0)
+    for counts in (_kept if is_small else _counts)(images, seed, resamples):
+        weights = counts.astype(np.float64)
+        figures = np.stack([statistic(weights) for statistic in statistics])
+        means[start : start + len(weights)] = figures.mean(0)
         start += len(weights)
-    return found
+    return means
 
 
-def _weights(images: int, seed: int, resamples: int) -> Iterator[NDArray[np.float64]]:
+def _counts(images: int, seed: int, resamples: int) -> Iterator[NDArray[np.uint16]]:
     """Draw how often each image counts, (draw, image), some draws at a time."""
     generator = np.random.default_rng(seed)
     step = max(1, _AT_ONCE // max(1, images))
     for start in range(0, resamples, step):
         size = min(step, resamples - start)
         drawn = generator.multinomial(images, np.full(images, 1 / images), size=size)
-        weights = drawn.astype(np.float64)
-        weights.flags.writeable = False
-        yield weights
+        yield drawn.astype(np.uint16)  # once on average: never near what would not fit
 
 
 @lru_cache(maxsize=2)
-def _kept(images: int, seed: int, resamples: int) -> tuple[NDArray[np.float64], ...]:
+def _kept(images: int, seed: int, resamples: int) -> tuple[NDArray[np.uint16], ...]:
     """Return the same, kept: a page compares many figures on the same images."""
-    return tuple(_weights(images, seed, resamples))
+    return tuple(_counts(images, seed, resamples))
 
 
 def _interval(draws: NDArray[np.float64]) -> tuple[float, float]:

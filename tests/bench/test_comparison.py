@@ -299,6 +299,35 @@ def test_a_lead_that_is_the_same_in_each_fold_is_as_sure_as_its_images(planted: 
     assert row.tests[0].p_value == statistics.paired(figures[:1], figures[1:], 100).p_value > 1e-4
 
 
+def test_a_figure_is_drawn_once_a_model_not_once_a_pair(
+    planted: Planted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Five models are ten pairs; over ten thousand images the draws are what a page waits for."""
+    for model in range(5):
+        planted.evaluate(f"m{model}", hits(range(3 * model)))
+    drawn = statistics.drawn
+    calls: list[int] = []
+
+    def counted(*given: Any, **options: Any) -> statistics.Drawn:
+        calls.append(given[1])
+        return drawn(*given, **options)
+
+    monkeypatch.setattr(statistics, "drawn", counted)
+    tested = [row for row in planted.comparison.rows if row.tests]
+    assert [len(row.tests) for row in tested] == [10] * len(tested)
+    assert len(calls) == 5 * len(tested) > 0
+
+
+def test_figures_of_other_images_or_samples_are_not_compared() -> None:
+    def mean(weights: Any) -> Any:
+        return weights.mean(1)
+
+    first = statistics.drawn([mean], 20, resamples=50)
+    for images, resamples in ((21, 50), (20, 51)):
+        with pytest.raises(ValueError, match="same images and samples"):
+            statistics.apart(first, statistics.drawn([mean], images, resamples=resamples))
+
+
 def test_folds_of_several_seeds_are_several_trainings(planted: Planted) -> None:
     for name, wrong in (("better", 1), ("worse", 8)):
         for seed in (1, 2):
