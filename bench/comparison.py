@@ -175,9 +175,10 @@ class Comparison:
         return {model: self._judge(metric, entries[model], resamples) for model in models}
 
     def _judge(self, metric: Metric, entries: Sequence[Entry], resamples: int) -> _Judged | None:
-        """Return what is tested of a model; None where it has no figure on images, in every cell.
+        """Return what is tested of a model.
 
-        So, too, where its trainings were judged on different images.
+        None where the figure has no images, a cell is not done, or trainings were judged on
+        different images.
         """
         if metric.values is None and metric.weighted is None:
             return None
@@ -205,7 +206,7 @@ class Comparison:
         """
         if first is None or second is None or first.images != second.images:
             return None
-        found = statistics.apart(first.drawn, second.drawn)
+        found = statistics.paired(first.drawn, second.drawn)
         folds = self.fold_differences(metric, first.entries, second.entries)
         if folds is not None:
             p_value = statistics.over_folds(folds, 1 / (len(folds) - 1))

@@ -199,33 +199,9 @@ class Difference:
     least: float = -math.inf
 
 
-def paired(
-    first: Sequence[Statistic],
-    second: Sequence[Statistic],
-    images: int,
-    *,
-    seed: int = 0,
-    resamples: int = RESAMPLES,
-) -> Difference:
-    """Compare a figure of two models on the same images.
-
-    Single trainings: a paired bootstrap over images. Several: as :func:`resampled`.
-
-    Args:
-        first, second: for each training of a model, the figure as a function of weights.
-        images: how many there are.
-        seed, resamples: of the resampling.
-
-    Source: Efron and Tibshirani 1993, section 16.4 (the interval turned into a test).
-
-    """
-    one, two = (drawn(g, images, seed=seed, resamples=resamples) for g in (first, second))
-    return apart(one, two)
-
-
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """A figure of one model and what it is on resampled images: to be compared with others.
+    """A figure of one model, and what it is on resampled images: to be compared with others.
 
     ``figures`` has one number a training, ``draws`` their mean on each bootstrap sample.
     """
@@ -238,7 +214,7 @@ class Drawn:
 def drawn(
     statistics: Sequence[Statistic], images: int, *, seed: int = 0, resamples: int = RESAMPLES
 ) -> Drawn:
-    """Evaluate a figure of one model on bootstrap samples: the same for every model of a seed.
+    """Evaluate a figure of one model on bootstrap samples, the same samples for every model.
 
     Args:
         statistics: for each training, the figure as a function of the images' weights.
@@ -250,11 +226,15 @@ def drawn(
     return Drawn(_figures(statistics, images), draws, images)
 
 
-def apart(first: Drawn, second: Drawn) -> Difference:
-    """Compare two models' figures that were drawn on the same images, as :func:`paired` does.
+def paired(first: Drawn, second: Drawn) -> Difference:
+    """Compare a figure of two models, drawn on the same images by the same seed.
+
+    Single trainings: a paired bootstrap over images. Several: as :func:`resampled`.
 
     Raises:
         ValueError: for other counts of images or of samples.
+
+    Source: Efron and Tibshirani 1993, section 16.4 (the interval turned into a test).
 
     """
     if first.images != second.images or len(first.draws) != len(second.draws):
@@ -443,8 +423,8 @@ def _counts(images: int, seed: int, resamples: int) -> Iterator[NDArray[np.uint1
     step = max(1, _AT_ONCE // max(1, images))
     for start in range(0, resamples, step):
         size = min(step, resamples - start)
-        drawn = generator.multinomial(images, np.full(images, 1 / images), size=size)
-        yield drawn.astype(np.uint16)  # once on average: never near what would not fit
+        counts = generator.multinomial(images, np.full(images, 1 / images), size=size)
+        yield counts.astype(np.uint16)  # once on average: never near what would not fit
 
 
 @lru_cache(maxsize=2)

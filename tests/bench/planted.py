@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from bench import comparison
+from bench import comparison, statistics
 from bench.comparison import Comparison
 from bench.matrix import Matrix
 from bench.records import (
@@ -23,6 +23,17 @@ from bench.records import (
     TransferRecord,
 )
 from bench.store import Store
+
+
+def compared(
+    first: Sequence[statistics.Statistic],
+    second: Sequence[statistics.Statistic],
+    images: int,
+    **options: Any,
+) -> statistics.Difference:
+    """Draw a figure of two models, each for its trainings, and compare."""
+    one, two = (statistics.drawn(group, images, **options) for group in (first, second))
+    return statistics.paired(one, two)
 
 
 class Planted:

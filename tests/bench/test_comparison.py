@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from planted import Planted
+from planted import Planted, compared
 from scipy import stats
 
 from bench import comparison, constraints, metrics, statistics, suite
@@ -103,7 +103,7 @@ def test_p_values_are_holm_s_over_the_pairs_of_each_figure(planted: Planted) -> 
                 assert test.name == "paired bootstrap"
                 images = sorted(pair[0]["image"])
                 one, other = (metrics.statistic(row.metric, one, images) for one in pair)
-                raw.append(statistics.paired([one], [other], 60).p_value)
+                raw.append(compared([one], [other], 60).p_value)
         assert len(raw) == 3  # pairs of three models
         assert [test.p_value for test in row.tests] == statistics.holm(raw)
         corrected += [test.p_value for test in row.tests] != raw
@@ -296,7 +296,7 @@ def test_a_lead_that_is_the_same_in_each_fold_is_as_sure_as_its_images(planted: 
         for m in ("one", "none")
     ]
     assert nadeau_bengio([0.05, 0.05, 0.05, 0.05, 0.05 + 1e-12]) < 1e-9
-    assert row.tests[0].p_value == statistics.paired(figures[:1], figures[1:], 100).p_value > 1e-4
+    assert row.tests[0].p_value == compared(figures[:1], figures[1:], 100).p_value > 1e-4
 
 
 def test_a_figure_is_drawn_once_a_model_not_once_a_pair(
@@ -325,7 +325,7 @@ def test_figures_of_other_images_or_samples_are_not_compared() -> None:
     first = statistics.drawn([mean], 20, resamples=50)
     for images, resamples in ((21, 50), (20, 51)):
         with pytest.raises(ValueError, match="same images and samples"):
-            statistics.apart(first, statistics.drawn([mean], images, resamples=resamples))
+            statistics.paired(first, statistics.drawn([mean], images, resamples=resamples))
 
 
 def test_folds_of_several_seeds_are_several_trainings(planted: Planted) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from planted import compared
 
 from bench import data, machine, registry, session, statistics, tables
 from bench.api import Content
@@ -832,13 +833,13 @@ def test_a_planted_difference_is_found() -> None:
     generator = np.random.default_rng(1)
     shared = generator.normal(size=80)
     better, worse = shared + 0.5, shared + 0.3 * generator.normal(size=80)
-    found = statistics.paired([mean_of(better)], [mean_of(worse)], 80)
+    found = compared([mean_of(better)], [mean_of(worse)], 80)
     assert found.value == pytest.approx(better.mean() - worse.mean())
     assert found.p_value == pytest.approx(2 / 2001)  # the least that 2000 draws can say
     assert 0 < found.low < found.value < found.high
     # not paired, the images alone would hide it: their spread is 1 / sqrt(80), twice
     apart = generator.permutation(worse)
-    assert statistics.paired([mean_of(better)], [mean_of(apart)], 80).high > found.high
+    assert compared([mean_of(better)], [mean_of(apart)], 80).high > found.high
 
 
 def test_without_a_difference_p_values_are_even() -> None:
@@ -847,7 +848,7 @@ def test_without_a_difference_p_values_are_even() -> None:
     for _ in range(200):
         shared = generator.normal(size=50)
         one, other = (mean_of(shared + generator.normal(size=50)) for _ in range(2))
-        found.append(statistics.paired([one], [other], 50, resamples=300).p_value)
+        found.append(compared([one], [other], 50, resamples=300).p_value)
     # even in [0, 1], of 200: three standard errors are 0.11 at a half and 0.05 at a twentieth
     assert 0.39 <= np.mean(np.array(found) < 0.5) <= 0.61
     assert np.mean(np.array(found) < 0.05) <= 0.10
@@ -855,14 +856,14 @@ def test_without_a_difference_p_values_are_even() -> None:
 
 def test_what_is_the_same_is_not_told_apart() -> None:
     values = mean_of(np.random.default_rng(3).random(30))
-    found = statistics.paired([values], [values], 30)
+    found = compared([values], [values], 30)
     assert (found.value, found.low, found.high, found.p_value) == (0, 0, 0, 1)
 
 
 def test_who_comes_first_changes_the_sign_only() -> None:
     generator = np.random.default_rng(6)
     one, other = (mean_of(generator.random(40)) for _ in range(2))
-    found, turned = statistics.paired([one], [other], 40), statistics.paired([other], [one], 40)
+    found, turned = compared([one], [other], 40), compared([other], [one], 40)
     assert turned.value == -found.value
     assert (turned.low, turned.high) == pytest.approx((-found.high, -found.low))
     assert turned.p_value == found.p_value
@@ -875,8 +876,8 @@ def test_who_comes_first_changes_next_to_nothing_with_several_trainings() -> Non
         [mean_of(row) for row in generator.random((3, 40)) + 0.02 * generator.random((3, 1))]
         for _ in range(2)
     )
-    found = statistics.paired(one, other, 40, resamples=20_000)
-    turned = statistics.paired(other, one, 40, resamples=20_000)
+    found = compared(one, other, 40, resamples=20_000)
+    turned = compared(other, one, 40, resamples=20_000)
     assert turned.value == pytest.approx(-found.value)
     width = found.high - found.low
     assert (turned.low, turned.high) == pytest.approx((-found.high, -found.low), abs=0.05 * width)
@@ -906,7 +907,7 @@ def test_a_single_training_is_taken_to_vary_as_the_others_beside_it_do(
             ]
             for count in (1, several)
         )
-        found = statistics.paired(one, other, 30, resamples=100)
+        found = compared(one, other, 30, resamples=100)
         told_apart += found.p_value < 0.05
     # three standard errors, of sqrt(0.09 * 0.91 / 2000) = 0.0064 and 0.0053, above 9 % and 6 %
     assert told_apart / trials <= most
@@ -918,8 +919,8 @@ def test_a_single_training_and_several_make_an_interval_as_wide_as_both_vary() -
 
     levels = [0.1, 0.5, 0.3]
     several = [mean_of([level] * 20) for level in levels]
-    found = statistics.paired(several, [mean_of([0.0] * 20)], 20, resamples=50)
-    turned = statistics.paired([mean_of([0.0] * 20)], several, 20, resamples=50)
+    found = compared(several, [mean_of([0.0] * 20)], 20, resamples=50)
+    turned = compared([mean_of([0.0] * 20)], several, 20, resamples=50)
     error = math.sqrt(np.var(levels, ddof=1) * (1 / 3 + 1))
     parts = np.var(levels, ddof=1) * np.array([1 / 3, 1])
     reach = stats.t.ppf(0.975, parts.sum() ** 2 / (parts**2 / 2).sum()) * error
@@ -931,7 +932,7 @@ def test_a_single_training_and_several_make_an_interval_as_wide_as_both_vary() -
 def test_no_p_value_is_nothing() -> None:
     """Of trainings that all agree t is infinite; what drew so few samples cannot say so much."""
     better, worse = ([mean_of([level] * 20)] * 3 for level in (0.9, 0.1))
-    found = statistics.paired(better, worse, 20, resamples=100)
+    found = compared(better, worse, 20, resamples=100)
     assert found.p_value == pytest.approx(2 / 101)
 
 
@@ -946,7 +947,7 @@ def test_a_difference_within_trainings_has_the_interval_of_a_mean_over_them() ->
     apart = [mean_of(row) for row in one - other + 1]
     found, mean = statistics.within(apart, 40), statistics.resampled(apart, 40)
     assert (found.value, found.low, found.high) == (mean.value, mean.low, mean.high)
-    unpaired = statistics.paired([mean_of(r) for r in one + 1], [mean_of(r) for r in other], 40)
+    unpaired = compared([mean_of(r) for r in one + 1], [mean_of(r) for r in other], 40)
     assert found.value == pytest.approx(unpaired.value)
     assert found.high - found.low < unpaired.high - unpaired.low
     assert found.p_value < unpaired.p_value
@@ -955,7 +956,7 @@ def test_a_difference_within_trainings_has_the_interval_of_a_mean_over_them() ->
 def test_within_a_single_training_it_is_the_paired_bootstrap() -> None:
     one, other = np.random.default_rng(9).random((2, 40))
     found = statistics.within([mean_of(one - other)], 40)
-    paired = statistics.paired([mean_of(one)], [mean_of(other)], 40)
+    paired = compared([mean_of(one)], [mean_of(other)], 40)
     assert (found.value, found.low, found.high, found.p_value) == pytest.approx(
         (paired.value, paired.low, paired.high, paired.p_value)
     )
