@@ -88,6 +88,11 @@ class _Judged:
     images: list[str]
     drawn: statistics.Drawn
 
+    @property
+    def is_cut(self) -> bool:
+        """Whether a single training of it is a cross-validation: several, of parts each."""
+        return len(self.trainings) == 1 and len(self.entries) > 1
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -201,16 +206,19 @@ class Comparison:
 
         Returns:
             The difference, the p-value and the test's name; None where the models were not judged
-            on the same images, or either not at all.
+            on the same images, or either not at all, and where one was trained on folds that the
+            other was not: what folds spread cannot be told apart then from what models differ in.
 
         """
         if first is None or second is None or first.images != second.images:
             return None
         found = statistics.paired(first.drawn, second.drawn)
-        folds = self.fold_differences(metric, first.entries, second.entries)
-        if folds is not None:
-            p_value = statistics.over_folds(folds, 1 / (len(folds) - 1))
-            return found, max(p_value, found.p_value), "corrected t test over folds"
+        if first.is_cut or second.is_cut:
+            folds = self.fold_differences(metric, first.entries, second.entries)
+            if folds is None:
+                return None
+            found = statistics.over_folds(found, folds, 1 / (len(folds) - 1))
+            return found, found.p_value, "corrected t test over folds"
         trainings = [*first.trainings, *second.trainings]
         if metric.values is not None and not metric.mean and len(trainings) == 2:  # noqa: PLR2004 (one each)
             hits, misses = (
@@ -218,7 +226,8 @@ class Comparison:
             )
             if len(hits) == len(misses) == len(first.images):
                 exact = statistics.mcnemar(hits.to_numpy(bool), misses.to_numpy(bool))
-                return found, exact.p_value, "McNemar's exact test"
+                found = statistics.paired_shares(exact.only_first, exact.only_second, exact.n)
+                return found, found.p_value, "McNemar's exact test"
         return found, found.p_value, "paired bootstrap"
 
     def fold_differences(
@@ -226,9 +235,7 @@ class Comparison:
     ) -> list[float] | None:
         """Return the difference of two models on each fold; None where they share no folds."""
         groups = [{e.coordinates.replica: e for e in part} for part in (first, second)]
-        if groups[0].keys() != groups[1].keys() or len(groups[0]) < 2:  # noqa: PLR2004 (a spread)
-            return None
-        if not all(e.coordinates.is_fold and not e.coordinates.training for e in first):
+        if groups[0].keys() != groups[1].keys():
             return None
         found = []
         for replica, entry in groups[0].items():

@@ -296,6 +296,7 @@ def _write(entry: DatasetEntry, folder: Path) -> None:
         raise DataError.of(where, f"has {len(content.classes)} classes", "two or more")
     if len(set(content.classes)) < len(content.classes):
         raise DataError.of(where, "gives one name to several classes", "names that are unique")
+    _check_text([*content.classes, *content.splits], where)
     folder.parent.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
@@ -350,6 +351,13 @@ def _collect(
                 raise DataError.of(f"{where}: {split_name}", "has more images than labels")
             stack[position] = image
             position += 1
+        if not len(split.labels):
+            raise DataError.of(
+                f"{where}: {split_name}",
+                "has no images",
+                "one or more in each split",
+                "leave a split out that there is none of",
+            )
         if position - start != len(split.labels) or len(split.names) != len(split.labels):
             raise DataError.of(
                 f"{where}: {split_name}",
@@ -388,6 +396,19 @@ def _check_labels(labels: LabelArray, names: Sequence[str], classes: int, where:
         )
     if len(set(names)) != len(names):
         raise DataError.of(where, "gives one name to several images", "names that are unique")
+    _check_text(names, where)
+
+
+def _check_text(names: Sequence[str], where: str) -> None:
+    """Refuse names that no text file can hold, as of files that other systems encoded."""
+    for name in names:
+        if name.encode(errors="replace").decode() != name:
+            raise DataError.of(
+                where,
+                f"has the name {name!a}, which is no Unicode text",
+                "names in UTF-8",
+                "rename it",
+            )
 
 
 def cache_folder(store_folder: Path | None) -> Path:

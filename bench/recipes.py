@@ -100,7 +100,7 @@ class Recipe(BaseModel):
         "fp32", description="bf16: forward passes of training under autocast"
     )
     seed: int | None = Field(
-        None, ge=0, description="of weights, order, noise; the suite's if unset"
+        None, ge=0, lt=2**63, description="of weights, order, noise; the suite's if unset"
     )
 
     @model_validator(mode="before")
@@ -108,6 +108,9 @@ class Recipe(BaseModel):
     def _from_preset(cls, given: Any) -> Any:
         """Fill in what the preset says and the suite does not."""
         values = {"preset": given} if isinstance(given, str) else given
+        for name, value in values.items() if isinstance(values, dict) else ():
+            if isinstance(value, bool):  # pydantic would take it for 1 or 0
+                raise ValueError(f"got '{name}: {value}', expected no yes or no")  # noqa: TRY004 (pydantic's)
         if not isinstance(values, dict) or values.get("preset") is None:
             return values
         name = values["preset"]

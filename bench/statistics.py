@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from statistics import NormalDist
 from typing import Any, TypeAlias
@@ -67,7 +67,7 @@ def mean(values: ArrayLike, *, seed: int = 0, resamples: int = RESAMPLES) -> Est
     """Estimate a mean, with the percentile bootstrap interval.
 
     Args:
-        values: numbers; empty gives an estimate without a value.
+        values: numbers; empty gives an estimate without a value, a single one no interval.
         seed: of the resampling: equal values give an equal interval.
         resamples: how many bootstrap samples.
 
@@ -77,6 +77,8 @@ def mean(values: ArrayLike, *, seed: int = 0, resamples: int = RESAMPLES) -> Est
     sample = np.asarray(values, dtype=np.float64)
     if sample.size == 0:
         return NOTHING
+    if sample.size == 1:
+        return Estimate(float(sample[0]), None, None, 1)
     generator = np.random.default_rng(seed)
     means = np.empty(resamples)
     rows = max(1, 2_000_000 // sample.size)
@@ -111,9 +113,9 @@ def resampled(
 ) -> Estimate:
     """Estimate the mean over trainings of a figure, with its interval.
 
-    Of one training: the percentile bootstrap over images. Of several: images and trainings are both
-    drawn from more that there might have been; their variances add, and Student's t with
-    Satterthwaite's degrees of freedom accounts for how few trainings there are.
+    Of one training: the percentile bootstrap over images; of one image, none. Of several: images
+    and trainings are both drawn from more that there might have been; their variances add, and
+    Student's t with Satterthwaite's degrees of freedom accounts for how few trainings there are.
 
     Args:
         statistics: for each training, the figure as a function of the images' weights.
@@ -132,8 +134,12 @@ def resampled(
         return NOTHING
     value, count = float(figures.mean()), len(figures)
     draws = _draws(statistics, images, seed, resamples)
+    if count == 1 and images == 1:
+        return Estimate(value, None, None, images)
     if count == 1:
-        return Estimate(value, *_interval(draws), images)
+        low, high = _interval(draws)
+        reach = NormalDist().inv_cdf(0.5 + CONFIDENCE / 2) * math.sqrt(least)
+        return Estimate(value, min(low, value - reach), max(high, value + reach), images)
     if np.isinf(draws).any():
         return Estimate(value, None, None, images, count)
     spread = _Spread.of(max(least, float(np.nanvar(draws))), images, figures)
@@ -367,26 +373,35 @@ _SLACK = 1e-12
 """Sums of contributions carry rounding."""
 
 
-def over_folds(differences: ArrayLike, held_out_share: float) -> float:
-    """Test whether the differences of two models, one a fold, are none: the two-sided p-value.
+def over_folds(found: Difference, differences: ArrayLike, held_out_share: float) -> Difference:
+    """Have a difference over all images of a cross-validation carry what its folds spread.
 
     The trainings of a cross-validation share images, so a plain t test takes them for more
-    evidence than they are; the variance is corrected for that.
+    evidence than they are; the variance is corrected for that. Where folds spread less than their
+    images explain, what ``found`` says stays: the wider interval, the larger p-value.
 
     Args:
+        found: of the images of all folds together.
         differences: one a fold, two or more.
         held_out_share: images held out over images trained on, 1 / (folds - 1).
 
     Source: Nadeau and Bengio 2003, "Inference for the generalization error", section 3.
 
     """
-    from scipy.special import stdtr
+    from scipy.special import stdtr, stdtrit
 
-    found = np.asarray(differences, dtype=np.float64)
-    error = math.sqrt((1 / len(found) + held_out_share) * float(found.var(ddof=1)))
-    if not error:
-        return 1.0 if not found.any() else 0.0
-    return float(2 * stdtr(len(found) - 1, -abs(float(found.mean())) / error))
+    folds = np.asarray(differences, dtype=np.float64)
+    error = math.sqrt((1 / len(folds) + held_out_share) * float(folds.var(ddof=1)))
+    freedom = len(folds) - 1
+    two, one = (error * float(stdtrit(freedom, p)) for p in (0.5 + CONFIDENCE / 2, CONFIDENCE))
+    p_value = float(2 * stdtr(freedom, -abs(float(folds.mean())) / error)) if error else 0.0
+    return replace(
+        found,
+        low=min(found.low, found.value - two),
+        high=max(found.high, found.value + two),
+        p_value=max(found.p_value, p_value),
+        least=min(found.least, found.value - one),
+    )
 
 
 def wilson_variance(hits: float, n: int) -> float:

@@ -78,10 +78,13 @@ _MEASURED: tuple[
     ("kept_epoch", "The epoch whose weights were kept.", "count", ("train",), None),
     (
         "peak_memory_bytes",
-        "Most memory that training added to what the process held before.",
+        (
+            "Most memory that training added to what the process held before; on a CPU less where "
+            "earlier work of the same run left memory to it, so that no model is better by it."
+        ),
         "bytes",
         ("train",),
-        "lower",
+        None,
     ),
 )
 _EXPLAINED: tuple[tuple[str, str, Unit, Literal["higher", "lower"] | None], ...] = (
@@ -191,6 +194,7 @@ METRICS: Mapping[str, Metric] = {
                 "share",
                 _EVALUATE,
                 weighted=scores.macro(name),
+                macro=True,
                 better="higher",
             )
             for name, told in {
@@ -333,7 +337,15 @@ METRICS: Mapping[str, Metric] = {
             for name, definition, unit, kinds, better in _MEASURED
         ),
         *(
-            Metric(name, definition, unit, _EXPLAIN, column_of(name), mean=True, better=better)
+            Metric(
+                name,
+                definition,
+                unit,
+                _EXPLAIN,
+                column_of(name),
+                mean=unit != "share",
+                better=better,
+            )
             for name, definition, unit, better in _EXPLAINED
         ),
         *(

@@ -79,6 +79,8 @@ def _over_trainings(metric: Metric, trainings: Sequence[DataFrame]) -> Estimate:
     least, counted = 0.0, len(images)
     if metric.counts is not None:
         counted = max(len(metric.counts(records)) for records in trainings)
+    if metric.macro:
+        least = statistics.wilson_variance(counted, counted)
     if metric.values is not None:
         parts = [metric.values(records) for records in trainings]
         counted = max(len(part) for part in parts)

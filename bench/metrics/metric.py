@@ -33,6 +33,8 @@ class Metric:
             median): from a cell's records to a function of the images' weights.
         counts: of a ``weighted`` figure, the values whose number is its n; all images if None.
         biased: a small sample shifts it, so that no interval is told and no test is made.
+        macro: a ``weighted`` figure that is a mean of shares: as of a share, a sample without an
+            error leaves it in doubt all the same.
         better: which way is better, where one is.
         needs_verdict: withheld where an image of the cell has no verdict.
         across: of all attacks on a model together, within the budget of a cell.
@@ -58,6 +60,7 @@ class Metric:
     weighted: Weighted | None = None
     counts: Callable[[DataFrame], Values] | None = None
     biased: bool = False
+    macro: bool = False
     better: Literal["higher", "lower"] | None = None
     beside_original: bool = False
     quotient: tuple[str, str] | None = None

@@ -52,7 +52,8 @@ def _side_by_side(comparison: Comparison, audited: Audit) -> Iterator[str]:
         f"says so (p < {ALPHA}, Holm over the pairs of models of each figure); of counted ones, "
         "where they differ; of timed ones, where 95 % of the runs are quicker than 95 % of the "
         f"other's and no other process took more than {BUSY:.0%} of the machine. Between single "
-        "trainings a test speaks of these two trainings; several seeds or folds speak of recipes. "
+        "trainings a test speaks of these two trainings; several seeds or folds speak of recipes, "
+        "and models that were cross-validated on other folds are not tested. "
         "What explainers say of a model makes no model better."
     )
     yield ""

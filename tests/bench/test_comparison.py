@@ -262,6 +262,10 @@ def test_a_lead_that_is_not_there_in_each_fold_is_none(planted: Planted) -> None
     assert statistics.mcnemar(*flat).p_value < ALPHA  # 19 images to 4
     assert row.tests[0].p_value == pytest.approx(nadeau_bengio([0.05, 0.05, 0, -0.2, 0.85]))
     assert row.tests[0].p_value >= ALPHA
+    found = row.tests[0].difference
+    assert found.p_value == row.tests[0].p_value
+    assert found.low <= 0 <= found.high  # one and the same says whether there is a lead
+    assert found.least <= 0
     assert row.best is None
 
 
@@ -342,19 +346,22 @@ def test_folds_of_several_seeds_are_several_trainings(planted: Planted) -> None:
     assert test.name == "paired bootstrap"
 
 
-def test_folds_of_other_numbers_are_not_tested_as_folds(planted: Planted) -> None:
-    """They share all images and not one fold."""
-    for model, of in (("two", 2), ("four", 4)):
+@pytest.mark.parametrize("other", [1, 4])
+def test_folds_that_models_do_not_share_are_not_tested(planted: Planted, other: int) -> None:
+    """Image by image, a fold that went wrong would count as many images, not as one training."""
+    for model, of in (("two", 2), ("other", other)):
         for fold in range(of):
+            wrong = range(40 // of) if model == "two" and not fold else ()
             planted.evaluate(
                 model,
-                hits(range(of), 40 // of),
-                replica=f"fold{fold + 1}of{of}",
+                hits(wrong, 40 // of),
+                replica=f"fold{fold + 1}of{of}" if of > 1 else None,
                 start=fold * 40 // of,
             )
-    (test,) = planted.row("clean_accuracy").tests
-    assert test.name == "McNemar's exact test"
-    assert test.difference.n == 40
+    row = planted.row("clean_accuracy")
+    assert row.estimates["two"].n == row.estimates["other"].n == 40
+    assert row.tests == ()
+    assert row.best is None
 
 
 def test_a_replica_that_is_missing_withholds_the_figure_here_too(planted: Planted) -> None:
@@ -710,6 +717,7 @@ def test_a_metric_that_is_none_is_told(three: Comparison) -> None:
         ({"where": ["robust_accuracy@attack=pdg > 0"]}, r"where\[0\]: 'pdg' is no attack"),
         ({"where": ["latency <= 3"]}, r"recommend.x.*'latency'"),
         ({"where": ["latency_ms = 3"]}, r"recommend.x.*got 'latency_ms = 3', expected a metric"),
+        ({"best": "peak_memory_bytes"}, r"recommend.x.best: of 'peak_memory_bytes' neither more"),
         ({"best": "busy_elsewhere"}, r"recommend.x.best: of 'busy_elsewhere' neither more nor "),
         ({"where": ["clean_accuracy >= 98"]}, r"got clean_accuracy >= 98, expected a share, 0 to "),
         ({"where": ["macro_f1 > -1 %"]}, r"got macro_f1 > -1 %, expected a share"),

@@ -180,7 +180,19 @@ WRONG: dict[str, tuple[Callable[[], Content], str]] = {
         lambda: Content("ab", {"t": split([image()] * 2, [0, 1], ["x"])}),
         "t: has 2 images, 2 labels and 1 names",
     ),
-    "no images": (lambda: Content("ab", {"t": split([], [])}), "'blobs': has no images"),
+    "no images": (lambda: Content("ab", {"t": split([], [])}), "'blobs': t: has no images"),
+    "an empty split": (
+        lambda: Content("ab", {"t": split([image()], [0]), "valid": split([], [])}),
+        "'blobs': valid: has no images, expected one or more in each split",
+    ),
+    "a name that is no text": (
+        lambda: Content("ab", {"t": split([image()], [0], ["caf\udce9.png"])}),
+        r"'blobs': has the name 'caf\\udce9.png', which is no Unicode text",
+    ),
+    "a class that is no text": (
+        lambda: Content(["a", "\udce9"], {"t": split([image()], [0])}),
+        r"'blobs': has the name '\\udce9', which is no Unicode text",
+    ),
     "no splits": (lambda: Content("ab", {}), "'blobs': has no images"),
     "one class": (
         lambda: Content("a", {"t": split([image()], [0])}),

@@ -13,6 +13,7 @@ from scipy.stats import t as student
 
 from bench.statistics import (
     NOTHING,
+    Difference,
     Estimate,
     at_least,
     holm,
@@ -121,7 +122,7 @@ def test_equal_values_give_equal_intervals_and_seeds_matter() -> None:
 
 def test_nothing_has_no_mean_and_one_value_has_no_spread() -> None:
     assert mean([]) == NOTHING
-    assert mean([2.5]) == Estimate(2.5, 2.5, 2.5, 1)
+    assert mean([2.5]) == Estimate(2.5, None, None, 1)  # one number says nothing of a spread
     assert mean([2.5] * 9) == Estimate(2.5, 2.5, 2.5, 9)
 
 
@@ -137,7 +138,7 @@ def test_the_bootstrap_covers_the_truth_about_as_often_as_it_says() -> None:
     assert 0.88 <= covered / trials <= 0.995
 
 
-@given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=20))
+@given(st.lists(st.floats(-1e6, 1e6), min_size=2, max_size=20))
 @settings(cheap, max_examples=30)
 def test_the_interval_of_a_mean_lies_within_the_values(values: list[float]) -> None:
     found = mean(values, resamples=50)
@@ -266,32 +267,47 @@ def test_tails_at_their_ends() -> None:
 # Over folds
 
 
+def certain(value: float) -> Difference:
+    """Return a difference that its images leave no doubt of."""
+    return Difference(value, value, value, 100, 0.0, value)
+
+
 @pytest.mark.parametrize("k", [2, 3, 5, 10])
 @pytest.mark.parametrize("shift", [0.0, 0.02, -0.3])
 def test_folds_are_tested_by_the_corrected_t(k: int, shift: float) -> None:
     """Nadeau and Bengio 2003: variance (1 / k + n2 / n1) s^2, k - 1 degrees of freedom."""
-    found = np.random.default_rng(k).normal(shift, 0.1, size=k)
-    share = 1 / (k - 1)
-    t = found.mean() / math.sqrt((1 / k + share) * found.var(ddof=1))
-    p_value = over_folds(found, share)
-    assert p_value == pytest.approx(2 * student.sf(abs(t), k - 1), rel=1e-9)
-    assert over_folds(-found, share) == p_value
+    folds = np.random.default_rng(k).normal(shift, 0.1, size=k)
+    share, value = 1 / (k - 1), float(folds.mean())
+    error = math.sqrt((1 / k + share) * folds.var(ddof=1))
+    found = over_folds(certain(value), folds, share)
+    assert found.p_value == pytest.approx(2 * student.sf(abs(value) / error, k - 1), rel=1e-9)
+    low, high = student.interval(0.95, k - 1, loc=value, scale=error)
+    assert (found.low, found.high) == pytest.approx((low, high), rel=1e-9)
+    assert found.least == pytest.approx(value - student.ppf(0.95, k - 1) * error, rel=1e-9)
+    assert (found.p_value < 0.05) == (low > 0 or high < 0)
+    assert over_folds(certain(-value), -folds, share).p_value == found.p_value
     # with no images shared it is the plain t test, which takes folds for more than they are
-    plain = ttest_1samp(found, 0).pvalue
-    assert over_folds(found, 0) == pytest.approx(plain, rel=1e-9)
-    assert p_value > plain
+    plain = over_folds(certain(value), folds, 0)
+    assert plain.p_value == pytest.approx(ttest_1samp(folds, 0).pvalue, rel=1e-9)
+    assert found.p_value > plain.p_value
+    assert found.high - found.low > plain.high - plain.low
 
 
 def test_folds_by_hand() -> None:
     # mean 1, s^2 = 1, variance (1/3 + 1/2) = 5/6: t = sqrt(6/5); with 2 degrees of freedom
     # p = 1 - t / sqrt(2 + t^2) = 1 - sqrt(1.2 / 3.2)
-    assert over_folds([0.0, 1.0, 2.0], 1 / 2) == pytest.approx(1 - math.sqrt(1.2 / 3.2), rel=1e-12)
+    found = over_folds(certain(1.0), [0.0, 1.0, 2.0], 1 / 2)
+    assert found.p_value == pytest.approx(1 - math.sqrt(1.2 / 3.2), rel=1e-12)
 
 
-def test_folds_without_a_spread_say_yes_or_no() -> None:
-    assert over_folds([0.0, 0.0, 0.0], 0.5) == 1
-    assert over_folds([0.25, 0.25, 0.25], 0.5) == 0
-    assert over_folds([0.25, -0.25], 1.0) == 1  # a mean of nothing
+@pytest.mark.parametrize("folds", [[0.0, 0.0], [0.25, 0.25], [0.2501, 0.2499]])
+def test_folds_that_agree_leave_what_the_images_say(folds: list[float]) -> None:
+    found = Difference(0.25, 0.1, 0.4, 20, 0.03, 0.12)
+    assert over_folds(found, folds, 1.0) == found
+
+
+def test_folds_that_cancel_show_nothing() -> None:
+    assert over_folds(certain(0.0), [0.25, -0.25], 1.0).p_value == 1
 
 
 # Families

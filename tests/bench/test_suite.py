@@ -169,6 +169,8 @@ def test_one_mistake_is_one_problem(tiny, path: str, value: Any) -> None:
         (("models", "linear"), ["train"]),
         (("models", "linear", "plugin"), ["linear"]),
         (("models", "linear", "train"), "mighty"),
+        (("models", "linear", "train"), {"patience": True}),
+        (("models", "linear", "train"), {"seed": 2**63}),
         (("attacks",), 3),
         (("attacks", "pgd"), 3),
         (("attacks", "pgd", "plugin"), {"a": 1}),
