@@ -298,12 +298,15 @@ class Comparison:
     # Cost against use
 
     def figure(self, model: str, name: str, where: tuple[str, str] | None = None) -> float | None:
-        """Return a model's figure; of several cells, the first unless ``where`` picks another."""
+        """Return a model's figure; of several cells, the first unless ``where`` picks another.
+
+        Of several batches, the smallest, in whatever order they were timed.
+        """
         metric = METRICS[name]
         for kind in metric.kinds:
             found = self.entries(kind, model, where)
             if where is None and found:
-                place = found[0]
+                place = min(found, key=_batch)
                 found = [e for e in found if e.facts.get("batch") == place.facts.get("batch")]
                 found = [e for e in found if e.coordinates.attack == place.coordinates.attack]
                 found = [e for e in found if e.coordinates.explainer == place.coordinates.explainer]
@@ -343,10 +346,11 @@ class Comparison:
             constraint = constraints.parse(text)
             for model in self.models:
                 value = self.figure(model, constraint.metric, constraint.where)
+                told = self.named(constraint.metric, constraint.where)
                 if value is None:
-                    refused.setdefault(model, f"has no {constraint.metric}")
+                    refused.setdefault(model, f"has no {told}")
                 elif not constraint.holds(value):
-                    refused.setdefault(model, f"{constraint.metric} is {value:.4g}")
+                    refused.setdefault(model, f"{told} is {value:.4g}")
         metric = METRICS[name]
         values: dict[str, float] = {}
         for model in self.models:
@@ -362,30 +366,36 @@ class Comparison:
         others = [model for model in values if model != best]
         return Recommendation(best, values[best], self._leads(metric, where, best, others), refused)
 
+    def named(self, name: str, where: tuple[str, str] | None) -> str:
+        """Return how a figure is called that :meth:`figure` reads, its batch included."""
+        timed = [entry for entry in self.matrix.entries if entry.kind == "latency"]
+        if where is None and "latency" in METRICS[name].kinds and timed:
+            where = "batch", str(min(map(_batch, timed)))
+        return name if where is None else f"{name}@{'='.join(where)}"
+
     def _leads(
         self, metric: Metric, where: tuple[str, str] | None, best: str, others: Sequence[str]
     ) -> dict[str, float | None]:
-        """Return the p-value of a lead over each other, as a table has it or corrected here.
+        """Return the p-value of a lead over each other, corrected over all pairs of these models.
 
         Where figures are counted, 0, or 1 if they are equal; None where nothing can be tested.
         """
         for row in self.rows if where is None else ():
             if row.metric == metric and row.tests:
                 return {other: self._told(row, best, other) for other in others}
-        if metric.biased:
+        if metric.biased or metric.kinds == ("explain",):
             return dict.fromkeys(others)
         if metric.kinds == ("profile",):
             figures = {model: self.figure(model, metric.name, where) for model in (best, *others)}
             return {other: 0.0 if figures[other] != figures[best] else 1.0 for other in others}
-        judged = self._judged(
-            metric,
-            {m: self.entries(metric.kinds[0], m, where) for m in (best, *others)},
-            [(best, other) for other in others],
-        )
-        found = {other: self._test(metric, judged[best], judged[other]) for other in others}
-        tested = {other: test[1] for other, test in found.items() if test is not None}
+        # the best was picked by these figures: every pair could have become one of its own
+        pairs = list(itertools.combinations((best, *others), 2))
+        entries = {m: self.entries(metric.kinds[0], m, where) for m in (best, *others)}
+        judged = self._judged(metric, entries, pairs)
+        found = {pair: self._test(metric, judged[pair[0]], judged[pair[1]]) for pair in pairs}
+        tested = {pair: test[1] for pair, test in found.items() if test is not None}
         corrected = dict(zip(tested, statistics.holm(list(tested.values())), strict=True))
-        return {other: corrected.get(other) for other in others}
+        return {other: corrected.get((best, other)) for other in others}
 
     def _told(self, row: Row, best: str, other: str) -> float | None:
         """Return the p-value that a row has for two models; None where it has none."""
@@ -393,6 +403,11 @@ class Comparison:
             if {test.first, test.second} == {best, other}:
                 return test.p_value
         return None
+
+
+def _batch(entry: Entry) -> int:
+    """Return the batch of a timing; 0 of any other cell."""
+    return int(str(entry.facts.get("batch", 0)))
 
 
 def undominated(figures: Mapping[str, Sequence[float]]) -> dict[str, bool]:
@@ -415,9 +430,9 @@ def undominated(figures: Mapping[str, Sequence[float]]) -> dict[str, bool]:
 class Recommendation:
     """The model to choose, its figure, the p-value of its lead over each other, why others are out.
 
-    ``best`` is None where no model keeps the constraints. A p-value is the table's, corrected over
-    its pairs, or corrected over the others; where figures are counted 0, or 1 if they are equal;
-    None where nothing was tested.
+    ``best`` is None where no model keeps the constraints. A p-value is the table's, or corrected
+    over the pairs of models that keep the constraints; where figures are counted 0, or 1 if they
+    are equal; None where nothing was tested.
     """
 
     best: str | None

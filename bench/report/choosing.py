@@ -114,10 +114,11 @@ def _front(comparison: Comparison, folder: Path) -> Iterator[str]:
         latency, size = (comparison.figure(model, cost) for cost in _COSTS)
         if isinstance(accuracy, Estimate) and latency is not None and size is not None:
             points.append(drawings.Point(model, accuracy, latency, size, is_on_front))
-    batch = next(e.facts["batch"] for e in comparison.matrix.entries if e.kind == "latency")
+    batches = [e.facts["batch"] for e in comparison.matrix.entries if e.kind == "latency"]
+    batch = min(int(str(size)) for size in batches)
     yield "## Accuracy against cost"
     yield ""
-    path = drawings.front(points, int(str(batch)), folder / "front")
+    path = drawings.front(points, batch, folder / "front")
     yield from embedded(
         path,
         f"Accuracy over latency of batch {batch}; areas are sizes; a model is on the line where no "
@@ -142,9 +143,10 @@ def _recommendations(comparison: Comparison) -> Iterator[str]:
 def recommendation(comparison: Comparison, name: str, choice: Choice) -> str:
     """Say in a sentence or three which model to choose, and what the data cannot tell."""
     found = comparison.recommend(choice)
-    metric = METRICS[constraints.figure(choice.best)[0]]
+    wanted, where = constraints.figure(choice.best)
+    metric, best = METRICS[wanted], comparison.named(wanted, where)
     bounds = " and ".join(f"`{text}`" for text in choice.where)
-    words = f"**{name}** (best `{choice.best}`" + (f" with {bounds}" if bounds else "") + "): "
+    words = f"**{name}** (best `{best}`" + (f" with {bounds}" if bounds else "") + "): "
     if found.best is None:
         words += "no model keeps the constraints."
     else:

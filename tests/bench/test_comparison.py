@@ -654,15 +654,48 @@ def test_what_breaks_a_constraint_is_left_out_with_the_reason(three: Comparison)
     found = three.recommend(Choice(where=("latency_ms <= 20",)))
     assert found.best == "quick"
     assert found.others == {}
-    assert found.refused == {"slow": "latency_ms is 30", "untimed": "has no latency_ms"}
+    assert found.refused == {
+        "slow": "latency_ms@batch=1 is 30",
+        "untimed": "has no latency_ms@batch=1",
+    }
     found = three.recommend(Choice(where=("latency_ms@batch=16 <= 70", "clean_accuracy >= 90 %")))
     assert found.best == "slow"
     assert found.refused["quick"] == "clean_accuracy is 0.6"
     text = choosing.recommendation(three, "fast", Choice(where=("latency_ms <= 20",)))
     assert text == (
         "**fast** (best `clean_accuracy` with `latency_ms <= 20`): **quick**, 60.0 %. Left out: "
-        "slow (latency_ms is 30), untimed (has no latency_ms)."
+        "slow (latency_ms@batch=1 is 30), untimed (has no latency_ms@batch=1)."
     )
+
+
+@pytest.mark.parametrize("batches", [(1, 16), (16, 1)])
+def test_the_order_of_batches_recommends_no_other_model(
+    planted: Planted, batches: tuple[int, int]
+) -> None:
+    """One is quicker alone, the other in a batch: the smallest is meant, and named."""
+    for batch in batches:
+        planted.latency("alone", [1.0 if batch == 1 else 50.0] * 100, batch=batch)
+        planted.latency("batched", [2.0 if batch == 1 else 40.0] * 100, batch=batch)
+    told = planted.comparison
+    assert told.recommend(Choice(best="latency_ms")).best == "alone"
+    assert told.recommend(Choice(best="latency_ms@batch=16")).best == "batched"
+    text = choosing.recommendation(told, "q", Choice(best="latency_ms"))
+    assert text.startswith("**q** (best `latency_ms@batch=1`): **alone**, 1")
+    found = told.recommend(Choice(best="latency_ms", where=("latency_ms@batch=32 <= 9",)))
+    assert set(found.refused.values()) == {"has no latency_ms@batch=32"}
+
+
+def test_a_lead_that_no_table_has_is_corrected_over_all_pairs(planted: Planted) -> None:
+    """The best was picked by its figures: of three models, any pair could have been told."""
+    wrong = {"one": 2, "two": 12, "three": 20}
+    for model, count in wrong.items():
+        planted.attack(model, "pgd", [i < count for i in range(100)])
+    found = planted.comparison.recommend(Choice(best="robust_accuracy@attack=pgd"))
+    flat = [[i >= n for i in range(100)] for n in wrong.values()]
+    pairs = [(0, 1), (0, 2), (1, 2)]
+    raw = [statistics.mcnemar(flat[a], flat[b]).p_value for a, b in pairs]
+    assert found.best == "one"
+    assert list(found.others.values()) == statistics.holm(raw)[:2] != statistics.holm(raw[:2])
 
 
 def test_less_is_better_where_the_metric_says_so(three: Comparison) -> None:
