@@ -79,8 +79,8 @@ def said_aloud(
     for (one, other), twins in data.leaks().items():
         first, second = twins[0]
         yield (
-            f"{len(twins)} images stand in {one} and in {other} of {suite.dataset.name}, pixel for "
-            f"pixel: {first} is {second}"
+            f"{len({twin for _, twin in twins})} images of {other} stand in {one} of "
+            f"{suite.dataset.name} too, pixel for pixel: {second} is {first}"
         )
     doubled = {name for group in data.duplicates for name in group} & {
         name for c in found if c.model.replication.folds for name in c.evaluated.names

@@ -170,11 +170,10 @@ def _data(matrix: Matrix) -> Iterator[str]:
         yield "No image stands in two splits, pixel for pixel."
         yield ""
     for leak in leaks:
-        pairs = ", ".join(f"{first} is {second}" for first, second in leak["images"][:10])
-        yield (
-            f"**{len(leak['images'])} images stand in {' and in '.join(leak['splits'])}**, pixel "
-            f"for pixel: {pairs}"
-        )
+        one, other = leak["splits"]
+        pairs = ", ".join(f"{second} is {first}" for first, second in leak["images"][:10])
+        count = len({twin for _, twin in leak["images"]})
+        yield f"**{count} images of {other} stand in {one} too**, pixel for pixel: {pairs}"
         yield ""
 
 
@@ -226,11 +225,13 @@ def _worked_on(matrix: Matrix) -> str:
     """Say which images attacks and explainers worked on, where there were any."""
     run = matrix.run
     kinds = {"attack": "Attacks", "explain": "Explainers"}
-    found = {kinds[entry.kind] for entry in matrix.entries if entry.kind in kinds}
-    if not found:
+    working = [entry for entry in matrix.entries if entry.kind in kinds]
+    if not working:
         return ""
-    folds = any(entry.coordinates.is_fold for entry in matrix.entries)
-    of = "each fold held out" if folds else " and ".join(run["dataset"]["splits"])
+    found = {kinds[entry.kind] for entry in working}
+    folds = {entry.coordinates.is_fold for entry in working}
+    splits = [] if folds == {True} else [" and ".join(run["dataset"]["splits"])]
+    of = " or, cross-validated, of ".join([*splits, *["each fold held out"] * (True in folds)])
     images = run["dataset"]["images"]
     words = f"{' and '.join(sorted(found))} work on {images} images of {of}"
     return f"{words}, drawn by seed {run['seed']}."

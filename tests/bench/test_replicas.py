@@ -126,9 +126,9 @@ def test_twins_are_said_aloud(plan_of) -> None:
     made = plan_of(models={"linear": {"train": RECIPE}})
     told = "; ".join(made.notes)
     assert (
-        "2 images stand in train and in test of twins, pixel for pixel: train/0 is test/0" in told
+        "2 images of test stand in train of twins too, pixel for pixel: test/0 is train/0" in told
     )
-    assert "1 images stand in valid and in test" in told
+    assert "1 images of test stand in valid of twins too" in told
     assert "fold" not in told
     folded = plan_of(models={"linear": {"train": RECIPE, "folds": 3}})
     # of the training images: 0, whose twins are test images, and 4 and 7

@@ -395,6 +395,15 @@ def test_the_page_says_what_worked_on_a_sample(planted: Planted, kinds, words) -
     assert markdown._worked_on(planted.matrix) == (words or "")
 
 
+def test_the_page_says_what_whole_trainings_and_folds_worked_on(planted: Planted) -> None:
+    for model, replica in (("whole", None), ("cut", "fold1of2"), ("cut", "fold2of2")):
+        planted.put("explain", model, Result(summary={"images": 1}), replica=replica)
+    assert markdown._worked_on(planted.matrix) == (
+        "Explainers work on 10 images of test or, cross-validated, of each fold held out, "
+        "drawn by seed 7."
+    )
+
+
 def test_a_grid_whose_rates_are_all_withheld_spoils_no_page(tmp_path: Path) -> None:
     planted = Planted(tmp_path)
     for eps in (0.1, 0.2):

@@ -137,7 +137,7 @@ def test_the_page_says_what_was_measured(made: Made) -> None:
         "## Training",
         "## Explanations",
         "patient: images predicted right",
-        "images stand in train and in test**",
+        "images of test stand in train too**",
         "Cross-validated: each image is judged by a training that did not see it.",
     ):
         assert words in page, words
