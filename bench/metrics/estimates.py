@@ -52,7 +52,8 @@ def replicated(metric: Metric, readings: Sequence[Reading]) -> Estimate | Withhe
         readings: of one cell; or of one for each replica of a model.
 
     Returns:
-        The estimate: over folds, of all their images; over seeds, the mean. Or :class:`Withheld`
+        The estimate: over folds, of all their images, its interval at least that of the corrected
+        t over folds; over seeds, the mean. Or :class:`Withheld`
         where an image has no verdict, or a rate no budget.
 
     """
@@ -65,12 +66,39 @@ def replicated(metric: Metric, readings: Sequence[Reading]) -> Estimate | Withhe
     if (metric.values is None and metric.weighted is None) or readings[0].records is None:
         return _of_summaries(metric, readings)
     trainings = by_training(readings)
-    if metric.values is not None and len(trainings) == 1:
-        values = metric.values(trainings[0])
-        if metric.mean:
-            return statistics.mean(values.to_numpy(dtype=float))
-        return statistics.rate(int(values.sum()), len(values))
-    return _over_trainings(metric, trainings)
+    if len(trainings) > 1:
+        return _over_trainings(metric, trainings)
+    found = _of_training(metric, trainings[0])
+    return found if len(readings) == 1 else _over_folds(metric, readings, found)
+
+
+def _of_training(metric: Metric, records: DataFrame) -> Estimate:
+    """Estimate a figure of one training: a rate, a mean, or what is neither."""
+    if metric.values is None:
+        return _over_trainings(metric, [records])
+    values = metric.values(records)
+    if metric.mean:
+        return statistics.mean(values.to_numpy(dtype=float))
+    return statistics.rate(int(values.sum()), len(values))
+
+
+def _over_folds(metric: Metric, readings: Sequence[Reading], found: Estimate) -> Estimate:
+    """Widen the interval of a figure of all folds' images by what the folds spread."""
+    figures = []
+    for records in (part for reading in readings for part in by_training([reading])):
+        images = common_images([records])
+        figures.append(float(statistic(metric, records, images)(np.ones((1, len(images))))[0]))
+    if len(figures) < len(readings) or not np.isfinite(figures).all():
+        return found
+    return _within(metric, statistics.estimated_over_folds(found, figures, 1 / (len(figures) - 1)))
+
+
+def _within(metric: Metric, found: Estimate) -> Estimate:
+    """Keep the interval of a share between none and all."""
+    is_rate = metric.unit == "share" and not metric.beside_original
+    if not is_rate or found.low is None or found.high is None:
+        return found
+    return replace(found, low=max(0.0, found.low), high=min(1.0, found.high))
 
 
 def _over_trainings(metric: Metric, trainings: Sequence[DataFrame]) -> Estimate:
@@ -96,10 +124,7 @@ def _over_trainings(metric: Metric, trainings: Sequence[DataFrame]) -> Estimate:
         return NOTHING
     if metric.biased:
         return replace(found, n=counted, low=None, high=None)
-    is_rate = metric.unit == "share" and not metric.beside_original
-    if is_rate and found.low is not None and found.high is not None:
-        found = replace(found, low=max(0.0, found.low), high=min(1.0, found.high))
-    return replace(found, n=counted)
+    return replace(_within(metric, found), n=counted)
 
 
 def _quotient(names: tuple[str, str], readings: Sequence[Reading]) -> Estimate | Withheld:

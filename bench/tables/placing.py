@@ -252,7 +252,11 @@ def _remarks(matrix: Matrix, measures: Sequence[Metric], entries: Sequence[Entry
         f"{entry.coordinates.attack}: {caveat}" for entry in entries for caveat in entry.caveats
     )
     if any(entry.coordinates.is_fold for entry in entries):
-        yield "Cross-validated: each image is judged by a training that did not see it."
+        yield (
+            "Cross-validated: each image is judged by a training that did not see it. Its "
+            "interval is the wider of that over images and the corrected t's over folds "
+            "(Nadeau and Bengio 2003)."
+        )
     if not entries:
         kinds = {kind for metric in measures for kind in metric.kinds}
         asked = next((words for kind, words in _ASKED_FOR.items() if kind in kinds), None)

@@ -240,7 +240,14 @@ def test_folds_are_one_sample_whose_trainings_are_tested_as_folds(planted: Plant
     folded(planted, "worse", worse)
     folded(planted, "better", better)
     row = planted.row("clean_accuracy")
-    assert row.estimates["worse"] == statistics.rate(100 - 37, 100)
+    found = row.estimates["worse"]
+    assert (found.value, found.n) == (0.63, 100)
+    shares = [1 - n / 20 for n in worse]  # a training of a recipe is more than its images
+    error = np.sqrt((1 / 5 + 1 / 4) * np.var(shares, ddof=1))
+    low, high = stats.t.interval(0.95, 4, loc=0.63, scale=error)
+    images = statistics.rate(63, 100)
+    assert low < images.low < images.high < high
+    assert (found.low, found.high) == pytest.approx((low, high), rel=1e-9)
     (test,) = row.tests
     assert test.name == "corrected t test over folds"
     assert test.difference.value == pytest.approx((9 - 37) / 100)

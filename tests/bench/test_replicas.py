@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 import yaml
 from planted import compared
+from scipy import stats
 
 from bench import data, machine, registry, session, statistics, tables
 from bench.api import Content
@@ -616,7 +617,16 @@ def test_folds_are_one_sample_of_all_training_images(matrix: Matrix) -> None:
     pooled = [hit for part in folds.values() for hit in right(part)]
     assert len({one["image"] for part in folds.values() for one in part}) == 48
     found = place(matrix, "folded")
-    assert found.estimate == statistics.rate(sum(pooled), 48)  # with Wilson's interval
+    shares = [np.mean(right(part)) for part in folds.values()]
+    reach = stats.t.ppf(0.975, 2) * math.sqrt((1 / 3 + 1 / 2) * np.var(shares, ddof=1))
+    images = statistics.rate(sum(pooled), 48)
+    assert (found.estimate.value, found.estimate.n) == (images.value, 48)
+    assert (found.estimate.low, found.estimate.high) == pytest.approx(
+        (
+            max(0, min(images.low, images.value - reach)),
+            min(1, max(images.high, images.value + reach)),
+        )
+    )
     assert 0 < sum(pooled) < 48
     assert len(found.entries) == 3
 
@@ -651,6 +661,7 @@ def test_seeds_are_averaged_and_counted(matrix: Matrix) -> None:
         alone
     )
     assert "Cross-validated: each image is judged by a training that did not see it." in text
+    assert "corrected t's over folds" in text
 
 
 def test_folds_of_each_seed_are_put_together_first(matrix: Matrix) -> None:
@@ -750,8 +761,6 @@ def test_the_bootstrap_over_images_is_that_of_a_slow_replica() -> None:
 
 def test_the_interval_over_trainings_is_satterthwaite_s() -> None:
     """Means have bootstrap variances in closed form: those of the images' means, over n."""
-    from scipy import stats
-
     generator = np.random.default_rng(3)
     values = generator.normal(size=(3, 40)) + generator.normal(size=(3, 1))
     found = statistics.resampled([mean_of(row) for row in values], 40, resamples=20_000)
@@ -915,8 +924,6 @@ def test_a_single_training_is_taken_to_vary_as_the_others_beside_it_do(
 
 def test_a_single_training_and_several_make_an_interval_as_wide_as_both_vary() -> None:
     """Closed form, with images that do not differ: s^2 (1 / 3 + 1), whoever comes first."""
-    from scipy import stats
-
     levels = [0.1, 0.5, 0.3]
     several = [mean_of([level] * 20) for level in levels]
     found = compared(several, [mean_of([0.0] * 20)], 20, resamples=50)

@@ -16,6 +16,7 @@ from bench.statistics import (
     Difference,
     Estimate,
     at_least,
+    estimated_over_folds,
     holm,
     mcnemar,
     mean,
@@ -304,6 +305,13 @@ def test_folds_by_hand() -> None:
 def test_folds_that_agree_leave_what_the_images_say(folds: list[float]) -> None:
     found = Difference(0.25, 0.1, 0.4, 20, 0.03, 0.12)
     assert over_folds(found, folds, 1.0) == found
+
+
+@pytest.mark.parametrize("folds", [[0.7, 0.7, 0.7], [0.7, 0.70001, 0.69999]])
+def test_a_figure_whose_folds_agree_keeps_the_interval_of_its_images(folds: list[float]) -> None:
+    found = rate(70, 100)
+    assert estimated_over_folds(found, folds, 0.5) == found
+    assert estimated_over_folds(NOTHING, folds, 0.5) == NOTHING
 
 
 def test_folds_that_cancel_show_nothing() -> None:
