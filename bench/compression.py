@@ -176,7 +176,7 @@ class Compression:
                 lost = sum(int((there & ~here).sum()) for here, there in pairs)
                 won = sum(int((here & ~there).sum()) for here, there in pairs)
                 n = sum(len(here) for here, _ in pairs)
-                yield Flips(variant, attack, lost, won, n, *_tested(pairs))
+                yield Flips(variant, attack, lost, won, n, *_tested(pairs, self._parts(own)))
 
     def _is_told(self, metric: Metric, entries: Sequence[Entry]) -> bool:
         """Say whether all cells are there, and have a figure at all."""
@@ -196,6 +196,11 @@ class Compression:
             for here, there in zip(*sides, strict=True)
         ]
 
+    def _parts(self, entries: Sequence[Entry]) -> list[list[str]]:
+        """Return the images of each cell."""
+        readings = self.matrix.readings(entries)
+        return [list(metrics.by_training([reading])[0]["image"]) for reading in readings]
+
     def _tried(self, flip: Flips) -> _Tried | None:
         """Try a gain of robustness against the original's images; None without such a transfer."""
         metric = METRICS["robust_accuracy"]
@@ -212,9 +217,10 @@ class Compression:
         direct = self._pairs(metric, own, first)
         transferred = self._pairs(metric, moved, first)
         both = list(zip(direct, transferred, strict=True))
+        parts = self._parts(own)
         return _Tried(
-            _tested([(own & other, there) for (own, there), (other, _) in both]),
-            _tested([(own, other) for (own, _), (other, _) in both]),
+            _tested([(own & other, there) for (own, there), (other, _) in both], parts),
+            _tested([(own, other) for (own, _), (other, _) in both], parts),
         )
 
 
@@ -254,14 +260,27 @@ def _verdicts(gains: Mapping[int, _Tried]) -> dict[int, str]:
     return words
 
 
-def _tested(pairs: Sequence[tuple[Series[bool], Series[bool]]]) -> _Told:
-    """Test whether two sides differ: the trainings are paired, and the images are."""
+def _tested(
+    pairs: Sequence[tuple[Series[bool], Series[bool]]], parts: Sequence[Sequence[str]]
+) -> _Told:
+    """Test whether two sides differ: the trainings are paired, and the images are.
+
+    Args:
+        pairs: for each training, what each side has right, by image.
+        parts: the images of each cell: of a single training in several, of its folds.
+
+    """
     images = list(pairs[0][0].index)
     sides = [(here[images].to_numpy(bool), there[images].to_numpy(bool)) for here, there in pairs]
     won = [int((here & ~there).sum()) for here, there in sides]
     lost = [int((there & ~here).sum()) for here, there in sides]
     if len(pairs) == 1:
         found = statistics.paired_shares(won[0], lost[0], len(images))
+        if len(parts) > 1:
+            [(here, there)] = pairs
+            folds = [here[list(part)].mean() - there[list(part)].mean() for part in parts]
+            found = statistics.over_folds(found, folds, 1 / (len(folds) - 1))
+            return found, found.p_value, "corrected t test over folds"
         return found, found.p_value, "McNemar's exact test"
     apart = [here.astype(float) - there for here, there in sides]
     found = statistics.within(
