@@ -235,6 +235,18 @@ def nadeau_bengio(differences: Sequence[float]) -> float:
     return 2 * stats.t.sf(abs(t), k - 1)
 
 
+@pytest.mark.parametrize("wrong", [0, 1, 9])
+def test_the_interval_between_single_trainings_is_that_of_their_discordant_images(
+    planted: Planted, wrong: int
+) -> None:
+    """Of forty images on which two agree, a true difference of a few points is no surprise."""
+    planted.evaluate("one", hits([], 40))
+    planted.evaluate("other", hits(range(wrong), 40))
+    (test,) = planted.row("clean_accuracy").tests
+    assert test.difference == statistics.paired_shares(wrong, 0, 40)
+    assert test.difference.low < 0 < test.difference.high or wrong == 9
+
+
 def test_folds_are_one_sample_whose_trainings_are_tested_as_folds(planted: Planted) -> None:
     worse, better = [5, 9, 6, 10, 7], [2, 1, 3, 2, 1]
     folded(planted, "worse", worse)

@@ -395,6 +395,14 @@ def test_the_page_says_what_worked_on_a_sample(planted: Planted, kinds, words) -
     assert markdown._worked_on(planted.matrix) == (words or "")
 
 
+def test_copies_of_an_image_in_two_splits_are_one_image_each(planted: Planted) -> None:
+    """Two copies in train of three in test are six pairs, and three images that are judged."""
+    pairs = [[f"train/{i}", f"test/{j}"] for i in range(2) for j in range(3)]
+    planted.leaks = [{"splits": ["train", "test"], "images": pairs}]
+    page = "\n".join(markdown._data(planted.matrix))
+    assert "**3 images of test stand in train too**, pixel for pixel: test/0 is train/0" in page
+
+
 def test_the_page_says_what_whole_trainings_and_folds_worked_on(planted: Planted) -> None:
     for model, replica in (("whole", None), ("cut", "fold1of2"), ("cut", "fold2of2")):
         planted.put("explain", model, Result(summary={"images": 1}), replica=replica)
