@@ -273,7 +273,7 @@ class Comparison:
             return not self.is_disturbed(timings) and self.timed_apart(
                 family.entries[best], family.entries[other]
             )
-        if family.metric.kinds == ("profile",):  # counted, not estimated
+        if family.metric.is_counted:
             return family.estimates[best] != family.estimates[other]
         return False
 
@@ -385,7 +385,7 @@ class Comparison:
                 return {other: self._told(row, best, other) for other in others}
         if metric.biased or metric.kinds == ("explain",):
             return dict.fromkeys(others)
-        if metric.kinds == ("profile",):
+        if metric.is_counted:
             figures = {model: self.figure(model, metric.name, where) for model in (best, *others)}
             return {other: 0.0 if figures[other] != figures[best] else 1.0 for other in others}
         # the best was picked by these figures: every pair could have become one of its own

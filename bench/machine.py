@@ -1,27 +1,33 @@
-"""What machine this is, and what it is doing: its name, its memory at the peak, its other work.
+"""What machine this is, and what it is doing: its name, the memory of tensors, its other work.
 
 Timings mean something only beside the machine that they were taken on, and only while nothing else
 ran there. This room measures what the platform can tell, and says None where it cannot. It does
-not know what is timed, and imports torch only to ask about a GPU.
+not know what is timed, and imports torch only to ask about a GPU and to count tensors.
 """
 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import platform
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
+from itertools import accumulate
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bench import fingerprint
 from bench.errors import BenchError, UsageError
 from bench.records import JSON
+
+if TYPE_CHECKING:
+    import torch
 
 _PROC = Path("/proc")
 
@@ -124,48 +130,52 @@ def _gpu(device: str) -> str | None:
 
 @dataclass
 class Peak:
-    """The most memory that a block held at once; filled in when the block ends.
+    """The most memory that tensors made in a block held at once; filled in when the block ends.
 
-    ``bytes``: in all, as the kernel counts the process's resident memory (a GPU: torch's tensors).
-    ``rise_bytes``: above what was held when the block began. None where the platform cannot tell.
+    ``bytes`` is None where this torch cannot tell, and where the block fails.
     """
 
     bytes: int | None = None
-    rise_bytes: int | None = None
 
 
 @contextmanager
 def peak_memory(device: str) -> Iterator[Peak]:
-    """Measure the peak of the memory of this process, or of a GPU, inside; does not nest."""
+    """Count the memory of tensors made inside, on one device; does not nest.
+
+    Counted, allocation by allocation: on a CPU the same work gives the same number whatever the
+    process did before, which the memory that the kernel calls resident does not. Slows a CPU down.
+    """
     peak = Peak()
-    on_gpu = device.startswith("cuda")
-    before = _restart_on_gpu(device) if on_gpu else _restart_resident()
-    try:
+    if device.startswith("cuda"):
+        before = _restart_on_gpu(device)
         yield peak
-    finally:
-        if before is not None:
-            peak.bytes = _peak_on_gpu(device) if on_gpu else _status("VmHWM")
-        if before is not None and peak.bytes is not None:
-            peak.rise_bytes = max(0, peak.bytes - before)
+        peak.bytes = _peak_on_gpu(device) - before
+        return
+    import torch
+
+    if not torch.profiler.kineto_available():
+        yield peak
+        return
+    os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # it tells standard error of each start
+    activities = [torch.profiler.ProfilerActivity.CPU]
+    with torch.profiler.profile(activities=activities, profile_memory=True) as profiler:
+        yield peak
+    peak.bytes = _highest(_allocations(profiler))
 
 
-def _restart_resident() -> int | None:
-    """Have the kernel forget its highest mark; return what is resident now."""
-    try:
-        (_PROC / "self" / "clear_refs").write_text("5", encoding="ascii")
-    except OSError:
-        return None
-    return _status("VmRSS")
+def _allocations(profiler: torch.profiler.profile) -> list[int]:
+    """Return the bytes of each allocation in its order, of each release below zero."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "trace.json")
+        profiler.export_chrome_trace(str(path))
+        events = json.loads(path.read_text(encoding="utf-8"))["traceEvents"]
+    found = [event for event in events if event["name"] == "[memory]"]
+    found.sort(key=lambda event: event["ts"])
+    return [event["args"]["Bytes"] for event in found]
 
 
-def _status(name: str) -> int | None:
-    """Return an amount of memory from /proc/self/status, in bytes."""
-    with contextlib.suppress(OSError):
-        for line in (_PROC / "self" / "status").read_text(encoding="utf-8").splitlines():
-            found, _, value = line.partition(":")
-            if found == name:
-                return int(value.split()[0]) * 1024
-    return None
+def _highest(changes: Iterable[int]) -> int:
+    return max(accumulate(changes, initial=0))
 
 
 def _restart_on_gpu(device: str) -> int:

@@ -134,9 +134,7 @@ def train(
     examples = Examples(images, labels, mean, std).to(device)
     watched = None if held_out is None else Examples(*held_out, mean, std).to(device)
     with seeds.forked(seed):
-        course = _Course(network, recipe, len(images), seed)
-        course.lesson = Lesson() if lesson is None else lesson
-        course.hold()
+        course = _Course(network, recipe, len(images), seed, lesson)
         _check_growing(network, examples, recipe)
         if state is not None:
             course.resume(state)
@@ -145,6 +143,32 @@ def train(
             progress(Progress(epoch, course.state))
     course.conclude()
     return course.history
+
+
+def rehearse(
+    network: nn.Module,
+    images: Images,
+    labels: Labels,
+    recipe: Recipe,
+    *,
+    mean: tuple[float, ...],
+    std: tuple[float, ...],
+    seed: int,
+    lesson: Lesson | None = None,
+) -> None:
+    """Take two of a training's steps on its first batch, to see what a step needs.
+
+    Two, since from the second on a step holds the optimizer's state; on images at their full size,
+    also where the recipe has them grow. Arguments as of :func:`train`; the network is spoiled.
+    """
+    device = next(network.parameters()).device
+    batch = slice(recipe.batch_size)
+    examples = Examples(images[batch], labels[batch], mean, std).to(device)
+    brief = recipe.model_copy(update={"epochs": 2, "grow_from": None})
+    with seeds.forked(seed):
+        course = _Course(network, brief, len(examples.images), seed, lesson)
+        for _ in range(brief.epochs):
+            course.step_through(examples)
 
 
 @dataclass(frozen=True)
@@ -196,7 +220,9 @@ class _AsPixels(nn.Module):
 class _Course:
     """A training as it goes: all that changes from epoch to epoch."""
 
-    def __init__(self, network: nn.Module, recipe: Recipe, count: int, seed: int) -> None:
+    def __init__(
+        self, network: nn.Module, recipe: Recipe, count: int, seed: int, lesson: Lesson | None
+    ) -> None:
         self.network = network
         self.recipe = recipe
         self.optimizer = _optimizer(network, recipe)
@@ -205,14 +231,10 @@ class _Course:
         self.generator = torch.Generator().manual_seed(seed)
         self.history: list[Epoch] = []
         self.best: dict[str, torch.Tensor] | None = None
-        self.lesson = Lesson()
-        self.held: list[tuple[torch.Tensor, torch.Tensor]] = []
-
-    def hold(self) -> None:
-        """Note which weights are to stay at zero."""
-        if self.lesson.holds_zeros:
-            weights = layer_weights(self.network).values()
-            self.held = [(weight, weight.detach() == 0) for weight in weights]
+        self.lesson = Lesson() if lesson is None else lesson
+        # which weights are to stay at zero
+        weights = layer_weights(network).values() if self.lesson.holds_zeros else ()
+        self.held = [(weight, weight.detach() == 0) for weight in weights]
 
     @property
     def goes_on(self) -> bool:
@@ -226,7 +248,7 @@ class _Course:
     def advance(self, examples: Examples, watched: Examples | None) -> Epoch:
         """Train one epoch, and look at the held-out images if there are any."""
         started = time.perf_counter()
-        loss, accuracy = self._pass(examples)
+        loss, accuracy = self.step_through(examples)
         number = len(self.history) + 1
         if not math.isfinite(loss):
             raise DivergedError(f"{_DIVERGED} in epoch {number}: lower lr in the recipe")
@@ -238,7 +260,7 @@ class _Course:
             self.best = {k: v.detach().clone() for k, v in self.network.state_dict().items()}
         return epoch
 
-    def _pass(self, examples: Examples) -> tuple[float, float]:
+    def step_through(self, examples: Examples) -> tuple[float, float]:
         """Take the optimizer's steps over all images; return mean loss and share right."""
         recipe, device = self.recipe, examples.labels.device
         classes = _classes(self.network, examples)

@@ -79,12 +79,12 @@ _MEASURED: tuple[
     (
         "peak_memory_bytes",
         (
-            "Most memory that training added to what the process held before; on a CPU less where "
-            "earlier work of the same run left memory to it, so that no model is better by it."
+            "Most that tensors of one training step hold at once, counted: weights, gradients, the "
+            "optimizer's state, activations of a batch. On two devices, two figures."
         ),
         "bytes",
         ("train",),
-        None,
+        "lower",
     ),
 )
 _EXPLAINED: tuple[tuple[str, str, Unit, Literal["higher", "lower"] | None], ...] = (

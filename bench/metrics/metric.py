@@ -65,6 +65,11 @@ class Metric:
     beside_original: bool = False
     quotient: tuple[str, str] | None = None
 
+    @property
+    def is_counted(self) -> bool:
+        """Whether it is counted, not estimated: two that are not equal differ, without a test."""
+        return self.kinds == ("profile",) or self.unit == "bytes"
+
 
 @dataclass(frozen=True, slots=True)
 class Withheld:

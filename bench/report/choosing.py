@@ -155,7 +155,7 @@ def recommendation(comparison: Comparison, name: str, choice: Choice) -> str:
     close = [m for m, p in found.others.items() if p is not None and p >= ALPHA]
     ahead = {m: p for m, p in found.others.items() if p is not None and 0 < p < ALPHA}
     counted = [model for model, p in found.others.items() if p == 0]
-    if close and metric.kinds == ("profile",):
+    if close and metric.is_counted:
         words += f" Equal to {', '.join(close)}: the first in the suite is named."
     elif close:
         words += f" The data cannot tell it from {' or '.join(close)}"

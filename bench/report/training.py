@@ -51,5 +51,5 @@ def table(matrix: Matrix) -> str:
                 ]
             )
     headers = ["training", "recipe", "seed", "images", "kept epoch", "s", "ms an epoch"]
-    headers += ["peak MB added", "others"]
+    headers += ["peak MB of a step", "others"]
     return tabulate(rows, headers, tablefmt="github", disable_numparse=True)

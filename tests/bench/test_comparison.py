@@ -769,7 +769,6 @@ def test_a_metric_that_is_none_is_told(three: Comparison) -> None:
         ({"where": ["robust_accuracy@attack=pdg > 0"]}, r"where\[0\]: 'pdg' is no attack"),
         ({"where": ["latency <= 3"]}, r"recommend.x.*'latency'"),
         ({"where": ["latency_ms = 3"]}, r"recommend.x.*got 'latency_ms = 3', expected a metric"),
-        ({"best": "peak_memory_bytes"}, r"recommend.x.best: of 'peak_memory_bytes' neither more"),
         ({"best": "busy_elsewhere"}, r"recommend.x.best: of 'busy_elsewhere' neither more nor "),
         ({"where": ["clean_accuracy >= 98"]}, r"got clean_accuracy >= 98, expected a share, 0 to "),
         ({"where": ["macro_f1 > -1 %"]}, r"got macro_f1 > -1 %, expected a share"),

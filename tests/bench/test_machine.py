@@ -13,6 +13,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
+import torch
+from torch import nn
 
 from bench import machine
 from bench.errors import UsageError
@@ -118,36 +120,69 @@ def test_a_gpu_that_is_not_there_has_no_name() -> None:
 
 # Memory
 
-PLANTED = 200_000_000
-"""Bytes that the tests allocate, fill and let go of inside the block."""
+PLANTED = 50_000_000
+"""Floats that the tests allocate and let go of inside the block."""
 
 
-@linux
-def test_the_peak_sees_memory_that_was_given_back() -> None:
-    with machine.peak_memory("cpu") as planted:
-        assert planted.bytes is None  # not known before the end
-        memory = b"\x01" * PLANTED
-        del memory
-    with machine.peak_memory("cpu") as nothing:
-        pass
-    # a tenth of the planted bytes for what the kernel may take or give meanwhile
-    assert 0.9 * PLANTED < planted.rise_bytes < 1.5 * PLANTED
-    assert planted.bytes > planted.rise_bytes
-    assert nothing.rise_bytes < 0.1 * PLANTED
-    assert nothing.bytes < planted.bytes
+def test_the_peak_counts_tensors_that_were_let_go_of_and_none_from_before() -> None:
+    before = torch.zeros(PLANTED)
+    with machine.peak_memory("cpu") as peak:
+        assert peak.bytes is None  # not known before the end
+        first = torch.zeros(PLANTED)
+        second = torch.zeros(PLANTED)
+        del first
+        third = torch.zeros(PLANTED // 2)
+        del before, second, third
+    assert peak.bytes == 2 * 4 * PLANTED
 
 
-@linux
-def test_the_peak_is_told_also_where_the_block_fails() -> None:
+def test_the_peak_of_a_step_is_that_of_arithmetic() -> None:
+    """By hand: at the end of the backward pass of y = sum((W x)^2), with nothing else around."""
+    weight = torch.zeros(1000, 1000, requires_grad=True)
+    x = torch.zeros(1000, 500)
+    with machine.peak_memory("cpu") as peak:
+        y = weight @ x
+        y.backward(torch.ones_like(y))
+    # y, the gradient of y, the gradient of the weight
+    assert peak.bytes == 4 * (1000 * 500 + 1000 * 500 + 1000 * 1000)
+
+
+def test_the_peak_does_not_depend_on_what_the_process_did_before() -> None:
+    def peak() -> int | None:
+        torch.manual_seed(0)
+        with machine.peak_memory("cpu") as found:
+            network = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU())
+            network(torch.rand(16, 3, 32, 32)).sum().backward()
+        return found.bytes
+
+    first = peak()
+    held = [torch.ones(PLANTED) for _ in range(3)]
+    second = peak()
+    del held
+    assert first is not None
+    assert first == second == peak()
+
+
+def test_counting_says_nothing_to_the_terminal() -> None:
+    code = (
+        "import torch\nfrom bench import machine\n"
+        "with machine.peak_memory('cpu') as peak: torch.zeros(10)\nassert peak.bytes\n"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+    assert (ran.stdout, ran.stderr) == (b"", b"")
+
+
+def test_a_block_that_fails_is_not_counted_and_fails_on() -> None:
     with pytest.raises(ValueError, match="inside"), machine.peak_memory("cpu") as peak:
         raise ValueError("inside")
-    assert peak.bytes > 0
+    assert peak.bytes is None
 
 
-def test_the_peak_is_none_where_the_platform_cannot_tell(proc: Path) -> None:
+def test_the_peak_is_none_where_torch_cannot_tell(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.profiler, "kineto_available", lambda: False)
     with machine.peak_memory("cpu") as peak:
-        pass
-    assert (peak.bytes, peak.rise_bytes) == (None, None)
+        torch.zeros(10)
+    assert peak.bytes is None
 
 
 # Load
@@ -328,7 +363,7 @@ def test_a_link_in_the_lock_s_place_is_not_followed(folder: Path) -> None:
 def test_the_room_is_torch_free() -> None:
     code = (
         "import sys\nfrom bench import machine\nmachine.identity('cpu')\n"
-        "with machine.peak_memory('cpu'), machine.busy_elsewhere(): pass\n"
+        "with machine.busy_elsewhere(): pass\n"
         "assert 'torch' not in sys.modules and 'numpy' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

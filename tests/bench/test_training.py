@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import nn
 
-from bench import training
+from bench import machine, training
 from bench.augmentation import augment
 from bench.errors import UsageError
 from bench.recipes import PRESETS, Recipe
@@ -579,3 +579,75 @@ def test_bf16_trains_in_bf16_and_nothing_else_does() -> None:
     images, labels = data()
     half.eval()
     assert (half((images - 0.5) / 0.25).argmax(1) == labels).float().mean() > 0.95
+
+
+# Rehearsal
+
+
+def _measured(recipe: Recipe, given: tuple[Any, Any], lesson: Lesson | None = None) -> int | None:
+    with machine.peak_memory("cpu") as peak:
+        torch.manual_seed(1)
+        network = nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, 1000), nn.Linear(1000, 3))
+        training.rehearse(
+            network, *given, recipe, mean=(0.5,) * 3, std=(0.5,) * 3, seed=1, lesson=lesson
+        )
+    return peak.bytes
+
+
+def _given(count: int) -> tuple[torch.Tensor, torch.Tensor]:
+    return torch.rand(count, 3, 8, 8), torch.arange(count) % 3
+
+
+@pytest.mark.parametrize(("optimizer", "copies"), [("adam", 4), ("sgd", 5)])
+def test_a_rehearsal_holds_weights_gradients_and_the_optimizer_s_state(
+    optimizer: str, copies: int
+) -> None:
+    """Adam keeps two numbers a weight; Nesterov's one, and two while it takes its step."""
+    weights = 4 * ((3 * 8 * 8 + 1) * 1000 + 1001 * 3)
+    found = _measured(Recipe(optimizer=optimizer, batch_size=2), _given(2))
+    assert copies * weights < found < (copies + 0.1) * weights
+
+
+def test_a_rehearsal_grows_with_the_batch_not_with_the_images_or_the_epochs() -> None:
+    small = _measured(Recipe(batch_size=64), _given(64))
+    assert _measured(Recipe(batch_size=64, epochs=7), _given(640)) == small
+    assert _measured(Recipe(batch_size=512), _given(640)) > 1.5 * small
+
+
+def test_a_rehearsal_takes_images_at_their_full_size_and_teachers_of_lessons() -> None:
+    sides: list[int] = []
+
+    def harden(model: nn.Module, images: Any, labels: Any, *, generator: Any) -> Any:
+        sides.append(images.shape[-1])
+        return images
+
+    asked: list[Any] = []
+    network = nn.Sequential(nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(12, 3))
+    teacher = copy.deepcopy(network)
+
+    def loss(logits: Any, taught: Any, plain: Any) -> Any:
+        asked.append(taught)
+        return plain
+
+    recipe = Recipe(batch_size=4, epochs=50, grow_from=8, patience=3)
+    images, labels = torch.rand(9, 3, 16, 16), torch.arange(9) % 3
+    training.rehearse(
+        network,
+        images,
+        labels,
+        recipe,
+        mean=(0.5,) * 3,
+        std=(0.5,) * 3,
+        seed=1,
+        lesson=Lesson(harden, loss, teacher),
+    )
+    assert sides == [16, 16]
+    assert [taught.shape for taught in asked] == [(4, 3), (4, 3)]
+
+
+def test_a_rehearsal_leaves_global_generators_alone() -> None:
+    network = nn.Sequential(nn.Flatten(), nn.Dropout(), nn.Linear(192, 3))
+    given, recipe = _given(8), Recipe(batch_size=4, augment=("flip", "cutmix"))
+    before = torch.get_rng_state()
+    training.rehearse(network, *given, recipe, mean=(0.5,) * 3, std=(0.5,) * 3, seed=1)
+    assert torch.equal(before, torch.get_rng_state())
