@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bench import constraints, metrics, statistics
+from bench import constraints, folds, metrics, statistics
 from bench.errors import UsageError, nearest
 from bench.layout import Choice
 from bench.matrix import Entry, Matrix
@@ -90,8 +90,8 @@ class _Judged:
 
     @property
     def is_cut(self) -> bool:
-        """Whether a single training of it is a cross-validation: several, of parts each."""
-        return len(self.trainings) == 1 and len(self.entries) > 1
+        """Whether a training of it is a cross-validation: several, of parts each."""
+        return len(self.entries) > len(self.trainings)
 
 
 @dataclass(frozen=True)
@@ -214,10 +214,10 @@ class Comparison:
             return None
         found = statistics.paired(first.drawn, second.drawn)
         if first.is_cut or second.is_cut:
-            folds = self.fold_differences(metric, first.entries, second.entries)
-            if folds is None:
+            differences = self.fold_differences(metric, first.entries, second.entries)
+            if differences is None:
                 return None
-            found = statistics.over_folds(found, folds, 1 / (len(folds) - 1))
+            found = folds.compared(found, differences, len(first.trainings))
             return found, found.p_value, "corrected t test over folds"
         trainings = [*first.trainings, *second.trainings]
         if metric.values is not None and not metric.mean and len(trainings) == 2:  # noqa: PLR2004 (one each)

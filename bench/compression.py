@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from bench import metrics, statistics
+from bench import folds, metrics, statistics
 from bench.comparison import ALPHA, Comparison
 from bench.matrix import Entry, Matrix
 from bench.metrics import METRICS, Metric
@@ -267,7 +267,8 @@ def _tested(
 
     Args:
         pairs: for each training, what each side has right, by image.
-        parts: the images of each cell: of a single training in several, of its folds.
+        parts: the images of each cell, training by training: where there are more than trainings,
+            those of folds.
 
     """
     images = list(pairs[0][0].index)
@@ -275,24 +276,30 @@ def _tested(
     won = [int((here & ~there).sum()) for here, there in sides]
     lost = [int((there & ~here).sum()) for here, there in sides]
     if len(pairs) == 1:
+        name = "McNemar's exact test"
         found = statistics.paired_shares(won[0], lost[0], len(images))
-        if len(parts) > 1:
-            [(here, there)] = pairs
-            folds = [here[list(part)].mean() - there[list(part)].mean() for part in parts]
-            found = statistics.over_folds(found, folds, 1 / (len(folds) - 1))
-            return found, found.p_value, "corrected t test over folds"
-        return found, found.p_value, "McNemar's exact test"
-    apart = [here.astype(float) - there for here, there in sides]
-    found = statistics.within(
-        [_mean(each) for each in apart],
-        len(images),
-        least=statistics.paired_variance(
-            sum(won) / len(pairs), sum(lost) / len(pairs), len(images)
-        ),
-    )
-    # a t test trusts a handful of images too much
-    p_value = max(found.p_value, statistics.sign_flips(sum(apart)))
-    return found, p_value, "the larger of Student's t over images and trainings, and sign flips"
+    else:
+        name = "the larger of Student's t over images and trainings, and sign flips"
+        apart = [here.astype(float) - there for here, there in sides]
+        found = statistics.within(
+            [_mean(each) for each in apart],
+            len(images),
+            least=statistics.paired_variance(
+                sum(won) / len(pairs), sum(lost) / len(pairs), len(images)
+            ),
+        )
+        # a t test trusts a handful of images too much
+        p_value = max(found.p_value, statistics.sign_flips(sum(apart)))
+        found = replace(found, p_value=p_value)
+    if len(parts) > len(pairs):
+        name = "corrected t test over folds"
+        of_training = [pair for pair in pairs for _ in range(len(parts) // len(pairs))]
+        differences = [
+            here[list(part)].mean() - there[list(part)].mean()
+            for (here, there), part in zip(of_training, parts, strict=True)
+        ]
+        found = folds.compared(found, differences, len(pairs))
+    return found, found.p_value, name
 
 
 def _mean(values: NDArray[np.float64]) -> Statistic:

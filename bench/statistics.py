@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from statistics import NormalDist
 from typing import Any, TypeAlias
@@ -174,7 +174,7 @@ class _Spread:
         """Return Student's t for these degrees of freedom."""
         if math.isinf(self.freedom):
             return NormalDist().inv_cdf(probability)
-        return _quantile_of_t(self.freedom, probability)
+        return quantile_of_t(self.freedom, probability)
 
     def p_value(self, value: float) -> float:
         """Return the two-sided p-value of a difference."""
@@ -371,62 +371,8 @@ _SLACK = 1e-12
 """Sums of contributions carry rounding."""
 
 
-def over_folds(found: Difference, differences: ArrayLike, held_out_share: float) -> Difference:
-    """Have a difference over all images of a cross-validation carry what its folds spread.
-
-    The trainings of a cross-validation share images, so a plain t test takes them for more
-    evidence than they are; the variance is corrected for that. Where folds spread less than their
-    images explain, what ``found`` says stays: the wider interval, the larger p-value.
-
-    Args:
-        found: of the images of all folds together.
-        differences: one a fold, two or more.
-        held_out_share: images held out over images trained on, 1 / (folds - 1).
-
-    Source: Nadeau and Bengio 2003, "Inference for the generalization error", section 3.
-
-    """
-    from scipy.special import stdtr
-
-    folds = np.asarray(differences, dtype=np.float64)
-    error = _error_over_folds(folds, held_out_share)
-    freedom = len(folds) - 1
-    two, one = (error * _quantile_of_t(freedom, p) for p in (0.5 + CONFIDENCE / 2, CONFIDENCE))
-    p_value = float(2 * stdtr(freedom, -abs(float(folds.mean())) / error)) if error else 0.0
-    return replace(
-        found,
-        low=min(found.low, found.value - two),
-        high=max(found.high, found.value + two),
-        p_value=max(found.p_value, p_value),
-        least=min(found.least, found.value - one),
-    )
-
-
-def estimated_over_folds(found: Estimate, figures: ArrayLike, held_out_share: float) -> Estimate:
-    """Have a figure of all images of a cross-validation carry what its folds spread.
-
-    Args:
-        found: of the images of all folds together; one without an interval gets none.
-        figures: one a fold, two or more.
-        held_out_share: images held out over images trained on, 1 / (folds - 1).
-
-    Source: as of :func:`over_folds`.
-
-    """
-    if found.value is None or found.low is None or found.high is None:
-        return found
-    folds = np.asarray(figures, dtype=np.float64)
-    error = _error_over_folds(folds, held_out_share)
-    reach = error * _quantile_of_t(len(folds) - 1, 0.5 + CONFIDENCE / 2)
-    low, high = min(found.low, found.value - reach), max(found.high, found.value + reach)
-    return replace(found, low=low, high=high)
-
-
-def _error_over_folds(folds: NDArray[np.float64], held_out_share: float) -> float:
-    return math.sqrt((1 / len(folds) + held_out_share) * float(folds.var(ddof=1)))
-
-
-def _quantile_of_t(freedom: float, probability: float) -> float:
+def quantile_of_t(freedom: float, probability: float) -> float:
+    """Return a quantile of Student's t."""
     from scipy.special import stdtrit
 
     return float(stdtrit(freedom, probability))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bench import scores, statistics
+from bench import folds, scores, statistics
 from bench.metrics.metric import Metric, Withheld
 from bench.records import JSON, Budget
 from bench.statistics import NOTHING, Estimate, Statistic
@@ -53,8 +53,8 @@ def replicated(metric: Metric, readings: Sequence[Reading]) -> Estimate | Withhe
 
     Returns:
         The estimate: over folds, of all their images, its interval at least that of the corrected
-        t over folds; over seeds, the mean. Or :class:`Withheld`
-        where an image has no verdict, or a rate no budget.
+        t over folds; over seeds, the mean. Or :class:`Withheld` where an image has no verdict, or a
+        rate no budget.
 
     """
     for reading in readings:
@@ -66,23 +66,26 @@ def replicated(metric: Metric, readings: Sequence[Reading]) -> Estimate | Withhe
     if (metric.values is None and metric.weighted is None) or readings[0].records is None:
         return _of_summaries(metric, readings)
     trainings = by_training(readings)
-    if len(trainings) > 1:
+    found = _of_trainings(metric, trainings)
+    if len(readings) == len(trainings):
+        return found
+    return _over_folds(metric, readings, len(trainings), found)
+
+
+def _of_trainings(metric: Metric, trainings: Sequence[DataFrame]) -> Estimate:
+    """Estimate a figure of one training: a rate, a mean, or what is neither; or of several."""
+    if metric.values is None or len(trainings) > 1:
         return _over_trainings(metric, trainings)
-    found = _of_training(metric, trainings[0])
-    return found if len(readings) == 1 else _over_folds(metric, readings, found)
-
-
-def _of_training(metric: Metric, records: DataFrame) -> Estimate:
-    """Estimate a figure of one training: a rate, a mean, or what is neither."""
-    if metric.values is None:
-        return _over_trainings(metric, [records])
+    [records] = trainings
     values = metric.values(records)
     if metric.mean:
         return statistics.mean(values.to_numpy(dtype=float))
     return statistics.rate(int(values.sum()), len(values))
 
 
-def _over_folds(metric: Metric, readings: Sequence[Reading], found: Estimate) -> Estimate:
+def _over_folds(
+    metric: Metric, readings: Sequence[Reading], trainings: int, found: Estimate
+) -> Estimate:
     """Widen the interval of a figure of all folds' images by what the folds spread."""
     figures = []
     for records in (part for reading in readings for part in by_training([reading])):
@@ -90,7 +93,7 @@ def _over_folds(metric: Metric, readings: Sequence[Reading], found: Estimate) ->
         figures.append(float(statistic(metric, records, images)(np.ones((1, len(images))))[0]))
     if len(figures) < len(readings) or not np.isfinite(figures).all():
         return found
-    return _within(metric, statistics.estimated_over_folds(found, figures, 1 / (len(figures) - 1)))
+    return _within(metric, folds.estimated(found, figures, trainings))
 
 
 def _within(metric: Metric, found: Estimate) -> Estimate:

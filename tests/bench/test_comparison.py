@@ -228,10 +228,11 @@ def folded(planted: Planted, name: str, wrong: Sequence[int], size: int = 20) ->
         )
 
 
-def nadeau_bengio(differences: Sequence[float]) -> float:
+def nadeau_bengio(differences: Sequence[float], pooled: float | None = None) -> float:
     """Nadeau and Bengio 2003, section 3: t with variance (1 / k + 1 / (k - 1)) s ** 2."""
     k = len(differences)
-    t = np.mean(differences) / np.sqrt((1 / k + 1 / (k - 1)) * np.var(differences, ddof=1))
+    value = np.mean(differences) if pooled is None else pooled
+    t = value / np.sqrt((1 / k + 1 / (k - 1)) * np.var(differences, ddof=1))
     return 2 * stats.t.sf(abs(t), k - 1)
 
 
@@ -299,8 +300,10 @@ def test_scores_that_are_no_mean_over_images_are_tested_over_folds_too(planted: 
     ]
     (test,) = planted.row("macro_f1").tests
     assert test.name == "corrected t test over folds"
-    expected = nadeau_bengio(np.subtract(*scores))
+    # as the interval is, about the score of all images, which is not the mean of the folds'
+    expected = nadeau_bengio(np.subtract(*scores), test.difference.value)
     assert test.p_value == pytest.approx(expected, rel=1e-9)
+    assert test.p_value != pytest.approx(nadeau_bengio(np.subtract(*scores)), rel=1e-9)
 
 
 def test_a_lead_that_is_the_same_in_each_fold_is_as_sure_as_its_images(planted: Planted) -> None:
@@ -351,18 +354,30 @@ def test_figures_of_other_images_or_samples_are_not_compared() -> None:
             statistics.paired(first, statistics.drawn([mean], images, resamples=resamples))
 
 
-def test_folds_of_several_seeds_are_several_trainings(planted: Planted) -> None:
-    for name, wrong in (("better", 1), ("worse", 8)):
-        for seed in (1, 2):
-            for fold in (1, 2):
+def test_folds_of_several_seeds_are_no_more_folds(planted: Planted) -> None:
+    """Of two folds each seed agrees on the lead, which one of them shows and the other does not."""
+    for seed in (None, 1, 2, 3):
+        for fold in (1, 2):
+            for name, wrong in (("better", 1), ("worse", 8 if fold == 1 else 2)):
                 planted.evaluate(
-                    name,
-                    hits(range(wrong + seed), 20),
-                    replica=f"seed{seed}-fold{fold}of2",
+                    name if seed else f"{name}-once",
+                    hits(range(wrong), 20),
+                    replica=f"seed{seed}-fold{fold}of2" if seed else f"fold{fold}of2",
                     prefix=f"train{fold}",
                 )
-    (test,) = planted.row("clean_accuracy").tests
-    assert test.name == "paired bootstrap"
+    once, seeded = (
+        next(
+            test
+            for row in planted.comparison._families()
+            if row.metric.name == "clean_accuracy"
+            for test in row.tests
+            if {test.first, test.second} == {f"better{end}", f"worse{end}"}
+        )
+        for end in ("-once", "")
+    )
+    assert seeded.name == "corrected t test over folds"
+    assert seeded.p_value == pytest.approx(nadeau_bengio([7 / 20, 1 / 20]))
+    assert once.p_value == pytest.approx(seeded.p_value)
 
 
 @pytest.mark.parametrize("other", [1, 4])

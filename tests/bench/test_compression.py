@@ -671,6 +671,22 @@ def test_flips_of_folds_are_those_of_all_their_images(planted: Planted) -> None:
     assert found.difference.least == pytest.approx(-0.2 - stats.t.ppf(0.95, 2) * error)
 
 
+def test_flips_of_folds_of_several_seeds_know_no_more_folds(planted: Planted) -> None:
+    """Trainings that agree fold by fold add no fold; each is compared with its own original."""
+    for seed in ("", "seed1-", "seed2-"):
+        net = "many" if seed else "net"
+        for fold, lost in ((1, 9), (2, 8), (3, 4)):
+            told = {"replica": f"{seed}fold{fold}of3", "prefix": f"fold{fold}"}
+            planted.reduced(net, "half", "magnitude", replica=told["replica"])
+            planted.evaluate(net, first(40), **told)
+            planted.evaluate(net, first(40 - lost), variant="half", **told)
+    found = {flip.variant: flip for flip in Compression(planted.matrix)._flips()}
+    once, often = found["net/half"], found["many/half"]
+    assert once.test == often.test == "corrected t test over folds"
+    assert often.p_value == pytest.approx(once.p_value)
+    assert often.difference.least == pytest.approx(once.difference.least)
+
+
 def test_families_are_the_steps_that_made_the_weights(planted: Planted) -> None:
     planted.reduced("net", "a", "magnitude", "fine_tune", "magnitude", "fine_tune")
     planted.reduced("net", "b", "magnitude")

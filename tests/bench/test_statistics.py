@@ -8,19 +8,15 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import binomtest, multinomial, norm, ttest_1samp
-from scipy.stats import t as student
+from scipy.stats import binomtest, multinomial, norm
 
 from bench.statistics import (
     NOTHING,
-    Difference,
     Estimate,
     at_least,
-    estimated_over_folds,
     holm,
     mcnemar,
     mean,
-    over_folds,
     paired_shares,
     rate,
     sign_flips,
@@ -263,59 +259,6 @@ def test_tails_at_their_ends() -> None:
     assert 0 < at_least(1, 5, 0.0) < 1e-300
     with pytest.raises(ValueError, match="6 hits of 5"):
         at_least(6, 5, 0.5)
-
-
-# Over folds
-
-
-def certain(value: float) -> Difference:
-    """Return a difference that its images leave no doubt of."""
-    return Difference(value, value, value, 100, 0.0, value)
-
-
-@pytest.mark.parametrize("k", [2, 3, 5, 10])
-@pytest.mark.parametrize("shift", [0.0, 0.02, -0.3])
-def test_folds_are_tested_by_the_corrected_t(k: int, shift: float) -> None:
-    """Nadeau and Bengio 2003: variance (1 / k + n2 / n1) s^2, k - 1 degrees of freedom."""
-    folds = np.random.default_rng(k).normal(shift, 0.1, size=k)
-    share, value = 1 / (k - 1), float(folds.mean())
-    error = math.sqrt((1 / k + share) * folds.var(ddof=1))
-    found = over_folds(certain(value), folds, share)
-    assert found.p_value == pytest.approx(2 * student.sf(abs(value) / error, k - 1), rel=1e-9)
-    low, high = student.interval(0.95, k - 1, loc=value, scale=error)
-    assert (found.low, found.high) == pytest.approx((low, high), rel=1e-9)
-    assert found.least == pytest.approx(value - student.ppf(0.95, k - 1) * error, rel=1e-9)
-    assert (found.p_value < 0.05) == (low > 0 or high < 0)
-    assert over_folds(certain(-value), -folds, share).p_value == found.p_value
-    # with no images shared it is the plain t test, which takes folds for more than they are
-    plain = over_folds(certain(value), folds, 0)
-    assert plain.p_value == pytest.approx(ttest_1samp(folds, 0).pvalue, rel=1e-9)
-    assert found.p_value > plain.p_value
-    assert found.high - found.low > plain.high - plain.low
-
-
-def test_folds_by_hand() -> None:
-    # mean 1, s^2 = 1, variance (1/3 + 1/2) = 5/6: t = sqrt(6/5); with 2 degrees of freedom
-    # p = 1 - t / sqrt(2 + t^2) = 1 - sqrt(1.2 / 3.2)
-    found = over_folds(certain(1.0), [0.0, 1.0, 2.0], 1 / 2)
-    assert found.p_value == pytest.approx(1 - math.sqrt(1.2 / 3.2), rel=1e-12)
-
-
-@pytest.mark.parametrize("folds", [[0.0, 0.0], [0.25, 0.25], [0.2501, 0.2499]])
-def test_folds_that_agree_leave_what_the_images_say(folds: list[float]) -> None:
-    found = Difference(0.25, 0.1, 0.4, 20, 0.03, 0.12)
-    assert over_folds(found, folds, 1.0) == found
-
-
-@pytest.mark.parametrize("folds", [[0.7, 0.7, 0.7], [0.7, 0.70001, 0.69999]])
-def test_a_figure_whose_folds_agree_keeps_the_interval_of_its_images(folds: list[float]) -> None:
-    found = rate(70, 100)
-    assert estimated_over_folds(found, folds, 0.5) == found
-    assert estimated_over_folds(NOTHING, folds, 0.5) == NOTHING
-
-
-def test_folds_that_cancel_show_nothing() -> None:
-    assert over_folds(certain(0.0), [0.25, -0.25], 1.0).p_value == 1
 
 
 # Families
