@@ -212,7 +212,9 @@ class Comparison:
         """
         if first is None or second is None or first.images != second.images:
             return None
-        found = statistics.paired(first.drawn, second.drawn)
+        count = len(first.images)
+        least = statistics.paired_variance(0, 0, count) if metric.macro else 0.0
+        found = statistics.paired(first.drawn, second.drawn, least)
         if first.is_cut or second.is_cut:
             differences = self.fold_differences(metric, first.entries, second.entries)
             if differences is None:
@@ -224,7 +226,7 @@ class Comparison:
             hits, misses = (
                 metric.values(records.set_index("image").loc[first.images]) for records in trainings
             )
-            if len(hits) == len(misses) == len(first.images):
+            if len(hits) == len(misses) == count:
                 exact = statistics.mcnemar(hits.to_numpy(bool), misses.to_numpy(bool))
                 found = statistics.paired_shares(exact.only_first, exact.only_second, exact.n)
                 return found, found.p_value, "McNemar's exact test"

@@ -230,10 +230,15 @@ def drawn(
     return Drawn(_figures(statistics, images), draws, images)
 
 
-def paired(first: Drawn, second: Drawn) -> Difference:
+def paired(first: Drawn, second: Drawn, least: float = 0.0) -> Difference:
     """Compare a figure of two models, drawn on the same images by the same seed.
 
     Single trainings: a paired bootstrap over images. Several: as :func:`resampled`.
+
+    Args:
+        first, second: the figures.
+        least: the interval is at least that of this variance over images: where the models are
+            right on the same images, none is drawn that tells them apart.
 
     Raises:
         ValueError: for other counts of images or of samples.
@@ -246,7 +251,7 @@ def paired(first: Drawn, second: Drawn) -> Difference:
     groups = first.figures, second.figures
     value = float(first.figures.mean() - second.figures.mean())
     draws = first.draws - second.draws
-    return _told_apart(value, draws, first.images, groups, len(draws))
+    return _told_apart(value, draws, first.images, groups, len(draws), least)
 
 
 def within(
@@ -263,8 +268,7 @@ def within(
         differences: for each training, one figure minus the other as a function of weights.
         images: how many there are.
         seed, resamples: of the resampling.
-        least: of several trainings, the least variance over images: where no image differs, none
-            is drawn that does.
+        least: as of :func:`paired`.
 
     A single training: a paired bootstrap over images. Several: as :func:`resampled`.
 
@@ -297,8 +301,14 @@ def _told_apart(
     if all(len(figures) == 1 for figures in groups):
         below, above = int((draws <= 0).sum()), int((draws >= 0).sum())
         p_value = min(1.0, 2 * (min(below, above) + 1) / (len(draws) + 1))
-        [least] = np.nanquantile(draws, [1 - CONFIDENCE])
-        return Difference(value, *_interval(draws), images, p_value, float(least))
+        low, high = _interval(draws)
+        least = float(np.quantile(draws, 1 - CONFIDENCE))
+        two, one = (
+            NormalDist().inv_cdf(p) * math.sqrt(least_variance)
+            for p in (0.5 + CONFIDENCE / 2, CONFIDENCE)
+        )
+        low, high, least = min(low, value - two), max(high, value + two), min(least, value - one)
+        return Difference(value, low, high, images, p_value, least)
     spread = _Spread.of(max(float(draws.var()), least_variance), images, *groups)
     reach = spread.quantile(0.5 + CONFIDENCE / 2) * spread.error
     p_value = max(spread.p_value(value), 2 / (resamples + 1))

@@ -306,6 +306,20 @@ def test_scores_that_are_no_mean_over_images_are_tested_over_folds_too(planted: 
     assert test.p_value != pytest.approx(nadeau_bengio(np.subtract(*scores)), rel=1e-9)
 
 
+@pytest.mark.parametrize("name", ["macro_precision", "macro_recall", "macro_f1"])
+def test_scores_of_models_that_are_right_on_the_same_images_are_not_certainly_equal(
+    planted: Planted, name: str
+) -> None:
+    """As little as their accuracies are: of forty images, a difference of points is no surprise."""
+    for model in ("one", "other"):
+        planted.evaluate(model, hits(range(3), 40))
+    (test,) = planted.row(name).tests
+    assert (test.difference.value, test.p_value) == (0, 1)
+    z = stats.norm.ppf(0.975) * np.sqrt(2 / 42**2)
+    assert (test.difference.low, test.difference.high) == pytest.approx((-z, z))
+    assert test.difference.least == pytest.approx(-stats.norm.ppf(0.95) * np.sqrt(2 / 42**2))
+
+
 def test_a_lead_that_is_the_same_in_each_fold_is_as_sure_as_its_images(planted: Planted) -> None:
     """Without a spread over folds t is infinite; one image in each of five is still only five."""
     folded(planted, "one", [1] * 5)
