@@ -2,7 +2,8 @@
 
 The trainings of a cross-validation share images, so a plain t test takes them for more evidence
 than they are; the variance is corrected for that. Where folds spread less than their images
-explain, what the images say stays: the wider interval, the larger p-value.
+explain, what the images say stays: the wider interval, the larger p-value. Folds are taken to be
+judged whole: where images are drawn from them, as for attacks, the variance is larger than need be.
 
 Source: Nadeau and Bengio 2003, "Inference for the generalization error", section 3.
 """

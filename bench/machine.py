@@ -8,6 +8,7 @@ not know what is timed, and imports torch only to ask about a GPU and to count t
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 import os
 import platform
@@ -140,12 +141,15 @@ class Peak:
 
 @contextmanager
 def peak_memory(device: str) -> Iterator[Peak]:
-    """Count the memory of tensors made inside, on one device; does not nest.
+    """Count the memory of tensors made inside, on one device, by the thread that is inside.
 
     Counted, allocation by allocation: on a CPU the same work gives the same number whatever the
     process did before, which the memory that the kernel calls resident does not. Slows a CPU down.
+    Uses torch's profiler there, of which there is one: what runs inside must not profile, and
+    inside another nothing is counted. On a GPU, nothing from before may be let go of inside.
     """
     peak = Peak()
+    gc.collect()
     if device.startswith("cuda"):
         before = _restart_on_gpu(device)
         yield peak
@@ -153,7 +157,7 @@ def peak_memory(device: str) -> Iterator[Peak]:
         return
     import torch
 
-    if not torch.profiler.kineto_available():
+    if not torch.profiler.kineto_available() or _is_profiling():
         yield peak
         return
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # it tells standard error of each start
@@ -163,15 +167,33 @@ def peak_memory(device: str) -> Iterator[Peak]:
     peak.bytes = _highest(_allocations(profiler))
 
 
+def _is_profiling() -> bool:
+    import torch
+
+    return bool(torch._C._autograd._profiler_enabled())  # noqa: SLF001 (two at once crash the process)
+
+
 def _allocations(profiler: torch.profiler.profile) -> list[int]:
-    """Return the bytes of each allocation in its order, of each release below zero."""
+    """Return the bytes of each allocation in its order, of each release below zero.
+
+    Releases of what was not allocated inside are left out: torch tells some of them, those of
+    tensors that an earlier profile saw.
+    """
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "trace.json")
         profiler.export_chrome_trace(str(path))
         events = json.loads(path.read_text(encoding="utf-8"))["traceEvents"]
     found = [event for event in events if event["name"] == "[memory]"]
     found.sort(key=lambda event: event["ts"])
-    return [event["args"]["Bytes"] for event in found]
+    held: dict[int, int] = {}
+    changes = []
+    for told in (event["args"] for event in found):
+        if told["Bytes"] > 0:
+            held[told["Addr"]] = told["Bytes"]
+            changes.append(told["Bytes"])
+        else:
+            changes.append(-held.pop(told["Addr"], 0))
+    return changes
 
 
 def _highest(changes: Iterable[int]) -> int:

@@ -237,8 +237,8 @@ def paired(first: Drawn, second: Drawn, least: float = 0.0) -> Difference:
 
     Args:
         first, second: the figures.
-        least: the interval is at least that of this variance over images: where the models are
-            right on the same images, none is drawn that tells them apart.
+        least: interval and p-value are at least those of this variance over images: where the
+            models are right on the same images, none is drawn that tells them apart.
 
     Raises:
         ValueError: for other counts of images or of samples.
@@ -308,6 +308,9 @@ def _told_apart(
             for p in (0.5 + CONFIDENCE / 2, CONFIDENCE)
         )
         low, high, least = min(low, value - two), max(high, value + two), min(least, value - one)
+        if least_variance:
+            error = math.sqrt(least_variance)
+            p_value = max(p_value, 2 * NormalDist().cdf(-abs(value) / error))
         return Difference(value, low, high, images, p_value, least)
     spread = _Spread.of(max(float(draws.var()), least_variance), images, *groups)
     reach = spread.quantile(0.5 + CONFIDENCE / 2) * spread.error

@@ -164,10 +164,10 @@ def rehearse(
     device = next(network.parameters()).device
     batch = slice(recipe.batch_size)
     examples = Examples(images[batch], labels[batch], mean, std).to(device)
-    brief = recipe.model_copy(update={"epochs": 2, "grow_from": None})
+    full = recipe.model_copy(update={"grow_from": None})
     with seeds.forked(seed):
-        course = _Course(network, brief, len(examples.images), seed, lesson)
-        for _ in range(brief.epochs):
+        course = _Course(network, full, len(images), seed, lesson)
+        for _ in range(2):
             course.step_through(examples)
 
 

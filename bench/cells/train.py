@@ -152,9 +152,7 @@ class TrainCell(Cell):
                 known = None
                 network, history = trained(None)
         arrays = state_arrays(network)
-        with machine.peak_memory(self.compute.device) as memory:
-            network = workbench.place(self._network(workbench, parents))
-            training.rehearse(network, **task, lesson=self._lesson(workbench, parents))
+        del network  # or it is let go of while another's memory is counted
         forms = self._forms(workbench, parents)
         return Result(
             arrays=arrays,
@@ -162,13 +160,28 @@ class TrainCell(Cell):
             outputs=output_digests(self.architecture.identity, arrays, mean, std, forms),
             summary={
                 "training_seconds": sum(epoch.seconds for epoch in history),
-                "peak_memory_bytes": memory.bytes,
+                "peak_memory_bytes": self._peak_memory(workbench, parents, task),
                 "busy_elsewhere": load.share,
                 "resumed": known is not None,
                 "epochs": [epoch.plain() for epoch in history],
                 "kept_epoch": training.kept(history, self.recipe),
             },
         )
+
+    def _peak_memory(
+        self, workbench: Workbench, parents: Mapping[str, Stored], task: Mapping[str, Any]
+    ) -> int | None:
+        """Count what the tensors of a step hold; None where that fails, which training did not."""
+        from bench import training
+
+        try:
+            with machine.peak_memory(self.compute.device) as memory:
+                network = workbench.place(self._network(workbench, parents))
+                training.rehearse(network, **task, lesson=self._lesson(workbench, parents))
+        except Exception as error:  # noqa: BLE001 (no figure of its cost is worth a training)
+            workbench.notify(1, f"its memory was not counted: {error}")
+            return None
+        return memory.bytes
 
     def _normalisation(
         self, workbench: Workbench, parents: Mapping[str, Stored]

@@ -97,11 +97,13 @@ def _lines(matrix: Matrix, metric: str, groups: list[str]) -> _Lines:
     """Put the points of lines together: of replicas their mean, of a grid each other parameter."""
     cells: dict[tuple[str, str, str], list[Entry]] = {}
     for entry in matrix.entries:
-        if entry.kind == "attack" and entry.state == "done" and str(entry.value("group")) in groups:
+        if entry.kind == "attack" and str(entry.value("group")) in groups:
             name = (_model(entry), str(entry.value("group")), str(entry.coordinates.attack))
             cells.setdefault(name, []).append(entry)
     lines: _Lines = {}
     for (model, group, attack), entries in cells.items():
+        if any(entry.state != "done" for entry in entries):  # as in tables: what is left is biased
+            continue
         eps = entries[0].value("eps")
         found = matrix.estimate(entries, METRICS[metric])
         if isinstance(eps, int | float) and isinstance(found, Estimate) and found.n:

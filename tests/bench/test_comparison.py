@@ -306,6 +306,18 @@ def test_scores_that_are_no_mean_over_images_are_tested_over_folds_too(planted: 
     assert test.p_value != pytest.approx(nadeau_bengio(np.subtract(*scores)), rel=1e-9)
 
 
+def test_interval_and_p_value_of_a_score_say_the_same_where_classes_are_uneven() -> None:
+    """A few errors in a class of many move macro recall by less than one image of a small class."""
+    draws = np.random.default_rng(0).normal(0.0044, 0.002, size=(2, 4000))
+    first = statistics.Drawn(np.array([0.0044]), draws[0], 100)
+    second = statistics.Drawn(np.array([0.0]), np.zeros(4000), 100)
+    bare = statistics.paired(first, second)
+    assert bare.p_value < 0.05 < 2 * stats.norm.sf(0.0044 / 0.014)
+    found = statistics.paired(first, second, 0.014**2)
+    assert found.low < 0 < found.high
+    assert found.p_value == pytest.approx(2 * stats.norm.sf(0.0044 / 0.014))
+
+
 @pytest.mark.parametrize("name", ["macro_precision", "macro_recall", "macro_f1"])
 def test_scores_of_models_that_are_right_on_the_same_images_are_not_certainly_equal(
     planted: Planted, name: str

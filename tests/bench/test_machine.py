@@ -172,6 +172,29 @@ def test_counting_says_nothing_to_the_terminal() -> None:
     assert (ran.stdout, ran.stderr) == (b"", b"")
 
 
+def test_what_one_block_made_and_another_lets_go_of_is_not_counted_there() -> None:
+    """Torch tells such a release with its bytes, and memory from before at the same address."""
+    found, network = [], None
+    for _ in range(4):
+        torch.manual_seed(0)
+        with machine.peak_memory("cpu") as peak:
+            network = nn.Sequential(nn.Conv2d(3, 32, 3), nn.ReLU(), nn.Conv2d(32, 64, 3))
+            for _ in range(2):
+                network(torch.rand(8, 3, 32, 32)).sum().backward()
+        found.append(peak.bytes)
+    assert network is not None
+    assert len(set(found)) == 1
+
+
+def test_inside_another_profile_nothing_is_counted_and_it_goes_on() -> None:
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as outer:
+        with machine.peak_memory("cpu") as peak:
+            torch.zeros(10)
+        torch.ones(3).cumsum(0)
+    assert peak.bytes is None
+    assert "aten::cumsum" in {event.key for event in outer.key_averages()}
+
+
 def test_a_block_that_fails_is_not_counted_and_fails_on() -> None:
     with pytest.raises(ValueError, match="inside"), machine.peak_memory("cpu") as peak:
         raise ValueError("inside")
