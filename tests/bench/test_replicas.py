@@ -592,6 +592,29 @@ def matrix(plugin_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Mat
     return Matrix.last(Store(store), "replicated")
 
 
+def test_a_rehearsal_that_fails_costs_a_training_its_peak_memory_and_nothing_else(
+    plugin_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*args: Any, **kwargs: Any) -> None:
+        raise RuntimeError("out of memory")
+
+    monkeypatch.syspath_prepend(str(plugin_folder))
+    registry._offers.cache_clear()
+    registry.load.cache_clear()
+    suite = {**RUN, "models": {"plain": RUN["models"]["plain"]}, "attacks": {}}
+    weights = []
+    for name in ("whole", "failing"):
+        assert set(session.run(suite, store=tmp_path / name, reports=None).counts) == {"done"}
+        matrix = Matrix.last(Store(tmp_path / name), "replicated")
+        (training,) = (matrix.stored(entry) for entry in matrix.entries if entry.kind == "train")
+        weights.append(training.outputs["weights"])
+        assert (training.summary["peak_memory_bytes"] is None) is (name == "failing")
+        monkeypatch.setattr("bench.training.rehearse", refuse)
+    assert weights[0] == weights[1]
+    registry._offers.cache_clear()
+    registry.load.cache_clear()
+
+
 def records(matrix: Matrix, kind: str, model: str) -> dict[str, list[dict[str, Any]]]:
     """Per-image records as plain dictionaries, by replica."""
     return {

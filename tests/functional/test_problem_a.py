@@ -195,6 +195,9 @@ def test_what_was_trained_is_told(made: Made) -> None:
         assert one.summary["training_seconds"] == sum(epoch["seconds"] for epoch in epochs)
         assert (epochs[0]["valid_loss"] is None) is (name != "patient")
     assert not list((made.store / "partial").iterdir())  # nothing is left over
+    # counted: the same step, whatever the process trained in between
+    peaks = {name: one.summary["peak_memory_bytes"] for name, one in told.items()}
+    assert peaks["seeded:seed1"] == peaks["seeded:seed2"] > 0
 
 
 # Galleries
