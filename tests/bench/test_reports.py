@@ -438,6 +438,18 @@ def test_lines_over_eps_keep_other_parameters_apart_and_put_trainings_together(
     assert means == pytest.approx([1 - 16 / 40, 1 - 26 / 40])  # 14 and 18, 24 and 28 fell
 
 
+def test_a_point_of_a_line_has_all_trainings_or_is_not_drawn(tmp_path: Path) -> None:
+    """Those that are left would stand for all of them."""
+    planted = Planted(tmp_path)
+    for replica in ("seed1", "seed2"):
+        for eps in (0.1, 0.2):
+            lost = (eps, replica) == (0.2, "seed2")
+            told = {"eps": eps, "replica": replica, "state": "failed" if lost else "done"}
+            planted.attack("net", f"pgd@eps={eps}", [i < 10 for i in range(40)], **told)
+    lines = curves._lines(planted.matrix, "robust_accuracy", ["pgd"])
+    assert [eps for eps, _ in lines["net", "pgd"]] == [0.1]
+
+
 def test_the_nearest_images_of_each_variant_have_a_line(tmp_path: Path) -> None:
     planted = Planted(tmp_path)
     for variant in ("original", "jpeg"):
