@@ -149,8 +149,8 @@ def peak_memory(device: str) -> Iterator[Peak]:
     inside another nothing is counted. On a GPU, nothing from before may be let go of inside.
     """
     peak = Peak()
-    gc.collect()
     if device.startswith("cuda"):
+        gc.collect()
         before = _restart_on_gpu(device)
         yield peak
         peak.bytes = _peak_on_gpu(device) - before
@@ -162,9 +162,24 @@ def peak_memory(device: str) -> Iterator[Peak]:
         return
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # it tells standard error of each start
     activities = [torch.profiler.ProfilerActivity.CPU]
-    with torch.profiler.profile(activities=activities, profile_memory=True) as profiler:
+    with (
+        _cycles_kept(),
+        torch.profiler.profile(activities=activities, profile_memory=True) as profiler,
+    ):
         yield peak
     peak.bytes = _highest(_allocations(profiler))
+
+
+@contextmanager
+def _cycles_kept() -> Iterator[None]:
+    """Keep the collector of cycles out: when it comes depends on what the process did before."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def _is_profiling() -> bool:

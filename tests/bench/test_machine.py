@@ -120,7 +120,7 @@ def test_a_gpu_that_is_not_there_has_no_name() -> None:
 
 # Memory
 
-PLANTED = 50_000_000
+PLANTED = 5_000_000
 """Floats that the tests allocate and let go of inside the block."""
 
 
