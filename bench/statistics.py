@@ -303,14 +303,12 @@ def _told_apart(
         p_value = min(1.0, 2 * (min(below, above) + 1) / (len(draws) + 1))
         low, high = _interval(draws)
         least = float(np.quantile(draws, 1 - CONFIDENCE))
-        two, one = (
-            NormalDist().inv_cdf(p) * math.sqrt(least_variance)
-            for p in (0.5 + CONFIDENCE / 2, CONFIDENCE)
-        )
-        low, high, least = min(low, value - two), max(high, value + two), min(least, value - one)
         if least_variance:
-            error = math.sqrt(least_variance)
-            p_value = max(p_value, 2 * NormalDist().cdf(-abs(value) / error))
+            floor = NormalDist(value, math.sqrt(least_variance))
+            low = min(low, floor.inv_cdf(0.5 - CONFIDENCE / 2))
+            high = max(high, floor.inv_cdf(0.5 + CONFIDENCE / 2))
+            least = min(least, floor.inv_cdf(1 - CONFIDENCE))
+            p_value = max(p_value, 2 * min(floor.cdf(0), 1 - floor.cdf(0)))
         return Difference(value, low, high, images, p_value, least)
     spread = _Spread.of(max(float(draws.var()), least_variance), images, *groups)
     reach = spread.quantile(0.5 + CONFIDENCE / 2) * spread.error

@@ -136,8 +136,7 @@ def test_the_peak_counts_tensors_that_were_let_go_of_and_none_from_before() -> N
     assert peak.bytes == 2 * 4 * PLANTED
 
 
-def test_the_peak_of_a_step_is_that_of_arithmetic() -> None:
-    """By hand: at the end of the backward pass of y = sum((W x)^2), with nothing else around."""
+def test_the_peak_of_a_backward_pass_by_hand() -> None:
     weight = torch.zeros(1000, 1000, requires_grad=True)
     x = torch.zeros(1000, 500)
     with machine.peak_memory("cpu") as peak:

@@ -584,18 +584,13 @@ def test_bf16_trains_in_bf16_and_nothing_else_does() -> None:
 # Rehearsal
 
 
-def _measured(recipe: Recipe, given: tuple[Any, Any], lesson: Lesson | None = None) -> int | None:
-    with machine.peak_memory("cpu") as peak:
-        torch.manual_seed(1)
-        network = nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, 1000), nn.Linear(1000, 3))
-        training.rehearse(
-            network, *given, recipe, mean=(0.5,) * 3, std=(0.5,) * 3, seed=1, lesson=lesson
-        )
-    return peak.bytes
-
-
-def _given(count: int) -> tuple[torch.Tensor, torch.Tensor]:
-    return torch.rand(count, 3, 8, 8), torch.arange(count) % 3
+def peak(recipe: Recipe, count: int) -> int | None:
+    """Count what a rehearsal on so many images holds, its network included."""
+    images, labels = data(count)
+    with machine.peak_memory("cpu") as found:
+        net = nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, 1000), nn.Linear(1000, 3))
+        training.rehearse(net, images, labels, recipe, mean=MEAN, std=STD, seed=1)
+    return found.bytes
 
 
 @pytest.mark.parametrize(("optimizer", "least", "most"), [("adam", 4, 4.1), ("sgd", 3, 5.1)])
@@ -604,14 +599,14 @@ def test_a_rehearsal_holds_weights_gradients_and_the_optimizer_s_state(
 ) -> None:
     """Adam keeps two numbers a weight; momentum one, and up to two while it takes its step."""
     weights = 4 * ((3 * 8 * 8 + 1) * 1000 + 1001 * 3)
-    found = _measured(Recipe(optimizer=optimizer, batch_size=2), _given(2))
+    found = peak(Recipe(optimizer=optimizer, batch_size=2), 2)
     assert least * weights < found < most * weights
 
 
 def test_a_rehearsal_grows_with_the_batch_not_with_the_images_or_the_epochs() -> None:
-    small = _measured(Recipe(batch_size=64), _given(64))
-    assert _measured(Recipe(batch_size=64, epochs=7), _given(640)) == small
-    assert _measured(Recipe(batch_size=512), _given(640)) > 1.5 * small
+    small = peak(Recipe(batch_size=64), 64)
+    assert peak(Recipe(batch_size=64, epochs=7), 640) == small
+    assert peak(Recipe(batch_size=512), 640) > 1.5 * small
 
 
 def test_a_rehearsal_takes_images_at_their_full_size_and_teachers_of_lessons() -> None:
@@ -622,8 +617,7 @@ def test_a_rehearsal_takes_images_at_their_full_size_and_teachers_of_lessons() -
         return images
 
     asked: list[Any] = []
-    network = nn.Sequential(nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(12, 3))
-    teacher = copy.deepcopy(network)
+    pupil = nn.Sequential(nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(12, 3))
 
     def loss(logits: Any, taught: Any, plain: Any) -> Any:
         asked.append(taught)
@@ -631,23 +625,19 @@ def test_a_rehearsal_takes_images_at_their_full_size_and_teachers_of_lessons() -
 
     recipe = Recipe(batch_size=4, epochs=50, grow_from=8, patience=3)
     images, labels = torch.rand(9, 3, 16, 16), torch.arange(9) % 3
-    training.rehearse(
-        network,
-        images,
-        labels,
-        recipe,
-        mean=(0.5,) * 3,
-        std=(0.5,) * 3,
-        seed=1,
-        lesson=Lesson(harden, loss, teacher),
-    )
+    lesson = Lesson(harden, loss, copy.deepcopy(pupil))
+    training.rehearse(pupil, images, labels, recipe, mean=MEAN, std=STD, seed=1, lesson=lesson)
     assert sides == [16, 16]
     assert [taught.shape for taught in asked] == [(4, 3), (4, 3)]
 
 
-def test_a_rehearsal_leaves_global_generators_alone() -> None:
-    network = nn.Sequential(nn.Flatten(), nn.Dropout(), nn.Linear(192, 3))
-    given, recipe = _given(8), Recipe(batch_size=4, augment=("flip", "cutmix"))
+@pytest.mark.parametrize("scheduler", SCHEDULERS)
+def test_a_training_of_a_single_step_can_be_rehearsed_and_global_generators_stay(
+    scheduler: str,
+) -> None:
+    """A rehearsal takes two steps, which the schedule has to allow."""
+    recipe = Recipe(epochs=1, batch_size=8, scheduler=scheduler, augment=("flip", "cutmix"))
+    net = network()  # with dropout
     before = torch.get_rng_state()
-    training.rehearse(network, *given, recipe, mean=(0.5,) * 3, std=(0.5,) * 3, seed=1)
+    training.rehearse(net, *data(8), recipe, mean=MEAN, std=STD, seed=1)
     assert torch.equal(before, torch.get_rng_state())

@@ -86,6 +86,7 @@ def cases(check: str, *, only: Callable[[type[Attack]], bool] = lambda _: True) 
         marks = []
         fault = getattr(plugin, "faults", {}).get(check + "".join(name.partition(":")[1:]))
         if fault is not None:
+            # the plugin says why; strict: a fault that is mended has to leave its list
             marks.append(pytest.mark.xfail(strict=True, reason=fault))
         missing = plugin().unsuited(classes=CLASSES, image_shape=SHAPE)
         if missing is not None:
