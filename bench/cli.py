@@ -19,8 +19,8 @@ import typer
 from bench.errors import BenchError, UsageError
 
 if TYPE_CHECKING:
-    from bench.overrides import Overrides
     from bench.runner import Run
+    from bench.suite.overrides import Overrides
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -108,7 +108,7 @@ def _overrides(
     threads: int | None,
     sets: list[str] | None,
 ) -> Overrides:
-    from bench.overrides import Overrides
+    from bench.suite.overrides import Overrides
 
     return Overrides(
         models=[name.strip() for name in models.split(",")] if models is not None else None,
@@ -145,7 +145,9 @@ def run(
     """Run a suite: compute what the store does not have, print and write its tables."""
     import shlex
 
-    from bench import console, runner, session
+    from bench import runner
+    from bench.commands import run as session
+    from bench.runner import console
     from bench.store import Store
 
     overrides = _overrides(models, attacks, dataset, data_root, images, seed, device, threads, sets)
@@ -161,7 +163,7 @@ def run(
         typer.echo(f"note: {problem}", err=True)
     screen = console.screen()
     if tensorboard is not None:
-        from bench.tensorboard import TensorBoard
+        from bench.runner.tensorboard import TensorBoard
 
         screen = runner.Together(screen, TensorBoard(tensorboard))
     try:
@@ -173,8 +175,11 @@ def run(
 
 def _conclude(done: Run, reports: Path) -> NoReturn:
     """Print the table and a line on what was done, write the report; exit."""
-    from bench import audit, console, explanation, session
+    from bench import audit
+    from bench.commands import run as session
+    from bench.commands import why as explanation
     from bench.report import markdown
+    from bench.runner import console
 
     counts = done.counts
     if done.interrupted:
@@ -233,7 +238,7 @@ def plan(
     """Show the cells of a suite: done, to do, depends on a parent, skipped with the reason."""
     from collections import Counter
 
-    from bench import session
+    from bench.commands import run as session
     from bench.plan import statuses
     from bench.store import Store
 
@@ -291,7 +296,8 @@ def table(
     store: StoreOption = None,
 ) -> None:
     """Print a table of the last run; reads the disk only."""
-    from bench import session, tables
+    from bench import tables
+    from bench.commands import run as session
 
     forms = {name: name for name in tables.FORMATS}
     if form not in forms:
@@ -312,7 +318,7 @@ def _names(text: str) -> list[str]:
 
 
 def _condition(text: str) -> tuple[str, Any]:
-    from bench.document import parse_value
+    from bench.suite.document import parse_value
 
     name, equals, value = text.partition("=")
     if not equals:
@@ -329,7 +335,7 @@ def audit_(
     store: StoreOption = None,
 ) -> None:
     """Print what the audit finds in the last run; reads the disk only."""
-    from bench import session
+    from bench.commands import run as session
     from bench.report import audits
 
     outcome = session.open_last(suite, store)
@@ -349,9 +355,9 @@ def list_(
     store: StoreOption = None,  # noqa: ARG001 (all commands take it; nothing is read or written)
 ) -> None:
     """List the plugins that are installed; or metrics, or shipped suites. Imports no plugin."""
-    from bench import listing
+    from bench.commands import catalog
 
-    typer.echo(listing.installed(kind))
+    typer.echo(catalog.installed(kind))
 
 
 @app.command()
@@ -361,10 +367,10 @@ def describe(
     store: StoreOption = None,
 ) -> None:
     """Describe a plugin: parameters, types, ranges, defaults, source, norms."""
-    from bench import listing
+    from bench.commands import catalog
     from bench.store import Store
 
-    typer.echo(listing.describe(plugin, data_root, Store(store)))
+    typer.echo(catalog.describe(plugin, data_root, Store(store)))
 
 
 @app.command()
@@ -374,7 +380,7 @@ def why(
     store: StoreOption = None,
 ) -> None:
     """Explain a cell: its identity, parents, provenance, error, and how to run it alone."""
-    from bench import explanation
+    from bench.commands import why as explanation
     from bench.store import Store
 
     typer.echo(explanation.explain(cell, Store(store), suite))
@@ -385,7 +391,7 @@ def schema(
     store: StoreOption = None,  # noqa: ARG001 (all commands take it; nothing is read or written)
 ) -> None:
     """Print the JSON Schema of suite files, with the parameters of every installed plugin."""
-    from bench import schema as schemas
+    from bench.suite import json_schema as schemas
 
     document, broken = schemas.suite_schema()
     for words in broken:
@@ -407,8 +413,8 @@ def export(
     sets: SetOption = None,
 ) -> None:
     """Write the trained models of a suite as safetensors files that say how they were made."""
-    from bench import export as exports
-    from bench import session
+    from bench.commands import export as exports
+    from bench.commands import run as session
     from bench.store import Store
 
     overrides = _overrides(models, None, dataset, data_root, None, seed, device, threads, sets)

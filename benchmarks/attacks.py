@@ -36,12 +36,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from bench import machine, referee, registry, runner, session, suite
+from bench import machine, registry, runner, suite
 from bench.api import Attack
 from bench.cells.attack import AttackCell
 from bench.cells.workbench import Workbench
-from bench.classifier import Classifier
+from bench.classifier.classifier import Classifier
+from bench.commands import run as session
 from bench.data import ImageSet
+from bench.referee import attacks as referee
 from bench.runner import Run
 from bench.statistics import holm, mcnemar
 from bench.store import Store, Stored

@@ -21,11 +21,12 @@ from torch import nn
 from torch.utils.data import DataLoader
 from torchvision import datasets, transforms
 
-from bench import data, machine, registry, training
+from bench import data, machine, registry
 from bench.api import Model
+from bench.api.recipes import Recipe
 from bench.cells.train import channel_statistics
-from bench.recipes import Recipe
 from bench.suite import DatasetEntry
+from bench.training import trainer as training
 
 SIZE = 32
 BARS = {"simple_cnn": 3.5, "resnet_small": 2.0}

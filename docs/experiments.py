@@ -13,11 +13,12 @@ from pathlib import Path
 from render import attacks_page, between
 from tabulate import tabulate
 
-from bench import metrics, statistics, tables, verdicts
+from bench import metrics, statistics, tables
 from bench.audit import known
-from bench.claims import CLAIMS, PRUNING, Claim
-from bench.comparison import Comparison, Row, Test
-from bench.compression import Compression
+from bench.compare import claim_tests
+from bench.compare.claims import CLAIMS, PRUNING, Claim
+from bench.compare.models import Comparison, Row, Test
+from bench.compare.variants import Compression
 from bench.figures import curves
 from bench.matrix import Entry, Matrix
 from bench.metrics import METRICS
@@ -177,7 +178,7 @@ def findings(store: Store) -> str:
 def _claimed(matrix: Matrix, claims: Sequence[Claim]) -> Iterator[str]:
     """Write what one run says of its claims."""
     audited = known(matrix)
-    section = claimed.section(verdicts.answers(matrix, claims))
+    section = claimed.section(claim_tests.answers(matrix, claims))
     yield "\n".join(f"#{line}" if line.startswith("## ") else line for line in section).strip()
     yield "### The figures"
     for built in markdown.suite_tables(matrix, audited)[0].values():

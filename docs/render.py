@@ -22,16 +22,17 @@ from tabulate import tabulate
 from typer.testing import CliRunner
 
 import bench
-from bench import cli, listing, registry, tables
+from bench import cli, registry, tables
 from bench.api import Plugin
 from bench.audit import LEVEL
+from bench.audit.attack_rules import FLIPS
+from bench.audit.evidence import POINTS
+from bench.audit.model_rules import BETTER, USEFUL, WIDEST, ZERO_GRADIENTS
+from bench.audit.rule_table import RULES
+from bench.commands import catalog
 from bench.figures import curves
 from bench.metrics import METRICS
-from bench.probes import CHEAP_IMAGES, CHEAP_PASSES, FEW_STEPS, LARGE_STEPS
-from bench.rules.attacks import FLIPS
-from bench.rules.evidence import POINTS
-from bench.rules.models import BETTER, USEFUL, WIDEST, ZERO_GRADIENTS
-from bench.rules.table import RULES
+from bench.plan.probes import CHEAP_IMAGES, CHEAP_PASSES, FEW_STEPS, LARGE_STEPS
 from bench.store import Store
 
 ROOT = Path(__file__).parent.parent
@@ -71,7 +72,7 @@ def plugins_page() -> str:
             continue
         plugin = registry.load(offer.kind, offer.name)
         lines += [f"## {offer.name} ({offer.kind[:-1]})", "", inspect.getdoc(plugin) or "", ""]
-        lines += ["```", listing.parameters(plugin), "```", ""]
+        lines += ["```", catalog.parameters(plugin), "```", ""]
     return "\n".join(lines)
 
 

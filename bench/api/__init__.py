@@ -18,6 +18,7 @@ from bench.api.data import Content, Dataset, Split
 from bench.api.explainers import Explainer
 from bench.api.models import Model
 from bench.api.plugin import Plugin
+from bench.api.recipes import Augmentation, Recipe
 from bench.api.steps import (
     Certificates,
     Defense,
@@ -28,7 +29,6 @@ from bench.api.steps import (
     Tuning,
     VariantStep,
 )
-from bench.recipes import Augmentation, Recipe
 
 __all__ = [
     "KINDS",

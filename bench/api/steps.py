@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal, TypeAlias
 
 from bench.api.plugin import Plugin
-from bench.recipes import Recipe
+from bench.api.recipes import Recipe
 from bench.tensors import Images, Labels, Logits, PerImage, Scalar
 
 if TYPE_CHECKING:

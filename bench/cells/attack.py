@@ -18,8 +18,8 @@ from bench.suite import AttackEntry
 from bench.tensors import Images, Labels
 
 if TYPE_CHECKING:
-    from bench.classifier import Classifier
-    from bench.referee import Verdict
+    from bench.classifier.classifier import Classifier
+    from bench.referee.attacks import Verdict
 
 
 @dataclass(frozen=True)
@@ -153,7 +153,7 @@ class AttackCell(Cell):
         self, workbench: Workbench, attacked: Classifier, classifier: Classifier
     ) -> Attacked:
         """Attack one classifier, and have everything judged on another that is its equal."""
-        from bench import referee
+        from bench.referee import attacks as referee
 
         images, labels = self.images.tensors()
         started = time.perf_counter()
@@ -181,7 +181,7 @@ class AttackCell(Cell):
         """Attack batch by batch; return the images, and the step at which each first fooled."""
         import torch
 
-        from bench import referee
+        from bench.referee import attacks as referee
 
         device, size = self.compute.device, self.compute.batch_size
         generator = torch.Generator().manual_seed(self.seed)

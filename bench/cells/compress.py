@@ -13,9 +13,9 @@ from bench import seeds
 from bench.api import Reduction
 from bench.cells.cell import Cell, Parent, package_of
 from bench.cells.workbench import Architecture, Compute, Workbench, check_module
+from bench.classifier.reductions import Form, Forms
 from bench.data import ImageSet
 from bench.errors import PluginError, WeightsError
-from bench.forms import Form, Forms
 from bench.records import JSON, Kind, Result
 from bench.store import Stored
 from bench.suite import StepEntry
@@ -81,7 +81,7 @@ class CompressCell(Cell):
     def modules(self) -> tuple[str, ...]:
         """The cell, and the packages of the plugins."""
         plugins = (self.architecture.entry.plugin, self.step.plugin)
-        return (*super().modules, "bench.forms", *map(package_of, plugins))
+        return (*super().modules, "bench.classifier", *map(package_of, plugins))
 
     @property
     def work(self) -> tuple[str, float]:
@@ -97,7 +97,7 @@ class CompressCell(Cell):
         """Reduce a network of its own."""
         import torch
 
-        from bench.classifier import header_normalisation, output_digests, state_arrays
+        from bench.classifier.weights import header_normalisation, output_digests, state_arrays
 
         culprit = f"compressor '{self.step.name}' (plugin {self.step.plugin_name})"
         header = workbench.store.header(parents["start"])

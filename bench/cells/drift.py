@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from bench.cells import explaining
+from bench.cells import explainer
 from bench.cells.cell import Cell, Parent, package_of
 from bench.cells.subject import Subject
 from bench.cells.workbench import Compute, Workbench
@@ -18,7 +18,7 @@ from bench.suite import ExplainerEntry
 from bench.tensors import Heatmaps, Images, Labels
 
 if TYPE_CHECKING:
-    from bench.faithfulness import Similarity
+    from bench.referee.heatmaps import Similarity
 
 SHOWN = 6
 """How many images are kept to look at: those that the attack felled, first."""
@@ -53,7 +53,7 @@ class _Drift(Cell):
     @property
     def seed(self) -> int:
         """The explainer's."""
-        return explaining.seed_of(self.entry, self.images, self.suite_seed)
+        return explainer.seed_of(self.entry, self.images, self.suite_seed)
 
     @property
     def inputs(self) -> dict[str, JSON]:
@@ -61,7 +61,7 @@ class _Drift(Cell):
         randomised = any(subject.is_randomised for subject in self.subjects)
         batched = not self.entry.plugin.batch_invariant or randomised
         return {
-            **explaining.identity_of(self.entry),
+            **explainer.identity_of(self.entry),
             "seed": self.seed,
             "images": self.images.named_digest,
             **self.compute.identity(batch_size=batched),
@@ -73,8 +73,8 @@ class _Drift(Cell):
         """The cell, its judges, and the packages of the plugins."""
         return (
             *super().modules,
-            "bench.cells.explaining",
-            "bench.faithfulness",
+            "bench.cells.explainer",
+            "bench.referee",
             "bench.classifier",
             package_of(self.entry.plugin),
             *self.subject.packages,
@@ -87,7 +87,7 @@ class _Drift(Cell):
 
     def _explain(self, workbench: Workbench, shown: _Shown, targets: Labels) -> Heatmaps:
         """Explain classes of images."""
-        return explaining.explain(
+        return explainer.explain(
             self.entry,
             shown.subject.attacked(workbench, shown.parents),
             shown.images,
@@ -137,7 +137,8 @@ class DriftCell(_Drift):
         """Explain both, and compare."""
         import torch
 
-        from bench import faithfulness, referee
+        from bench.referee import attacks as referee
+        from bench.referee import heatmaps as faithfulness
 
         classifier = self.subject.judged(workbench, parents)
         images, labels = self.images.tensors()
@@ -191,7 +192,7 @@ class VariantDriftCell(_Drift):
 
     def run(self, workbench: Workbench, parents: Mapping[str, Stored]) -> Result:
         """Explain the same class on both, and compare."""
-        from bench import faithfulness
+        from bench.referee import heatmaps as faithfulness
 
         first = {role: parents[f"original {role}"] for role in self.original.parents}
         images, labels = self.images.tensors()

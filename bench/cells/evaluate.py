@@ -1,4 +1,4 @@
-"""The evaluate cell: a classifier on unattacked images."""
+"""The evaluate cell: a classifier on unattacked images; the interim cell: the same, earlier."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class EvaluateCell(Cell):
 
     def run(self, workbench: Workbench, parents: Mapping[str, Stored]) -> Result:
         """Classify every image."""
-        from bench import referee
+        from bench.referee import attacks as referee
 
         classifier = self.subject.judged(workbench, parents)
         _, labels = self.images.tensors()
@@ -78,6 +78,13 @@ class EvaluateCell(Cell):
                 "examples": [self.images.names[position] for position in examples],
             },
         )
+
+
+@dataclass(frozen=True)
+class InterimCell(EvaluateCell):
+    """A reduced variant to judge as its last training found it."""
+
+    kind: ClassVar[Kind] = "interim"
 
 
 def _examples(records: Sequence[EvaluateRecord]) -> list[int]:

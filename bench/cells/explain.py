@@ -9,22 +9,22 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from bench.cells import explaining
+from bench.cells import explainer
 from bench.cells.cell import Cell, Parent, package_of
 from bench.cells.subject import Subject
 from bench.cells.workbench import Compute, Workbench
 from bench.data import ImageSet
-from bench.layout import Gallery
 from bench.records import JSON, ExplainRecord, Kind, Result
 from bench.store import Stored
 from bench.suite import ExplainerEntry
+from bench.suite.sections import Gallery
 from bench.tensors import Heatmaps, Images, Labels
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from bench.classifier import Classifier
-    from bench.referee import Verdict
+    from bench.classifier.classifier import Classifier
+    from bench.referee.attacks import Verdict
 
 
 _UNMEASURED: dict[str, None] = dict.fromkeys(
@@ -58,7 +58,7 @@ class ExplainCell(Cell):
     @property
     def seed(self) -> int:
         """The same for every model, so that all face the same random draws."""
-        return explaining.seed_of(self.entry, self.images, self.suite_seed)
+        return explainer.seed_of(self.entry, self.images, self.suite_seed)
 
     @property
     def parents(self) -> Mapping[str, Parent]:
@@ -70,7 +70,7 @@ class ExplainCell(Cell):
         """The explainer, its parameters and seed, the images, how numbers are computed."""
         plugin = self.entry.plugin
         return {
-            **explaining.identity_of(self.entry),
+            **explainer.identity_of(self.entry),
             "seed": self.seed,
             "images": self.images.named_digest,
             "evaluated": self.evaluated.named_digest,
@@ -92,8 +92,7 @@ class ExplainCell(Cell):
         """The cell, its judges, and the packages of the explainer's and the model's plugins."""
         return (
             *super().modules,
-            "bench.cells.explaining",
-            "bench.faithfulness",
+            "bench.cells.explainer",
             "bench.referee",
             "bench.classifier",
             package_of(self.entry.plugin),
@@ -107,7 +106,7 @@ class ExplainCell(Cell):
 
     def run(self, workbench: Workbench, parents: Mapping[str, Stored]) -> Result:
         """Explain the predicted classes, then measure the heatmaps on a classifier of its own."""
-        from bench import referee
+        from bench.referee import attacks as referee
 
         classifier = self.subject.judged(workbench, parents)
         shown = self._gallery(workbench.verdict(classifier, self.evaluated))
@@ -153,7 +152,7 @@ class ExplainCell(Cell):
         """Measure the first ``count`` heatmaps; returns the figures of each image."""
         import torch
 
-        from bench import faithfulness
+        from bench.referee import heatmaps as faithfulness
 
         images, heatmaps, targets = images[:count], heatmaps[:count], targets[:count]
         classifier = self.subject.judged(workbench, parents)
@@ -194,7 +193,7 @@ class ExplainCell(Cell):
     def _explain(
         self, workbench: Workbench, classifier: Classifier, images: Images, targets: Labels
     ) -> Heatmaps:
-        return explaining.explain(
+        return explainer.explain(
             self.entry,
             classifier,
             images,

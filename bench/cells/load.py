@@ -11,8 +11,8 @@ from typing import ClassVar
 from bench import fingerprint
 from bench.cells.cell import Cell, package_of
 from bench.cells.workbench import Architecture, Workbench
+from bench.classifier.reductions import Forms
 from bench.errors import WeightsError
-from bench.forms import Forms
 from bench.records import JSON, Kind, Result
 from bench.store import Stored
 
@@ -61,7 +61,7 @@ class LoadCell(Cell):
 
     def run(self, workbench: Workbench, parents: Mapping[str, Stored]) -> Result:
         """Load the weights strictly; never substitute anything."""
-        from bench.classifier import (
+        from bench.classifier.weights import (
             header_normalisation,
             output_digests,
             read_weights,

@@ -21,7 +21,7 @@ from bench.store import Stored
 from bench.suite import AttackEntry
 
 if TYPE_CHECKING:
-    from bench.classifier import Classifier
+    from bench.classifier.classifier import Classifier
     from bench.tensors import Images, Labels, PerImage
 
 _BATCH = 32

@@ -19,7 +19,7 @@ from bench.suite import StepEntry
 if TYPE_CHECKING:
     from torch import nn
 
-    from bench.classifier import Classifier
+    from bench.classifier.classifier import Classifier
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class SensitivityCell(Cell):
 
     def run(self, workbench: Workbench, parents: Mapping[str, Stored]) -> Result:
         """Reduce each layer alone, on a network of its own; judge and attack what comes out."""
-        from bench.training import layer_weights
+        from bench.classifier.layers import layer_weights
 
         weights = parents["classifier"]
         architecture = self.attack.subject.architecture
@@ -108,7 +108,8 @@ class SensitivityCell(Cell):
         parents: Mapping[str, Stored],
         layer: str,
     ) -> Iterator[SensitivityRecord]:
-        from bench.classifier import Classifier, normalisation_arrays
+        from bench.classifier.classifier import Classifier
+        from bench.classifier.weights import normalisation_arrays
 
         usual = self.attack.subject.judged(workbench, parents)
         mean, std = (tuple(part.tolist()) for part in normalisation_arrays(usual))

@@ -19,7 +19,7 @@ from bench.suite import StepEntry
 if TYPE_CHECKING:
     from torch.nn import Module
 
-    from bench.classifier import Classifier
+    from bench.classifier.classifier import Classifier
 
 
 @dataclass(frozen=True)
@@ -154,7 +154,8 @@ class Subject:
         self, workbench: Workbench, parents: Mapping[str, Stored], seed: int
     ) -> Classifier:
         """Return the network with fresh weights, behind the same normalisation, unshielded."""
-        from bench.classifier import Classifier, normalisation_arrays
+        from bench.classifier.classifier import Classifier
+        from bench.classifier.weights import normalisation_arrays
 
         mean, std = normalisation_arrays(self.judged(workbench, parents))
         network = self.architecture.build(seed)
@@ -186,7 +187,8 @@ class Subject:
         self, plain: Classifier, members: Sequence[Classifier], *, surrogate: bool
     ) -> Classifier:
         """Put the shields before a classifier, or what attacks are given instead of them."""
-        from bench.classifier import Classifier, normalisation_arrays
+        from bench.classifier.classifier import Classifier
+        from bench.classifier.weights import normalisation_arrays
 
         left = list(members)
 

@@ -11,11 +11,11 @@ import numpy as np
 
 from bench import fingerprint, machine, registry
 from bench.api import Tuning
+from bench.api.recipes import Recipe
 from bench.cells.cell import Cell, Parent, package_of
 from bench.cells.workbench import Architecture, Compute, Workbench
+from bench.classifier.reductions import Forms
 from bench.data import ImageSet
-from bench.forms import Forms
-from bench.recipes import Recipe
 from bench.records import JSON, Kind, Result
 from bench.store import Stored
 from bench.suite import StepEntry
@@ -23,7 +23,7 @@ from bench.suite import StepEntry
 if TYPE_CHECKING:
     from torch import nn
 
-    from bench.training import Lesson
+    from bench.training.trainer import Lesson
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ class TrainCell(Cell):
         """The cell, the trainer, and the package of the model's plugin."""
         packages = [package_of(self.architecture.entry.plugin)]
         packages += [] if self.step is None else [package_of(self.step.plugin)]
-        return (*super().modules, "bench.training", "bench.augmentation", *packages)
+        return (*super().modules, "bench.training", "bench.classifier", *packages)
 
     @property
     def work(self) -> tuple[str, float]:
@@ -109,8 +109,8 @@ class TrainCell(Cell):
 
     def run(self, workbench: Workbench, parents: Mapping[str, Stored]) -> Result:
         """Train from fresh weights, or from the last epoch that an interrupted run finished."""
-        from bench import training
-        from bench.classifier import output_digests, state_arrays
+        from bench.classifier.weights import output_digests, state_arrays
+        from bench.training import trainer as training
 
         mean, std = self._normalisation(workbench, parents)
         self.architecture.check_channels(mean, self.architecture.culprit)
@@ -172,7 +172,7 @@ class TrainCell(Cell):
         self, workbench: Workbench, parents: Mapping[str, Stored], task: Mapping[str, Any]
     ) -> int | None:
         """Count what the tensors of a step hold; None where that fails, which training did not."""
-        from bench import training
+        from bench.training import trainer as training
 
         try:
             with machine.peak_memory(self.compute.device) as memory:
@@ -187,7 +187,7 @@ class TrainCell(Cell):
         self, workbench: Workbench, parents: Mapping[str, Stored]
     ) -> tuple[tuple[float, ...], tuple[float, ...]]:
         """Return mean and std: the start's, the suite's, or those of the training images."""
-        from bench.classifier import header_normalisation
+        from bench.classifier.weights import header_normalisation
 
         if self.start is not None:
             known = header_normalisation(workbench.store.header(parents["start"]))
@@ -210,7 +210,7 @@ class TrainCell(Cell):
 
     def _lesson(self, workbench: Workbench, parents: Mapping[str, Stored]) -> Lesson:
         """Say what the step changes in the training."""
-        from bench.training import Lesson
+        from bench.training.trainer import Lesson
 
         plugin = None if self.step is None else self.step.plugin
         if not isinstance(plugin, Tuning):

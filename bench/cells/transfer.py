@@ -77,7 +77,7 @@ class TransferCell(Cell):
         """Judge the stored images; they are used as they are, in full precision."""
         import torch
 
-        from bench import referee
+        from bench.referee import attacks as referee
 
         classifier = self.subject.judged(workbench, parents)
         _, labels = self.images.tensors()

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from weakref import WeakKeyDictionary
 
 from bench import fingerprint, registry, seeds
+from bench.classifier.reductions import Forms
 from bench.errors import PluginError, UsageError, WeightsError
-from bench.forms import Forms
 from bench.records import JSON
 from bench.store import Store, Stored
 from bench.suite import ModelEntry
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import nn
 
-    from bench.classifier import Classifier
+    from bench.classifier.classifier import Classifier
     from bench.data import ImageSet
-    from bench.referee import Verdict
+    from bench.referee.attacks import Verdict
 
 _KEPT = 8
 """How many classifiers stay in memory."""
@@ -63,7 +63,7 @@ class Architecture:
         self, arrays: Mapping[str, NDArray[Any]], where: str, forms: Forms | None = None
     ) -> nn.Module:
         """Build the network, as reductions left it, and load weights into it, strictly."""
-        from bench.classifier import load_strictly
+        from bench.classifier.weights import load_strictly
 
         network = self.build()
         if forms is not None:
@@ -212,7 +212,8 @@ class Workbench:
             twin: the network that has gradients, where a reduction deploys another.
 
         """
-        from bench.classifier import Classifier, header_normalisation
+        from bench.classifier.classifier import Classifier
+        from bench.classifier.weights import header_normalisation
 
         header = self.store.header(weights)
         forms = Forms.of(header, weights.label)
@@ -239,7 +240,7 @@ class Workbench:
 
     def verdict(self, classifier: Classifier, images: ImageSet) -> Verdict:
         """Return a classifier's verdict on images before any attack; one that was given is kept."""
-        from bench import referee
+        from bench.referee import attacks as referee
 
         known = self._verdicts.setdefault(classifier, {})
         if images.digest not in known:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
-from bench import scores
+from bench.metrics import classification
 from bench.metrics.metric import Metric, Unit
 from bench.metrics.outcomes import (
     auroc_of,
@@ -193,7 +193,7 @@ METRICS: Mapping[str, Metric] = {
                 "zero_division=0).",
                 "share",
                 _EVALUATE,
-                weighted=scores.macro(name),
+                weighted=classification.macro(name),
                 macro=True,
                 better="higher",
             )
@@ -210,7 +210,7 @@ METRICS: Mapping[str, Metric] = {
             "Few images raise it.",
             "share",
             _EVALUATE,
-            weighted=scores.calibration_error,
+            weighted=classification.calibration_error,
             biased=True,
             better="lower",
         ),

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bench import folds, scores, statistics
+from bench import statistics
+from bench.metrics import classification
 from bench.metrics.metric import Metric, Withheld
 from bench.records import JSON, Budget
-from bench.statistics import NOTHING, Estimate, Statistic
+from bench.statistics import NOTHING, Estimate, Statistic, cross_validation
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -93,7 +94,7 @@ def _over_folds(
         figures.append(float(statistic(metric, records, images)(np.ones((1, len(images))))[0]))
     if len(figures) < len(readings) or not np.isfinite(figures).all():
         return found
-    return _within(metric, folds.estimated(found, figures, trainings))
+    return _within(metric, cross_validation.estimated(found, figures, trainings))
 
 
 def _within(metric: Metric, found: Estimate) -> Estimate:
@@ -212,6 +213,6 @@ def statistic(metric: Metric, records: DataFrame, images: Sequence[str]) -> Stat
 
     def mean(weights: NDArray[np.float64]) -> NDArray[np.float64]:
         counted = weights[:, rows]
-        return scores.share(counted @ numbers, counted.sum(1), undefined=float("nan"))
+        return classification.share(counted @ numbers, counted.sum(1), undefined=float("nan"))
 
     return mean

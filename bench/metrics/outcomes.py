@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bench import scores
+from bench.metrics import classification
 from bench.metrics.metric import Values, Weighted
 from bench.records import TOLERANCE, Budget
 from bench.statistics import Statistic
@@ -169,7 +169,7 @@ def quantile_of(of: Callable[[DataFrame], Values], share: float) -> Weighted:
         def quantile(weights: NDArray[np.float64]) -> NDArray[np.float64]:
             counted = weights[:, rows].cumsum(axis=1)
             if not len(rows):
-                return scores.share(counted.sum(1), counted.sum(1), undefined=float("nan"))
+                return classification.share(counted.sum(1), counted.sum(1), undefined=float("nan"))
             short = counted < share * counted[:, -1:] - _SLACK
             found: NDArray[np.float64] = numbers[short.sum(axis=1)]
             return found
@@ -187,7 +187,7 @@ def recovered(records: DataFrame) -> Statistic:
     )
 
     def ratio(weights: NDArray[np.float64]) -> NDArray[np.float64]:
-        return scores.share(weights @ own, weights @ first, undefined=float("nan"))
+        return classification.share(weights @ own, weights @ first, undefined=float("nan"))
 
     return ratio
 
@@ -212,6 +212,6 @@ def auroc_of(records: DataFrame) -> Statistic:
     def auroc(weights: NDArray[np.float64]) -> NDArray[np.float64]:
         pairs = weights[:, fell].sum(1) * weights.sum(1)
         won = ((weights[:, fell] @ ahead) * weights).sum(1)
-        return scores.share(won, pairs, undefined=float("nan"))
+        return classification.share(won, pairs, undefined=float("nan"))
 
     return auroc

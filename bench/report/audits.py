@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from tabulate import tabulate
 
 from bench.audit import Audit
-from bench.rules.table import RULES
+from bench.audit.rule_table import RULES
 
 
 def section(audited: Audit) -> Iterator[str]:

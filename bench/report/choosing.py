@@ -7,15 +7,15 @@ from pathlib import Path
 
 from tabulate import tabulate
 
-from bench import constraints, tables
+from bench import tables
 from bench.audit import Audit
-from bench.comparison import ALPHA, BUSY, Comparison, Row, Test
+from bench.compare.models import ALPHA, BUSY, Comparison, Row, Test
 from bench.figures import front as drawings
-from bench.layout import Choice
 from bench.matrix import Matrix
-from bench.metrics import METRICS, Unit, Withheld
+from bench.metrics import METRICS, Unit, Withheld, constraints
 from bench.report.pictures import embedded
 from bench.statistics import Difference, Estimate
+from bench.suite.sections import Choice
 
 _COSTS = ("latency_ms", "size_bytes")
 _GAIN = "clean_accuracy"

@@ -10,8 +10,8 @@ from typing import Any
 from tabulate import tabulate
 
 from bench.audit import Audit
-from bench.comparison import ALPHA
-from bench.compression import MASKED, Compression
+from bench.compare.models import ALPHA
+from bench.compare.variants import MASKED, Compression
 from bench.matrix import Entry, Matrix
 from bench.metrics import METRICS
 from bench.report import choosing, layers, sparsity

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from tabulate import tabulate
 
-from bench import metrics, scores
-from bench.comparison import Comparison
+from bench import metrics
+from bench.compare.models import Comparison
 from bench.figures import evaluation as drawings
 from bench.matrix import Entry, Matrix
+from bench.metrics import classification
 from bench.report.pictures import embedded, named
 from bench.tables import DASH
 
@@ -46,7 +47,7 @@ def confusions(matrix: Matrix, entries: list[Entry]) -> list[NDArray[np.float64]
     """Count a model's images by (class, predicted class), for each training."""
     classes = len(matrix.run["dataset"]["classes"])
     return [
-        scores.confusion(
+        classification.confusion(
             records["label"].to_numpy(dtype=np.int64),
             records["prediction"].to_numpy(dtype=np.int64),
             classes,
@@ -61,7 +62,7 @@ def class_table(counts: Sequence[NDArray[np.float64]], classes: list[str]) -> st
     A class that no image has, or that nothing is predicted as, has a dash; in means it counts 0, as
     scikit-learn has it.
     """
-    parts = [scores.per_class(one) for one in counts]
+    parts = [classification.per_class(one) for one in counts]
     support = np.mean([part["support"] for part in parts], axis=0)
     predicted = np.mean([one.sum(0) for one in counts], axis=0)
     shown = [np.mean([p[name] for p in parts], axis=0) for name in ("precision", "recall", "f1")]

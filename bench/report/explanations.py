@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench import tables
-from bench.comparison import Comparison
+from bench.compare.models import Comparison
 from bench.figures import explanations as drawings
 from bench.matrix import Entry, Matrix
 from bench.report.pictures import embedded, named

@@ -7,11 +7,11 @@ from collections.abc import Iterator, Sequence
 from tabulate import tabulate
 
 from bench import tables
-from bench.comparison import ALPHA
+from bench.compare.claim_tests import Answer, Compared, Part
+from bench.compare.models import ALPHA
 from bench.metrics import METRICS
 from bench.report import choosing
 from bench.statistics import Estimate
-from bench.verdicts import Answer, Compared, Part
 
 _SHARE = METRICS["success_rate"]
 """A metric whose unit is that of all claims."""

@@ -9,7 +9,7 @@ from tabulate import tabulate
 
 from bench import tables
 from bench.audit import Audit
-from bench.comparison import Comparison
+from bench.compare.models import Comparison
 from bench.matrix import Entry
 from bench.metrics import METRICS, Withheld
 

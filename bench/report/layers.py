@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench import statistics
-from bench.comparison import ALPHA
-from bench.compression import Compression
+from bench.compare.models import ALPHA
+from bench.compare.variants import Compression
 from bench.figures import compression as drawings
 from bench.matrix import Entry, Matrix
 from bench.report import grids

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from bench.comparison import undominated
-from bench.compression import Compression
+from bench.compare.models import undominated
+from bench.compare.variants import Compression
 from bench.figures import compression as drawings
 from bench.matrix import Entry
 from bench.metrics import METRICS

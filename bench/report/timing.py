@@ -8,7 +8,7 @@ from typing import Any
 
 from tabulate import tabulate
 
-from bench.comparison import BUSY
+from bench.compare.models import BUSY
 from bench.matrix import Matrix
 
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from tabulate import tabulate
 
 from bench import statistics
-from bench.comparison import ALPHA
-from bench.contrasts import difference, lost
+from bench.compare.models import ALPHA
+from bench.compare.pairs import difference, lost
 from bench.figures import transfer as drawings
 from bench.matrix import Entry, Matrix
 from bench.metrics import METRICS

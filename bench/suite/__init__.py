@@ -10,12 +10,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bench import document
-from bench.document import Document
 from bench.errors import Problem, SuiteError, nearest
-from bench.layout import Layout
-from bench.overrides import Overrides, apply
+from bench.suite import document
 from bench.suite.attacks import Attacks
+from bench.suite.document import Document
 from bench.suite.entries import (
     AttackEntry,
     DatasetEntry,
@@ -27,9 +25,11 @@ from bench.suite.entries import (
     VariantEntry,
 )
 from bench.suite.models import Models
+from bench.suite.overrides import Overrides, apply
+from bench.suite.problems import Findings
 from bench.suite.references import References
+from bench.suite.sections import Layout
 from bench.suite.variants import STEPS, Variants
-from bench.validation import Findings
 
 __all__ = [
     "STEPS",

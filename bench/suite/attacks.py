@@ -6,14 +6,14 @@ import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from bench import document
 from bench.api import Attack
-from bench.cascade import Listed
 from bench.errors import nearest
-from bench.layout import Ball
 from bench.records import JSON, Budget
+from bench.suite import document
+from bench.suite.cascade import Listed
 from bench.suite.entries import AttackEntry
 from bench.suite.section import Section, entries
+from bench.suite.sections import Ball
 
 _OWN = {"plugin", "target", "grid", "budget"}
 """Keys of an attack's entry that are not the plugin's parameters."""

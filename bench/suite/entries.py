@@ -10,9 +10,11 @@ from dataclasses import dataclass, field
 
 from bench import registry
 from bench.api import Attack, Dataset, Explainer, Model, Shield, VariantStep
-from bench.cascade import Listed
-from bench.document import Document
-from bench.layout import (
+from bench.api.recipes import Recipe
+from bench.records import JSON, Budget
+from bench.suite.cascade import Listed
+from bench.suite.document import Document
+from bench.suite.sections import (
     Choice,
     Extent,
     Gallery,
@@ -23,8 +25,6 @@ from bench.layout import (
     TableSpec,
     Transfer,
 )
-from bench.recipes import Recipe
-from bench.records import JSON, Budget
 
 
 @dataclass(frozen=True)

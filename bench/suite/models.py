@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from bench import document
 from bench.api import Dataset, Explainer, Model
-from bench.layout import Extension, Replication
-from bench.recipes import Recipe
+from bench.api.recipes import Recipe
+from bench.suite import document
 from bench.suite.entries import DatasetEntry, ExplainerEntry, ModelEntry
 from bench.suite.section import Section, entries
+from bench.suite.sections import Extension, Replication
 
 
 class Models(Section):

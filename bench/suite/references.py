@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
-from bench import constraints, document
-from bench.layout import DIMENSIONS
-from bench.metrics import METRICS
+from bench.metrics import METRICS, constraints
 from bench.records import ORIGINAL
+from bench.suite import document
 from bench.suite.entries import AttackEntry
 from bench.suite.section import Section, entries
+from bench.suite.sections import DIMENSIONS
 
 
 class References(Section):

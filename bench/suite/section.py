@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from bench import document, registry
+from bench import registry
 from bench.api import Plugin
 from bench.errors import BenchError, nearest
-from bench.validation import Findings
+from bench.suite import document
+from bench.suite.problems import Findings
 
 
 class Section:

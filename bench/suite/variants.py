@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from bench import document, registry
+from bench import registry
 from bench.api import Detector, Reduction, Shield, Tuning, VariantStep
 from bench.errors import nearest
 from bench.records import ORIGINAL
+from bench.suite import document
 from bench.suite.entries import AttackEntry, Sensitivity, StepEntry, VariantEntry
 from bench.suite.section import Section
 

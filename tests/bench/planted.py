@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from bench import comparison, statistics
-from bench.comparison import Comparison
+from bench import statistics
+from bench.compare import models as comparison
+from bench.compare.models import Comparison
 from bench.matrix import Matrix
 from bench.records import (
     ORIGINAL,

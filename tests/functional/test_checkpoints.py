@@ -10,10 +10,13 @@ import pytest
 from safetensors import safe_open
 
 import bench
-from bench import checkpoints, export, session, suite
+from bench import suite
+from bench.commands import export
+from bench.commands import run as session
 from bench.errors import UsageError
-from bench.overrides import Overrides
+from bench.plan import checkpoints
 from bench.store import Store
+from bench.suite.overrides import Overrides
 
 
 @pytest.fixture

@@ -13,7 +13,8 @@ import pytest
 from conftest import ROOT, forget_plugins
 from typer.testing import CliRunner
 
-from bench import cli, session
+from bench import cli
+from bench.commands import run as session
 
 COMMANDS = sorted(
     {

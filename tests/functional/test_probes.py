@@ -12,13 +12,14 @@ import pytest
 from test_cli import call
 
 import bench
-from bench import registry, session
+from bench import registry
 from bench.api import Cascade
 from bench.audit import Audit, audit
 from bench.cells.attack import AttackCell
 from bench.cells.probe import GradientsCell, ProbeCell
+from bench.commands import run as session
 from bench.plan import Plan
-from bench.probes import CHEAP_IMAGES, CHEAP_PASSES, FEW_STEPS, LARGE_STEPS
+from bench.plan.probes import CHEAP_IMAGES, CHEAP_PASSES, FEW_STEPS, LARGE_STEPS
 from bench.store import Store
 
 ROOT = Path(__file__).parent.parent.parent

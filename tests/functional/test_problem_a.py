@@ -421,7 +421,7 @@ def test_tensorboard_shows_all_epochs_once_after_a_kill(interrupted: Interrupted
 
 
 def test_tensorboard_shows_what_was_trained_earlier(made: Made, tmp_path: Path) -> None:
-    from bench.tensorboard import TensorBoard
+    from bench.runner.tensorboard import TensorBoard
 
     board = TensorBoard(tmp_path)
     for _ in range(2):  # a log that stands there is replaced
@@ -437,7 +437,7 @@ def test_tensorboard_shows_what_was_trained_earlier(made: Made, tmp_path: Path) 
 
 def test_a_folder_for_logs_that_cannot_be_is_told(tiny: dict[str, Any], tmp_path: Path) -> None:
     from bench.errors import UsageError
-    from bench.tensorboard import TensorBoard
+    from bench.runner.tensorboard import TensorBoard
 
     (tmp_path / "file").write_text("in the way")
     tiny.update(attacks={}, transfer=None)

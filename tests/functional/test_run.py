@@ -12,7 +12,9 @@ import pandas as pd
 import pytest
 
 import bench
-from bench import explanation, registry, runner, session
+from bench import registry, runner
+from bench.commands import run as session
+from bench.commands import why as explanation
 from bench.errors import SuiteError, UsageError, WeightsError
 from bench.metrics import success
 from bench.runner import Run
@@ -315,7 +317,7 @@ def test_a_notebook_s_run_can_be_repeated_on_the_command_line(
 
 def test_options_reach_into_what_other_options_named(tiny: dict[str, Any]) -> None:
     from bench import suite
-    from bench.overrides import Overrides
+    from bench.suite.overrides import Overrides
 
     tiny["dataset"] = "blobs"
     read = suite.read(tiny, Overrides(sets=["dataset.noise=5"]))

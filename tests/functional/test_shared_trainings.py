@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from bench import session
 from bench.cells.train import TrainCell
-from bench.overrides import Overrides
+from bench.commands import run as session
 from bench.store import Store
+from bench.suite.overrides import Overrides
 
 SUITES = Path(__file__).parent.parent.parent / "suites"
 

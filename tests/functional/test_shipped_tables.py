@@ -6,14 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from bench import plan, session
+from bench import plan
 from bench.audit import known
+from bench.commands import run as session
 from bench.matrix import Matrix
-from bench.overrides import Overrides
 from bench.report.markdown import suite_tables
 from bench.runner import Run
 from bench.store import Store
 from bench.suite import shipped
+from bench.suite.overrides import Overrides
 
 
 @pytest.mark.parametrize("models", [None, ["all"]])

@@ -15,7 +15,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from bench.classifier import Classifier
+from bench.classifier.classifier import Classifier
 from bench_plugins.explainers.class_activation import (
     KPCACAM,
     AblationCAM,

@@ -15,10 +15,11 @@ import pytest
 import torch
 from torch import nn
 
-from bench import referee, registry
+from bench import registry
 from bench.api import Attack
-from bench.classifier import Classifier
+from bench.classifier.classifier import Classifier
 from bench.norms import Norm, measure
+from bench.referee import attacks as referee
 
 SWEEP = (0.004, 0.01, 0.02, 0.05)
 COUNT = 96

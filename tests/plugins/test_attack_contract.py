@@ -23,7 +23,7 @@ from torch.autograd import grad
 
 from bench import registry
 from bench.api import Attack
-from bench.classifier import Classifier
+from bench.classifier.classifier import Classifier
 from bench.norms import TOLERANCE, measure
 from bench.records import Budget
 from bench_plugins.attacks import autoattack, table

@@ -21,24 +21,22 @@ from pydantic import ValidationError
 from torch import nn
 from torch.nn import functional
 
-from bench import export, registry, seeds, session
+from bench import registry, seeds
 from bench.api import FineTuning, Reduction
+from bench.api.recipes import Recipe
 from bench.audit import audit
-from bench.cells.profile import layers, multiplications, nonzero_parameters, sparsity
-from bench.classifier import (
-    Classifier,
-    header_normalisation,
-    load_strictly,
-    read_weights,
-    state_arrays,
-)
+from bench.classifier.classifier import Classifier
+from bench.classifier.counting import layers, multiplications, nonzero_parameters, sparsity
+from bench.classifier.layers import layer_weights
+from bench.classifier.reductions import Forms
+from bench.classifier.weights import header_normalisation, load_strictly, read_weights, state_arrays
+from bench.commands import export
+from bench.commands import run as session
 from bench.errors import PluginError, UsageError
-from bench.forms import Forms
 from bench.matrix import Matrix
-from bench.recipes import Recipe
 from bench.store import Store
 from bench.suite import shipped
-from bench.training import Lesson, Progress, layer_weights, train
+from bench.training.trainer import Lesson, Progress, train
 
 SHAPE = (3, 16, 16)
 CLASSES = 10

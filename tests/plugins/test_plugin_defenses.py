@@ -17,14 +17,15 @@ from scipy.stats import norm
 from torch import nn
 from torch.nn import functional
 
-from bench import metrics, registry, session
+from bench import metrics, registry
 from bench.api import Hardening, Shield
-from bench.classifier import Classifier
+from bench.classifier.classifier import Classifier
+from bench.commands import run as session
 from bench.errors import SuiteError
 from bench.matrix import Matrix
 from bench.metrics import METRICS
 from bench.store import Store
-from bench.training import Lesson, train
+from bench.training.trainer import Lesson, train
 
 SHAPE = (3, 8, 8)
 CLASSES = 3

@@ -13,7 +13,8 @@ from torch import nn
 
 from bench import fingerprint, registry
 from bench.api import Explainer, Model
-from bench.classifier import Classifier, state_arrays
+from bench.classifier.classifier import Classifier
+from bench.classifier.weights import state_arrays
 from bench.errors import PluginError, UsageError
 from bench_plugins.explainers import cam, corrections, layers
 from bench_plugins.explainers.class_activation import (

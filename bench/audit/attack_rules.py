@@ -1,0 +1,209 @@
+"""Rules on attacks: what no attack that works would do.
+
+Each compares cells, or a cell with a probe. No rule knows an attack but by its facts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import pairwise
+
+from bench import statistics
+from bench.audit.evidence import POINTS, Case, Evidence, chance, is_random, outdone, subject
+from bench.matrix import Entry
+from bench.records import JSON, TOLERANCE
+
+FLIPS = 0.01
+"""The share of predictions that rounding alone may turn."""
+
+REACHED = 1e-6
+"""By which share steps times alpha may fall short of eps: rounding."""
+
+# Attacks by themselves
+
+
+def over_budget(evidence: Evidence) -> Iterator[Case]:
+    """Look for images that the referee gave no verdict."""
+    for entry in evidence.attacks:
+        broken = evidence.records(entry)["violation"]
+        count, n = int(broken.notna().sum()), len(broken)
+        first = broken.dropna().iloc[0] if count else "none"
+        words = f"{entry.coordinates}: {count} of {n} images have no verdict: {first}"
+        yield Case((entry.label,), words, {"n": n, "broken": count}, None, count > 0)
+
+
+def moves_at_zero(evidence: Evidence) -> Iterator[Case]:
+    """Look at attacks that were given no room: images must stay, and predictions with them."""
+    for probe in evidence.probes("eps-0"):
+        if is_random(probe):
+            continue
+        records = evidence.records(probe)
+        moved = records["violation"].notna() | (records["linf"] > TOLERANCE)
+        turned = records["prediction"] != records["clean_prediction"]
+        count, n = int((moved | turned.fillna(value=True)).sum()), len(records)
+        p_value = None if moved.any() else statistics.at_least(count, n, FLIPS)
+        words = f"{_probed(probe)}: with eps 0, {count} of {n} images are not what they were"
+        counts: dict[str, JSON] = {"n": n, "changed": count, "moved": int(moved.sum())}
+        cells = evidence.stands_for(probe, "plugin")
+        yield Case(cells, words, counts, p_value, count > 0)
+
+
+def _probed(probe: Entry) -> str:
+    """Name the attack that a probe is a variation of."""
+    return str(replace(probe.coordinates, attack=str(probe.facts["of"])))
+
+
+def falls_with_eps(evidence: Evidence) -> Iterator[Case]:
+    """Compare each iterative attack with itself in the next larger ball."""
+    chains: dict[str, list[Entry]] = {}
+    for entry in evidence.attacks:
+        if entry.budget is not None and evidence.passes_back(entry) > 1:
+            chains.setdefault(f"{subject(entry)} {_without_eps(entry)}", []).append(entry)
+    pairs = []
+    for chain in chains.values():
+        ordered = sorted(chain, key=_eps)
+        pairs += [pair for pair in pairwise(ordered) if _eps(pair[0]) < _eps(pair[1])]
+    for probe in evidence.probes("large-eps"):
+        probed = evidence.probed(probe)
+        if probed is not None and evidence.passes_back(probed) > 1:
+            pairs.append((probed, probe))
+    for small, large in pairs:
+        words = (
+            f"{small.coordinates} fools {{weak}} of {{n}} images, and with eps {_eps(large):.6g} "
+            "only {strong}"
+        )
+        cells = tuple(e.label for e in (small, large) if e.kind == "attack")
+        yield outdone(cells, words, evidence.fooled(large), evidence.fooled(small))
+
+
+def _eps(entry: Entry) -> float:
+    return entry.budget.eps if entry.budget is not None else 0.0
+
+
+def _without_eps(entry: Entry) -> list[tuple[str, str]]:
+    """Return the facts that points of one attack share, whatever their eps."""
+    eps = entry.facts.get("eps")
+    apart = {"eps", "alpha", "budget"} | {
+        name
+        for name, value in entry.facts.items()
+        if value == eps and not isinstance(value, bool)  # True == 1
+    }
+    return sorted((name, str(value)) for name, value in entry.facts.items() if name not in apart)
+
+
+def survives_large_eps(evidence: Evidence) -> Iterator[Case]:
+    """Look at attacks that may turn any image into any other: next to none may stay right."""
+    classes = len(evidence.matrix.run["dataset"]["classes"])
+    for probe in evidence.probes("large-eps"):
+        fooled = evidence.fooled(probe)
+        if fooled.empty:
+            continue
+        kept, n = int((~fooled.astype(bool)).sum()), len(fooled)
+        by_chance = chance(evidence.judged(probe).loc[fooled.index, "label"], classes)
+        words = (
+            f"{_probed(probe)}: with eps {_eps(probe):.6g}, by which any image can become any "
+            f"other, {kept} of {n} images stay right; chance leaves {by_chance * n:.0f}"
+        )
+        counts: dict[str, JSON] = {"n": n, "kept": kept, "chance": by_chance}
+        p_value = statistics.at_least(kept, n, by_chance)
+        is_telling = kept >= (by_chance + POINTS) * n
+        yield Case(evidence.stands_for(probe), words, counts, p_value, is_telling)
+
+
+def out_of_reach(evidence: Evidence) -> Iterator[Case]:
+    """Look for attacks whose steps, laid end to end, do not reach the edge of their ball."""
+    for entry in evidence.attacks:
+        alpha, steps = entry.facts.get("alpha"), entry.facts.get("steps")
+        if (
+            entry.budget is None
+            or entry.budget.norm not in ("linf", "l2")
+            or entry.facts["minimum_norm"]
+            or not isinstance(alpha, int | float)
+            or not isinstance(steps, int)
+        ):
+            continue
+        reach, eps = steps * alpha, entry.budget.eps
+        words = (
+            f"{entry.coordinates}: {steps} steps of {alpha:.6g} reach {reach:.6g}, not {eps:.6g}"
+        )
+        counts: dict[str, JSON] = {"steps": steps, "alpha": alpha, "reach": reach, "eps": eps}
+        yield Case((entry.label,), words, counts, None, reach < eps * (1 - REACHED))
+
+
+def unconverged(evidence: Evidence) -> Iterator[Case]:
+    """Compare attacks with themselves, given twice as many steps."""
+    for probe in evidence.probes("doubled-steps"):
+        entry = evidence.probed(probe)
+        if entry is None or entry.budget is None:
+            continue
+        words = (
+            f"{entry.coordinates} fools {{strong}} of {{n}} images, and {{weak}} with "
+            f"{probe.facts['steps']} steps"
+        )
+        cells = evidence.stands_for(probe)
+        yield outdone(cells, words, evidence.fooled(entry), evidence.fooled(probe))
+
+
+# Attacks beside each other
+
+
+def weaker_than_one_step(evidence: Evidence) -> Iterator[Case]:
+    """Compare iterative attacks with a single step at the same budget and target."""
+    for entry, reference in _beside(evidence, "fgsm"):
+        if evidence.passes_back(entry) <= 1 or entry.facts["minimum_norm"]:
+            continue
+        words = f"{entry.coordinates} fools {{strong}} of {{n}} images, a single step {{weak}}"
+        yield outdone((entry.label,), words, evidence.fooled(entry), evidence.fooled(reference))
+
+
+def no_better_than_noise(evidence: Evidence) -> Iterator[Case]:
+    """Ask of the images that withstand noise whether an attack fools at least as large a share.
+
+    An attack that follows gradients fools many more than noise does; where noise fools next to
+    none, nothing can be told. The share that noise fools is taken at the lower end of its interval.
+    """
+    for entry, control in _beside(evidence, "noise"):
+        noise, attack = evidence.fooled(control), evidence.fooled(entry)
+        images = noise.index.intersection(attack.index)
+        hits, n = int(noise[images].sum()), len(images)
+        withstand = attack[images][~noise[images].astype(bool)]
+        gained, left = int(withstand.sum()), len(withstand)
+        least = statistics.rate(hits, n).low or 0.0
+        words = (
+            f"{entry.coordinates}: noise of the same size fools {hits} of {n} images, and of the "
+            f"other {left} the attack fools {gained}"
+        )
+        counts: dict[str, JSON] = {"n": n, "noise": hits, "left": left, "gained": gained}
+        p_value = statistics.at_least(left - gained, left, 1 - least)
+        yield Case((entry.label,), words, counts, p_value, hits >= POINTS * max(1, n))
+
+
+def _beside(evidence: Evidence, plugin: str) -> Iterator[tuple[Entry, Entry]]:
+    """Pair attacks with those of a plugin, on one classifier, of one budget and one target."""
+    probes = [entry for entry in evidence.matrix.probes if entry.state == "done"]
+    known = {
+        (subject(entry), entry.budget, entry.facts["target"]): entry
+        for entry in (*probes, *evidence.attacks)
+        if entry.facts.get("plugin") == plugin
+    }
+    for entry in evidence.attacks:
+        other = known.get((subject(entry), entry.budget, entry.facts["target"]))
+        if other is not None and entry.budget is not None and entry.facts["plugin"] != plugin:
+            yield entry, other
+
+
+def transfer_beats_white_box(evidence: Evidence) -> Iterator[Case]:
+    """Compare images made on another model with those that the same attack made on this one."""
+    attacks = {entry.coordinates: entry for entry in evidence.attacks}
+    for transfer in evidence.done("transfer"):
+        own = replace(transfer.coordinates, source=None)
+        entry = attacks.get(own) or attacks.get(replace(own, replica=None))
+        if entry is None or entry.budget is None:
+            continue
+        source = str(transfer.value("source"))
+        words = (
+            f"{entry.coordinates} fools {{strong}} of {{n}} images; made on {source}, its images "
+            "fool {weak}"
+        )
+        yield outdone((entry.label,), words, evidence.fooled(entry), evidence.fooled(transfer))

@@ -1,0 +1,160 @@
+"""The audit: rules over a run's cells and probes, and the findings that chance does not explain.
+
+A rule's cases are tests of one family: its p-values are corrected together, by Holm. A finding
+concerns cells, and certain figures of theirs; tables print it there. Reads the store only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+from bench import statistics
+from bench.audit.evidence import Case, Evidence, Rule
+from bench.audit.rule_table import REVISION, RULES
+from bench.matrix import Entry, Matrix
+from bench.metrics import Metric
+from bench.records import JSON
+
+LEVEL = 0.01
+"""A finding's p-value lies below this, after Holm's correction over all cases of its rule."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that is wrong with figures.
+
+    Attributes:
+        rule: the name of what found it.
+        cells: the labels of the cells that it concerns.
+        metrics: the names of the figures of those cells that it concerns.
+        sentence: what is wrong, with the evidence.
+        evidence: the counts, by name.
+        p_value: corrected over the rule's cases; None where chance plays no part.
+
+    """
+
+    rule: str
+    cells: tuple[str, ...]
+    metrics: frozenset[str]
+    sentence: str
+    evidence: Mapping[str, JSON]
+    p_value: float | None
+
+    @classmethod
+    def of(cls, told: Mapping[str, Any]) -> Finding:
+        """Read what :attr:`plain` says."""
+        return cls(**{**told, "cells": tuple(told["cells"]), "metrics": frozenset(told["metrics"])})
+
+    @property
+    def plain(self) -> dict[str, JSON]:
+        """Return plain values."""
+        return {
+            **{each.name: getattr(self, each.name) for each in fields(self)},
+            "cells": list(self.cells),
+            "metrics": sorted(self.metrics),
+            "evidence": dict(self.evidence),
+        }
+
+    def concerns(self, entries: Sequence[Entry], metric: Metric) -> bool:
+        """Say whether it concerns a figure of some cells."""
+        return metric.name in self.metrics and any(e.label in self.cells for e in entries)
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What the rules found, how many cases each looked at, and why others looked at none."""
+
+    findings: tuple[Finding, ...]
+    cases: Mapping[str, int]
+    gaps: tuple[tuple[str, str], ...]
+
+    @classmethod
+    def of(cls, told: Mapping[str, Any]) -> Audit:
+        """Read what :attr:`plain` says."""
+        findings = tuple(Finding.of(finding) for finding in told["findings"])
+        return cls(findings, told["cases"], tuple((rule, gap) for rule, gap in told["gaps"]))
+
+    @property
+    def plain(self) -> dict[str, JSON]:
+        """Return plain values, and by which rules they came to be."""
+        return {
+            "revision": REVISION,
+            "findings": [finding.plain for finding in self.findings],
+            "cases": dict(self.cases),
+            "gaps": [list(gap) for gap in self.gaps],
+        }
+
+    def marks(self, entries: Sequence[Entry], metric: Metric) -> str:
+        """Return what stands after a figure where no footnotes are: the rules, in brackets."""
+        rules = dict.fromkeys(f.rule for f in self.findings if f.concerns(entries, metric))
+        return f" [{', '.join(rules)}]" if rules else ""
+
+    @property
+    def summary(self) -> str:
+        """A line for the end of a run."""
+        ran = sum(count > 0 for count in self.cases.values())
+        told = "no finding" if not self.findings else f"{len(self.findings)} findings"
+        told = "1 finding" if len(self.findings) == 1 else told
+        return f"audit: {told}; {ran} of {len(self.cases)} rules had something to look at"
+
+
+def known(matrix: Matrix) -> Audit:
+    """Return a run's audit: the one that was noted at its end, unless rules have changed since.
+
+    Raises:
+        StoreError: where the store no longer holds a cell of the run.
+
+    """
+    noted = matrix.run.get("audit")
+    if noted is None or noted["revision"] != REVISION:
+        return audit(matrix)
+    return Audit.of(noted)
+
+
+def audit(matrix: Matrix, rules: Sequence[Rule] = RULES) -> Audit:
+    """Look at a run by all rules.
+
+    Raises:
+        StoreError: where the store no longer holds a cell of the run.
+
+    """
+    evidence = Evidence(matrix)
+    findings: list[Finding] = []
+    cases: dict[str, int] = {}
+    gaps: list[tuple[str, str]] = []
+    for rule in rules:
+        found = list(rule.look(evidence))
+        cases[rule.name] = len(found)
+        findings += _telling(rule, found)
+        gaps += ((rule.name, reason) for reason in _gaps(rule, matrix, looked=bool(found)))
+    return Audit(tuple(findings), cases, tuple(gaps))
+
+
+def _telling(rule: Rule, cases: Sequence[Case]) -> Iterator[Finding]:
+    """Keep what is large enough to be told, and what chance does not explain."""
+    tested = [case for case in cases if case.p_value is not None]
+    corrected = statistics.holm([case.p_value for case in tested if case.p_value is not None])
+    known = {id(case): p_value for case, p_value in zip(tested, corrected, strict=True)}
+    for case in cases:
+        p_value = known.get(id(case))
+        if not case.is_telling or (p_value is not None and p_value >= LEVEL):
+            continue
+        sentence = case.sentence
+        if p_value is not None:
+            over = f", Holm over {len(tested)}" if len(tested) > 1 else ""
+            sentence += f" (p = {p_value:.1g}{over})"
+        metrics = rule.metrics if case.metrics is None else case.metrics
+        yield Finding(rule.name, case.cells, metrics, sentence, case.figures, p_value)
+
+
+def _gaps(rule: Rule, matrix: Matrix, *, looked: bool) -> Iterator[str]:
+    """Say what a rule had to do without: probes that have no result, or all that it needs."""
+    for probe in matrix.probes:
+        if probe.facts["probe"] in rule.probes and probe.state != "done":
+            yield f"{probe.label}: {probe.state}" + (f": {probe.reason}" if probe.reason else "")
+    if not looked:
+        is_off = matrix.run["document"].get("audit") == "off"
+        missing = ", and its probes" + (": the audit is off" if is_off else "")
+        yield f"needs {rule.needs}" + (missing if rule.probes else "")

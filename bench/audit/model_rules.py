@@ -1,0 +1,179 @@
+"""Rules on models and data: what would make every number of a model mean something else.
+
+No rule knows a model but by its facts and its records.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from bench import metrics, statistics
+from bench.audit.evidence import Case, Evidence, chance, subject
+from bench.matrix import Entry
+from bench.records import JSON
+
+ZERO_GRADIENTS = 0.05
+"""The share of images whose gradient may be zero: where a model is certain, it underflows."""
+
+USEFUL = 0.2
+"""How far above chance the accuracy of a model that was trained is expected, at the least."""
+
+BETTER = 0.01
+"""A model is better than chance below this p-value."""
+
+WIDEST = 0.4
+"""The widest 95 % interval of a rate that says anything: 21 images, where half of them fall."""
+
+_CLAIMS = {
+    "evaluate": ("clean_accuracy",),
+    "attack": ("success_rate", "robust_accuracy"),
+    "transfer": ("target_success",),
+}
+"""The rates whose n the suite chose. A transfer_rate counts what the source let fall: its n is an
+outcome, told beside it."""
+
+
+def no_gradients(evidence: Evidence) -> Iterator[Case]:
+    """Count the images whose loss has no gradient, or none that is finite."""
+    for probe in evidence.probes("gradients"):
+        gradients = evidence.records(probe)["gradient"]
+        count, n = int((gradients.isna() | (gradients == 0)).sum()), len(gradients)
+        model = str(probe.coordinates).rpartition("/")[0]
+        words = (
+            f"{model}: the loss of {count} of {n} images has no gradient, or none that is finite"
+        )
+        followers = tuple(
+            entry.label
+            for entry in evidence.attacks
+            if subject(entry) == subject(probe) and evidence.passes_back(entry) > 0
+        )
+        p_value = statistics.at_least(count, n, ZERO_GRADIENTS)
+        yield Case(
+            followers, words, {"n": n, "without": count}, p_value, count >= ZERO_GRADIENTS * n
+        )
+
+
+def no_better_than_chance(evidence: Evidence) -> Iterator[Case]:
+    """Ask whether a model is worse than a trained one, and not shown to be better than chance."""
+    classes = len(evidence.matrix.run["dataset"]["classes"])
+    for entry in evidence.done("evaluate"):
+        records = evidence.records(entry)
+        hits, n = int((records["prediction"] == records["label"]).sum()), len(records)
+        by_chance = chance(records["label"], classes)
+        # where nearly all images are of one class, halfway to always right is useful
+        useful = min(by_chance + USEFUL, (1 + by_chance) / 2)
+        p_value = statistics.at_least(n - hits, n, 1 - useful)
+        is_better = statistics.at_least(hits, n, by_chance) < BETTER
+        words = (
+            f"{entry.coordinates} has {hits} of {n} images right, where always saying the same has "
+            f"{by_chance * n:.0f}"
+        )
+        cells = tuple(
+            other.label
+            for other in evidence.matrix.entries
+            if other.kind in _CLAIMS and subject(other) == subject(entry)
+        )
+        counts: dict[str, JSON] = {"n": n, "right": hits, "chance": by_chance}
+        yield Case(cells, words, counts, p_value, not is_better)
+
+
+def few_images(evidence: Evidence) -> Iterator[Case]:
+    """Look for rates that are told from too few images: of replicas, those of one training."""
+    places: dict[str, list[Entry]] = {}
+    for kind in _CLAIMS:
+        for entry in evidence.done(kind):
+            where = entry.coordinates
+            same = (where.model, where.variant, where.attack, where.source)
+            places.setdefault(f"{kind} {same}", []).append(entry)
+    for found in places.values():
+        first = found[0].coordinates
+        entries = [e for e in found if e.coordinates.training == first.training]
+        for name in _CLAIMS[found[0].kind]:
+            parts = [_hits(evidence, entry, name) for entry in entries]
+            hits, n = (sum(part) for part in zip(*parts, strict=True))
+            known = statistics.rate(hits, n)
+            low, high = known.low or 0.0, known.high or 0.0
+            words = (
+                f"{first}: {name} rests on {n} images: its 95 % interval is {100 * low:.0f} to "
+                f"{100 * high:.0f} %"
+            )
+            counts: dict[str, JSON] = {"n": n, "low": low, "high": high}
+            cells = tuple(entry.label for entry in found)
+            yield Case(cells, words, counts, None, high - low > WIDEST, frozenset({name}))
+
+
+def _hits(evidence: Evidence, entry: Entry, name: str) -> tuple[int, int]:
+    """Count the images for which a rate holds, and those that it is of: none if it is withheld."""
+    records = evidence.records(entry)
+    if entry.kind == "evaluate":
+        return int((records["prediction"] == records["label"]).sum()), len(records)
+    if entry.budget is None or records["violation"].notna().any():
+        return 0, 0
+    if name == "robust_accuracy":
+        stands = metrics.right_before(records) & metrics.right_after(records)
+        return int(stands.sum()), len(records)
+    fooled = evidence.fooled(entry)
+    return int(fooled.sum()), len(fooled)
+
+
+def not_averaged(evidence: Evidence) -> Iterator[Case]:
+    """Look for attacks that follow one random gradient of a classifier that is random."""
+    for entry in evidence.attacks:
+        if entry.facts.get("randomised") is not True or not evidence.passes_back(entry):
+            continue
+        words = f"{entry.coordinates}: the classifier is random, and gradients are not averaged"
+        own = entry.facts.get("eot_iter")
+        is_averaged = entry.facts.get("averaged") is True or (isinstance(own, int) and own > 1)
+        yield Case(
+            (entry.label,), words, {"n": len(evidence.records(entry))}, None, not is_averaged
+        )
+
+
+def leaked(evidence: Evidence) -> Iterator[Case]:
+    """Look for judged images that stand in the training images too, pixel for pixel."""
+    pairs = [
+        pair if leak["splits"][1] != "train" else pair[::-1]
+        for leak in evidence.matrix.run["dataset"].get("leaks", [])
+        if "train" in leak["splits"]
+        for pair in leak["images"]
+    ]
+    twins: dict[str, str] = {judged: trained for trained, judged in pairs}
+    for kind in _CLAIMS:
+        for entry in evidence.done(kind):
+            if entry.coordinates.is_fold:
+                continue
+            images = list(evidence.records(entry).index) if twins else []  # they may be thousands
+            known = [name for name in images if name in twins]
+            example = f": {known[0]} is {twins[known[0]]}" if known else ""
+            words = (
+                f"{entry.coordinates}: {len(known)} of {len(images)} images stand in train too"
+                f"{example}"
+            )
+            counts: dict[str, JSON] = {"n": len(images), "leaked": len(known)}
+            yield Case((entry.label,), words, counts, None, bool(known))
+
+
+def sparsity_missed(evidence: Evidence) -> Iterator[Case]:
+    """Look for variants that are not as sparse as they say, by more than one weight.
+
+    Where a later step may make more zeros, as rounding does, only too few count.
+    """
+    for entry in evidence.done("profile"):
+        target: Any = entry.facts.get("sparsity_target")
+        summary: Any = evidence.matrix.stored(entry).summary
+        found = summary.get("sparsity")
+        if not isinstance(target, int | float) or not isinstance(found, int | float):
+            continue
+        # sparsity is of Conv and Linear weights, which are nearly all parameters of a network
+        weights = int(summary["parameters"])
+        at_least = bool(entry.facts.get("sparsity_at_least"))
+        missing = target - found if at_least else abs(target - found)
+        off = max(0, round(missing * weights))
+        words = (
+            f"{entry.coordinates}: {'at least ' if at_least else ''}{100 * target:.6g} % of the "
+            "weights were to be zero, "
+            f"{100 * found:.6g} % are"
+        )
+        counts: dict[str, JSON] = {"n": weights, "target": target, "sparsity": found, "off": off}
+        yield Case((entry.label,), words, counts, None, off > 1)

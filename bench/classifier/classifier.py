@@ -1,0 +1,173 @@
+"""The model as attacks see it: from pixels in [0, 1] to logits, frozen, counting its passes.
+
+Normalisation lives inside, so eps is in pixels and nowhere else. This room does not know where
+weights come from or what becomes of logits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+
+from bench.errors import PluginError
+
+if TYPE_CHECKING:
+    from bench.tensors import Images, Labels, Logits
+
+
+class Pixels(nn.Module):
+    """A network behind its normalisation: from pixels in [0, 1] to logits."""
+
+    mean: torch.Tensor
+    std: torch.Tensor
+
+    def __init__(self, network: nn.Module, mean: torch.Tensor, std: torch.Tensor) -> None:
+        super().__init__()
+        self.network = network
+        self.register_buffer("mean", mean, persistent=False)
+        self.register_buffer("std", std, persistent=False)
+
+    def forward(self, images: Images) -> Logits:
+        """Return the logits of images, float32 in [0, 1]."""
+        logits: torch.Tensor = self.network((images - self.mean) / self.std)
+        return logits
+
+
+class Classifier(nn.Module):
+    """A network behind its normalisation and its shields, in eval mode, its weights frozen.
+
+    Args:
+        network: from normalised images to logits.
+        mean, std: of each channel, for pixels in [0, 1]; std positive.
+        shielded: makes of the network behind its normalisation what is asked instead of it.
+
+    Attributes:
+        forwards, backwards: images that went through, since :meth:`reset`.
+        filler: how many images at the end of each batch only fill it up, and are not counted; set
+            by a plugin that does so.
+        stages: images, passes and seconds of each part of an attack; see :func:`bench.api.stage`.
+
+    """
+
+    mean: torch.Tensor
+    std: torch.Tensor
+
+    def __init__(
+        self,
+        network: nn.Module,
+        mean: tuple[float, ...],
+        std: tuple[float, ...],
+        shielded: Callable[[nn.Module], nn.Module] | None = None,
+    ) -> None:
+        super().__init__()
+        self.network = network
+        self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(std).view(1, -1, 1, 1), persistent=False)
+        self.forwards = 0
+        self.backwards = 0
+        self.shield = None if shielded is None else shielded(Pixels(network, self.mean, self.std))
+        self.filler = 0
+        self.stages: dict[str, dict[str, float]] = {}
+        self._trace: Trace | None = None
+        self.requires_grad_(requires_grad=False)
+        self.eval()
+
+    def forward(self, images: Images) -> Logits:
+        """Return the logits of images, float32 in [0, 1]."""
+        logits: torch.Tensor = (
+            self.network((images - self.mean) / self.std)
+            if self.shield is None
+            else self.shield(images)
+        )
+        self.forwards += len(images) - self.filler
+        if logits.requires_grad:
+            logits.register_hook(self._count_backward)  # type: ignore[no-untyped-call]
+        if self._trace is not None:
+            self._trace.note(logits.detach())
+        return logits
+
+    def _count_backward(self, gradient: torch.Tensor) -> None:
+        self.backwards += len(gradient) - self.filler
+
+    def reset(self) -> None:
+        """Set the counts of passes to zero."""
+        self.forwards = self.backwards = 0
+        self.stages = {}
+
+    @contextmanager
+    def tracing(self, labels: Labels, targets: Labels | None, *, on: bool) -> Iterator[Trace]:
+        """Note at which call each image of a batch first fools the classifier, where it is on."""
+        trace = Trace(labels, targets)
+        self._trace = trace if on else None
+        try:
+            yield trace
+        finally:
+            self._trace = None
+
+    @contextmanager
+    def guarded(self, culprit: str) -> Iterator[None]:
+        """Detect weights or buffers that changed inside.
+
+        Whatever else a plugin does to a classifier is undone by giving it one of its own.
+
+        Raises:
+            PluginError: naming ``culprit``.
+
+        """
+        before = [(name, held.clone()) for name, held in self._held()]
+        yield
+        after = self._held()
+        if [name for name, _ in before] != [name for name, _ in after] or not all(
+            torch.equal(first, then) for (_, first), (_, then) in zip(before, after, strict=True)
+        ):
+            raise PluginError.of(
+                culprit,
+                "changed the weights or buffers of the classifier",
+                "a classifier left as it was",
+                "its images have no verdict; mend the plugin",
+            )
+
+    def _held(self) -> list[tuple[str, torch.Tensor]]:
+        """Return the weights, the buffers, the normalisation and what shields hold."""
+        whole = self.network if self.shield is None else self.shield
+        state = whole.state_dict().items()
+        tensors = [(name, value.detach()) for name, value in state if torch.is_tensor(value)]
+        return [*tensors, ("mean", self.mean), ("std", self.std)]
+
+
+class Trace:
+    """At which model call each image of a batch first fooled the classifier."""
+
+    def __init__(self, labels: Labels, targets: Labels | None) -> None:
+        self.labels = labels
+        self.targets = targets
+        self.calls = 0
+        self.first = torch.full_like(labels, -1)
+
+    def note(self, logits: Logits) -> None:
+        """Look at the logits of one call."""
+        if logits.shape[0] != len(self.labels):
+            raise PluginError.of(
+                "a traceable attack",
+                f"asked for {logits.shape[0]} images in a batch of {len(self.labels)}",
+                "every model call to be an iterate of the whole batch",
+                "declare traceable = False",
+            )
+        predictions = logits.argmax(1)
+        fooled = predictions != self.labels if self.targets is None else predictions == self.targets
+        self.first[fooled & (self.first < 0)] = self.calls
+        self.calls += 1
+
+    @property
+    def steps(self) -> list[int | None]:
+        """The step of each image; the number of calls where only the final image can have done it.
+
+        None throughout where nothing was traced.
+        """
+        if self.calls == 0:
+            return [None] * len(self.labels)
+        return [step if step >= 0 else self.calls for step in self.first.tolist()]

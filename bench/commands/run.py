@@ -1,0 +1,217 @@
+"""What a notebook or the command line does in one call: plan a suite, run it, open its results."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench import data, plan, runner, suite, tables
+from bench.audit import Audit, audit, known
+from bench.errors import UsageError
+from bench.matrix import Matrix
+from bench.plan import Plan
+from bench.records import JSON
+from bench.report import markdown
+from bench.runner import Observer, Run
+from bench.store import Store
+from bench.suite.overrides import Overrides
+from bench.tables import Table
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from pandas import DataFrame
+
+REPORTS = "reports"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The results of a run, read from the store."""
+
+    matrix: Matrix
+
+    def table(
+        self,
+        metric: str | Sequence[str] = "success_rate",
+        *,
+        rows: Sequence[str] = ("attack",),
+        columns: Sequence[str] | None = None,
+        where: Mapping[str, JSON] | None = None,
+        intervals: bool = False,
+    ) -> Table:
+        """Lay a metric, or several, out; prints as Markdown, and as a table in a notebook.
+
+        Arguments are those of :func:`bench.tables.build`, and of ``bench table``.
+
+        Raises:
+            UsageError: for an unknown metric or dimension; it names the options of the command.
+
+        """
+        return tables.build(
+            self.matrix,
+            metric,
+            rows=rows,
+            columns=columns,
+            where=where,
+            intervals=intervals,
+            audited=self.audit,
+        )
+
+    @cached_property
+    def audit(self) -> Audit:
+        """What the audit found."""
+        return known(self.matrix)
+
+    def frame(self) -> DataFrame:
+        """Return all per-image records with their cells' coordinates."""
+        return self.matrix.frame()
+
+    def __repr__(self) -> str:
+        told = ", ".join(f"{number} {state}" for state, number in self.counts.items())
+        return f"<Outcome of {self.matrix.run['name']}: {told}>"
+
+    def adversarial_images(self, label: str) -> NDArray[np.float32]:
+        """Return an attack's images: ``outcome.adversarial_images("simple_cnn/pgd")``.
+
+        Raises:
+            UsageError: where no finished attack of the run is called so.
+
+        """
+        return self.matrix.adversarial_images(label)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Count the cells in each state."""
+        counts: dict[str, int] = {}
+        for entry in self.matrix.entries:
+            counts[entry.state] = counts.get(entry.state, 0) + 1
+        return counts
+
+
+def make_plan(
+    source: str | Path | Mapping[str, Any], store: Store, overrides: Overrides | None = None
+) -> Plan:
+    """Read a suite, prepare its data and lay out its cells.
+
+    Raises:
+        SuiteError, DataError, WeightsError: where something is not as it must be.
+
+    """
+    read = suite.read(source, overrides)
+    prepared = data.prepare(read.dataset, data.cache_folder(store.folder))
+    return plan.build(read, prepared)
+
+
+def refused_tables(made: Plan, store: Store) -> list[str]:
+    """Say which tables of a suite cannot be laid out, whatever its cells will hold."""
+    from bench.report import markdown
+
+    planned = Run(made, store, "", "")
+    planned.statuses = {step.cell.label: plan.Status(step, "to do") for step in made.steps}
+    nothing = Audit((), {}, ())
+    return markdown.suite_tables(Matrix(store, planned.account()), nothing)[1]
+
+
+def conclude(done: Run) -> Matrix:
+    """Audit a run that has ended, and note what was found beside its account.
+
+    Raises:
+        StoreError: where the store cannot be written.
+
+    """
+    account = done.account()
+    account["audit"] = audit(Matrix(done.store, account)).plain
+    done.store.put_run(done.name, account)
+    return Matrix(done.store, account)
+
+
+def write_report(matrix: Matrix, reports: Path) -> Path:
+    """Write a run's page and its tables; returns the page.
+
+    Raises:
+        UsageError: where the folder cannot be written.
+
+    """
+    folder = reports / str(matrix.run["suite"])
+    try:
+        return markdown.write(matrix, folder)
+    except OSError as error:
+        raise UsageError.of(
+            str(folder),
+            f"cannot be written: {error}",
+            "a folder for tables",
+            "choose with --reports; all results are in the store, run the same command again",
+        ) from error
+
+
+def run(
+    source: str | Path | Mapping[str, Any],
+    *,
+    store: str | Path | None = None,
+    reports: str | Path | None = REPORTS,
+    models: Sequence[str] | None = None,
+    attacks: Sequence[str] | None = None,
+    dataset: str | None = None,
+    data_root: str | None = None,
+    images: int | None = None,
+    seed: int | None = None,
+    device: str | None = None,
+    threads: int | None = None,
+    settings: Sequence[str] = (),
+    observer: Observer | None = None,
+) -> Outcome:
+    """Run a suite: whatever the store does not have yet is computed.
+
+    Args:
+        source: path of a suite file, name of a shipped suite, or the plain values of a suite.
+        store: where results are (default: ``BENCH_STORE``, or ``.bench``).
+        reports: where the tables are written; None writes none.
+        models, attacks, dataset, data_root, images, seed, device, threads: override the suite.
+        settings: ``path=value`` texts that override anything else.
+        observer: is told how it goes.
+
+    Returns:
+        The results, failed cells included: see ``counts``.
+
+    Raises:
+        SuiteError, DataError, WeightsError, StoreError: before anything is computed.
+        KeyboardInterrupt: what was finished is stored.
+
+    """
+    overrides = Overrides(
+        models=models,
+        attacks=attacks,
+        dataset=dataset,
+        data_root=data_root,
+        images=images,
+        seed=seed,
+        device=device,
+        threads=threads,
+        sets=settings,
+    )
+    place = Store(store)
+    made = make_plan(source, place, overrides)
+    name = made.suite.name if isinstance(source, Mapping) else str(source)
+    command = shlex.join(["bench", "run", name, *overrides.words()])
+    done = runner.execute(Run(made, place, name, command), observer)
+    if done.interrupted:
+        raise KeyboardInterrupt
+    matrix = conclude(done)
+    if reports is not None:
+        write_report(matrix, Path(reports))
+    return Outcome(matrix)
+
+
+def open_last(suite_name: str | None = None, store: str | Path | None = None) -> Outcome:
+    """Open the last run in a store, of one suite or of any; computes nothing.
+
+    Raises:
+        StoreError: where there is none.
+
+    """
+    return Outcome(Matrix.last(Store(store), suite_name))

@@ -1,0 +1,280 @@
+"""Whether claims hold: two sides compared image by image, over several trainings.
+
+What a claim says of recipes rests on several trainings: the unit is a seed, that is one training
+of every model; the folds of a seed are one training. Knows nothing of what is claimed. No torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+import numpy as np
+
+from bench import statistics
+from bench.audit.evidence import Evidence
+from bench.compare.claims import CLAIMS, Claim, Pair
+from bench.compare.models import ALPHA
+from bench.matrix import Entry, Matrix
+from bench.metrics import classification
+from bench.statistics import Difference, Estimate, Statistic
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from pandas import DataFrame, Series
+
+Verdict: TypeAlias = Literal["holds", "does not hold", "cannot be told"]
+
+
+@dataclass(frozen=True)
+class Compared:
+    """The two sides' shares, and their difference.
+
+    ``p_value`` is corrected, ``agreeing`` counts the seeds in which the first side is ahead, and
+    ``opposing`` those in which the second is.
+    """
+
+    first: Estimate
+    second: Estimate
+    difference: Difference
+    p_value: float
+    agreeing: int
+    opposing: int
+    seeds: int
+
+    @property
+    def verdict(self) -> Verdict:
+        """What the difference tells: it is no chance, and every seed says so."""
+        if self.p_value < ALPHA and self.seeds > 1:
+            if self.agreeing == self.seeds:
+                return "holds"
+            if self.opposing == self.seeds:
+                return "does not hold"
+        return "cannot be told"
+
+
+@dataclass(frozen=True, order=True)
+class Part:
+    """What the pairs of one part of a claim have in common."""
+
+    where: str
+    attack: str
+    eps: str
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a run tells of a claim.
+
+    Attributes:
+        claim: what is claimed.
+        whole: over all parts, each of which weighs the same; None where there is no part.
+        parts: each by itself; p-values are corrected over the parts of the claim.
+        left_out: parts that lack a cell, or a verdict on an image, in some seed.
+
+    """
+
+    claim: Claim
+    whole: Compared | None
+    parts: Mapping[Part, Compared]
+    left_out: tuple[Part, ...]
+
+    @property
+    def verdict(self) -> Verdict:
+        """What all parts together tell, unless a part tells the opposite."""
+        if self.whole is None or self.contrary:
+            return "cannot be told"
+        return self.whole.verdict
+
+    @property
+    def contrary(self) -> tuple[Part, ...]:
+        """The parts that tell the opposite of what all tell together."""
+        told = None if self.whole is None else self.whole.verdict
+        opposite = {"holds": "does not hold", "does not hold": "holds"}.get(told or "")
+        return tuple(part for part, found in self.parts.items() if found.verdict == opposite)
+
+    @property
+    def reason(self) -> str:
+        """Why it cannot be told; empty where it can."""
+        if self.verdict != "cannot be told":
+            return ""
+        if self.whole is None:
+            return "nothing to compare"
+        if self.contrary:
+            return "parts tell the opposite"
+        if self.whole.seeds == 1:
+            return "one training speaks of itself alone"
+        if self.whole.p_value >= ALPHA:
+            return "chance may explain it"
+        return "seeds disagree"
+
+
+def answers(matrix: Matrix, claims: Sequence[Claim] = CLAIMS) -> list[Answer]:
+    """Put claims to the test; they are one family, over which p-values are corrected.
+
+    Raises:
+        StoreError: where the store no longer holds a cell of the run.
+
+    """
+    evidence = Evidence(matrix)
+    found = [_answer(evidence, claim) for claim in claims]
+    told = {i: answer.whole for i, answer in enumerate(found) if answer.whole is not None}
+    known = dict(zip(told, _corrected(told.values()), strict=True))
+    return [replace(answer, whole=known.get(i)) for i, answer in enumerate(found)]
+
+
+def _corrected(family: Iterable[Compared]) -> list[Compared]:
+    found = list(family)
+    p_values = statistics.holm([compared.p_value for compared in found])
+    return [replace(c, p_value=p) for c, p in zip(found, p_values, strict=True)]
+
+
+@dataclass(frozen=True)
+class _Outcomes:
+    """What pairs of one seed say of each image, by (pair, image); nan where it does not count.
+
+    ``importance`` is what each pair weighs.
+    """
+
+    first: NDArray[np.float64]
+    second: NDArray[np.float64]
+    importance: NDArray[np.float64]
+
+    @property
+    def counted(self) -> NDArray[np.float64]:
+        return (~np.isnan(self.first)).astype(np.float64)
+
+    def share(self, values: NDArray[np.float64]) -> Statistic:
+        """Return the weighted mean over pairs of the share of the images that count."""
+        counted, hits = self.counted, np.nan_to_num(values)
+
+        def share(weights: NDArray[np.float64]) -> NDArray[np.float64]:
+            part, whole = weights @ hits.T, weights @ counted.T
+            found: NDArray[np.float64] = (
+                classification.share(part, whole, undefined=float("nan")) @ self.importance
+            )
+            return found
+
+        return share
+
+    @property
+    def contributions(self) -> NDArray[np.float64]:
+        """What each image adds to the difference."""
+        apart = np.nan_to_num(self.first - self.second) / self.counted.sum(1, keepdims=True)
+        found: NDArray[np.float64] = self.importance @ apart
+        return found
+
+
+@dataclass(frozen=True)
+class _Found:
+    """A pair of cells, and on the images that count for both what either says."""
+
+    part: Part
+    seed: str
+    first: Series[bool]
+    second: Series[bool]
+
+
+def _answer(evidence: Evidence, claim: Claim) -> Answer:
+    pairs = list(claim.pairs(evidence))
+    seeds = list(dict.fromkeys(one.coordinates.training for one, _ in pairs))
+    read = [_read(evidence, claim, pair) for pair in pairs]
+    wanted = dict.fromkeys(_part(pair) for pair in pairs)
+    spoiled = {_part(pair) for pair, found in zip(pairs, read, strict=True) if found is None}
+    for part in wanted:
+        having = {one.coordinates.training for one, other in pairs if _part((one, other)) == part}
+        spoiled |= {part} if len(having) < len(seeds) else set()
+    found = [each for each in read if each is not None and each.part not in spoiled]
+    kept = [part for part in wanted if part not in spoiled]
+    left_out = tuple(part for part in wanted if part in spoiled)
+    if not kept:
+        return Answer(claim, None, {}, left_out)
+    single = [_compare([each for each in found if each.part == part], seeds) for part in kept]
+    return Answer(
+        claim,
+        _compare(found, seeds),
+        dict(zip(kept, _corrected(single), strict=True)),
+        left_out,
+    )
+
+
+def _read(evidence: Evidence, claim: Claim, pair: Pair) -> _Found | None:
+    """Read a pair of cells; None where one has no result, no verdict, or no common image."""
+    if any(entry.state != "done" for entry in pair):
+        return None
+    if any(_is_violated(evidence.records(entry)) for entry in pair):
+        return None
+    one, other = (claim.outcome(evidence, entry) for entry in pair)
+    images = one.index.intersection(other.index)
+    if not len(images):
+        return None
+    return _Found(_part(pair), pair[0].coordinates.training, one[images], other[images])
+
+
+def _is_violated(records: DataFrame) -> bool:
+    return "violation" in records and bool(records["violation"].notna().any())
+
+
+def _part(pair: Pair) -> Part:
+    """Say what two cells have in common, but for the class that is aimed at."""
+    places = [_place(entry) for entry in pair]
+    where = places[0] if places[0] == places[1] else " against ".join(places)
+    plugins = list(dict.fromkeys(str(entry.value("plugin") or "none") for entry in pair))
+    radii = list(dict.fromkeys(_radius(entry) for entry in pair))
+    return Part(where, " against ".join(plugins), " against ".join(radii))
+
+
+def _place(entry: Entry) -> str:
+    source = entry.value("source")
+    target = entry.coordinates.contender
+    return target if source is None else f"{source} to {target}"
+
+
+def _radius(entry: Entry) -> str:
+    """Write an eps as people do: of 255 levels, where it is so many."""
+    if entry.value("eps") is None:
+        return ""
+    eps = float(str(entry.value("eps")))
+    levels = round(255 * eps)
+    return f"{levels}/255" if levels and abs(255 * eps - levels) < 1e-6 else f"{eps:.4g}"  # noqa: PLR2004 (rounding)
+
+
+def _compare(found: Sequence[_Found], seeds: Sequence[str]) -> Compared:
+    """Compare the sides of some pairs: parts weigh the same, and pairs of a part do."""
+    images = sorted({image for each in found for image in each.first.index})
+    outcomes = [_outcomes([f for f in found if f.seed == seed], images) for seed in seeds]
+    count = max(int(o.counted.any(axis=0).sum()) for o in outcomes)
+    differences = [o.share(o.first - o.second) for o in outcomes]
+    apart = statistics.within(differences, len(images))
+    flipped = statistics.sign_flips(np.mean([o.contributions for o in outcomes], axis=0))
+    ahead = [float(each(np.ones((1, len(images))))[0]) for each in differences]
+    return Compared(
+        first=_estimate([o.share(o.first) for o in outcomes], len(images), count),
+        second=_estimate([o.share(o.second) for o in outcomes], len(images), count),
+        difference=replace(apart, n=count),
+        p_value=max(apart.p_value, flipped),
+        agreeing=sum(value > 0 for value in ahead),
+        opposing=sum(value < 0 for value in ahead),
+        seeds=len(seeds),
+    )
+
+
+def _outcomes(found: Sequence[_Found], images: list[str]) -> _Outcomes:
+    first, second = (
+        np.array([side.astype(float).reindex(images).to_numpy() for side in sides])
+        for sides in ([f.first for f in found], [f.second for f in found])
+    )
+    parts = [f.part for f in found]
+    importance = np.array([1 / parts.count(part) for part in parts]) / len(set(parts))
+    return _Outcomes(first, second, importance)
+
+
+def _estimate(shares: Sequence[Statistic], images: int, count: int) -> Estimate:
+    """Estimate the mean over seeds of a share, with an interval over images and trainings."""
+    values = [float(share(np.ones((1, images)))[0]) for share in shares]
+    least = statistics.wilson_variance(count * sum(values) / len(values), count)
+    found = statistics.resampled(shares, images, least=least)
+    if found.low is None or found.high is None:
+        return replace(found, n=count)
+    return replace(found, n=count, low=max(0.0, found.low), high=min(1.0, found.high))

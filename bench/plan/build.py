@@ -1,0 +1,261 @@
+"""From a suite to its cells, in an order in which parents come first.
+
+Nothing is computed here, and torch is not imported.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from bench import machine
+from bench.cells.attack import AttackCell
+from bench.cells.cell import Cell
+from bench.cells.certify import CertifyCell, proves
+from bench.cells.detect import DetectCell
+from bench.cells.drift import DriftCell, VariantDriftCell
+from bench.cells.evaluate import EvaluateCell, InterimCell
+from bench.cells.explain import ExplainCell
+from bench.cells.latency import LatencyCell
+from bench.cells.profile import ProfileCell
+from bench.cells.sensitivity import SensitivityCell
+from bench.cells.transfer import TransferCell
+from bench.cells.workbench import Compute
+from bench.data import Prepared
+from bench.plan import checks, probes, skips
+from bench.plan.model_variants import Contender, contenders, pairs
+from bench.plan.plan import Plan, Step
+from bench.records import ORIGINAL
+from bench.suite import AttackEntry, Suite
+
+
+def build(suite: Suite, data: Prepared) -> Plan:
+    """Lay out the cells of a suite.
+
+    Raises:
+        SuiteError: where the suite does not fit the data.
+
+    """
+    checks.check(suite, data)
+    compute = Compute(
+        device=_device(suite.run.device),
+        memory_format=suite.run.memory_format,
+        batch_size=suite.run.batch_size,
+        threads=suite.run.threads or machine.cores(),
+    )
+    found = contenders(suite, data, compute)
+    cells: list[tuple[Cell, str | None]] = []
+    for contender in sorted(found, key=lambda contender: bool(contender.subject.members)):
+        reason = skips.unfit(contender, data, compute)
+        cells += (  # the weights that a variant starts from are skipped for no fault of its own
+            (cell, reason if cell.coordinates == contender.place else None)
+            for cell in contender.trained_from
+        )
+        cells += ((cell, reason) for cell in _evaluations(contender, compute))
+    cells += ((cell, None) for cell in _profiles(suite, found, compute))
+    cells += _explanations(suite, found, data, compute)
+    cells += _attacks(suite, found, data, compute)
+    cells += _drifts(suite, found, data, compute)
+    cells += _guards(suite, found, data, compute)
+    cells += _sensitivities(suite, found, data, compute)
+    cells += probes.lay_out([cell for cell, skip in cells if skip is None], suite.audit)
+    return Plan(
+        suite,
+        data,
+        found[0].images,
+        compute,
+        tuple({cell.label: Step(cell, skip) for cell, skip in cells}.values()),
+        tuple(checks.said_aloud(suite, data, found, compute)),
+    )
+
+
+def _evaluations(contender: Contender, compute: Compute) -> Iterator[Cell]:
+    images, split = contender.evaluated, contender.split
+    if contender.before is not None:
+        yield InterimCell(contender.place, contender.before, images, split, compute)
+    yield EvaluateCell(contender.place, contender.subject, images, split, compute)
+
+
+def _profiles(suite: Suite, found: list[Contender], compute: Compute) -> Iterator[Cell]:
+    """Lay out what is counted and timed: of replicas the first, whose networks are alike.
+
+    Where something was taken away they are not: all are counted then, as the original is.
+    """
+    if suite.profile is None:
+        return
+    apart = {contender.model.name for contender in found if contender.subject.reductions}
+    for contender in found:
+        if contender.is_first or contender.model.name in apart:
+            yield ProfileCell(contender.place, contender.subject, compute)
+        for batch in suite.profile.batches if contender.is_first else ():
+            yield LatencyCell(
+                contender.place,
+                contender.subject,
+                contender.evaluated,
+                batch,
+                compute,
+                suite.profile.warmup,
+                suite.profile.runs,
+            )
+
+
+def _explanations(
+    suite: Suite, found: list[Contender], data: Prepared, compute: Compute
+) -> Iterator[tuple[Cell, str | None]]:
+    for contender in found:
+        for entry in suite.explainers:
+            yield (
+                ExplainCell(
+                    replace(contender.place, explainer=entry.name),
+                    contender.subject,
+                    entry,
+                    contender.images,
+                    contender.evaluated,
+                    suite.gallery,
+                    suite.seed,
+                    compute,
+                ),
+                skips.unexplained(entry, contender, data, compute),
+            )
+
+
+def _attacks(
+    suite: Suite, found: list[Contender], data: Prepared, compute: Compute
+) -> Iterator[tuple[Cell, str | None]]:
+    """Lay out attacks on every contender, then what is judged elsewhere; with reasons for skips."""
+    for contender in found:
+        for entry in suite.attacks:
+            reason = skips.unattacked(entry, contender, data, compute)
+            yield _attack(suite, contender, entry, compute), reason
+    for source, target, reason in pairs(suite, found):
+        for entry in _transferred(suite):
+            place = replace(
+                target.place,
+                attack=entry.name,
+                source=f"{source.place.model}/{source.place.variant}",
+                replica=target.place.replica or source.place.replica,
+            )
+            transfer = TransferCell(
+                place,
+                target.subject,
+                _attack(suite, source, entry, compute),
+                target.images,
+                entry.target,
+                compute,
+            )
+            yield transfer, skips.unattacked(entry, source, data, compute) or reason
+
+
+def _transferred(suite: Suite) -> Iterator[AttackEntry]:
+    """Pick the attacks whose images are judged elsewhere, too."""
+    names = "all" if suite.transfer is None else suite.transfer.attacks
+    for entry in suite.attacks:
+        if names == "all" or {entry.name, entry.group} & {*names}:
+            yield entry
+
+
+def _attack(suite: Suite, on: Contender, entry: AttackEntry, compute: Compute) -> AttackCell:
+    place = replace(on.place, attack=entry.name)
+    return AttackCell(place, on.subject, entry, on.images, suite.seed, compute)
+
+
+def _drifts(
+    suite: Suite, found: list[Contender], data: Prepared, compute: Compute
+) -> Iterator[tuple[Cell, str | None]]:
+    """Lay out explanations of what attacks made."""
+    for contender in found:
+        for entry in suite.attacks:
+            if not {entry.name, entry.group} & {*suite.explain_attacks}:
+                continue
+            attack = _attack(suite, contender, entry, compute)
+            for explainer in suite.explainers:
+                cell = DriftCell(
+                    replace(attack.coordinates, explainer=explainer.name),
+                    contender.subject,
+                    explainer,
+                    contender.images,
+                    suite.seed,
+                    compute,
+                    attack,
+                )
+                skip = skips.unattacked(entry, contender, data, compute)
+                yield cell, skip or skips.unexplained(explainer, contender, data, compute)
+    if suite.explain_variants:
+        yield from _variant_drifts(suite, found, data, compute)
+
+
+def _variant_drifts(
+    suite: Suite, found: list[Contender], data: Prepared, compute: Compute
+) -> Iterator[tuple[Cell, str | None]]:
+    """Lay out how far the explanations of each variant lie from those of its original."""
+    originals = {replace(c.place, variant=ORIGINAL): c for c in found if not c.steps}
+    for contender in found:
+        original = originals.get(replace(contender.place, variant=ORIGINAL))
+        if original is None or not contender.steps:
+            continue
+        for explainer in suite.explainers:
+            cell = VariantDriftCell(
+                replace(contender.place, explainer=explainer.name),
+                contender.subject,
+                explainer,
+                contender.images,
+                suite.seed,
+                compute,
+                original.subject,
+            )
+            yield cell, skips.unexplained(explainer, contender, data, compute)
+
+
+def _guards(
+    suite: Suite, found: list[Contender], data: Prepared, compute: Compute
+) -> Iterator[tuple[Cell, str | None]]:
+    """Lay out what shields prove, and what detectors make of each attack."""
+    for contender in found:
+        if contender.shields and proves(contender.shields[-1]):
+            proof = CertifyCell(
+                contender.place, contender.subject, contender.images, suite.seed, compute
+            )
+            yield proof, skips.unfit(contender, data, compute)
+        for detector in contender.detectors:
+            reason = skips.unsuited(detector.plugin, data)
+            for entry in suite.attacks:
+                attack = _attack(suite, contender, entry, compute)
+                cell = DetectCell(
+                    attack.coordinates,
+                    contender.subject,
+                    attack,
+                    detector,
+                    contender.images,
+                    suite.seed,
+                    compute,
+                )
+                yield cell, reason or skips.unattacked(entry, contender, data, compute)
+
+
+def _sensitivities(
+    suite: Suite, found: list[Contender], data: Prepared, compute: Compute
+) -> Iterator[tuple[Cell, str | None]]:
+    """Lay out what each layer of each original model bears."""
+    if suite.sensitivity is None:
+        return
+    step, entry = suite.sensitivity.step, suite.sensitivity.attack
+    for contender in found:
+        if contender.is_first and not contender.steps:
+            cell = SensitivityCell(contender.place, _attack(suite, contender, entry, compute), step)
+            yield cell, skips.unsuited(entry.plugin, data) or skips.unsuited(step.plugin, data)
+
+
+def _device(wanted: str) -> str:
+    """Resolve ``auto``; asks torch only on a machine that shows signs of a GPU."""
+    if wanted != "auto":
+        return wanted
+    signs = ("nvidiactl", "nvidia0", "dxg", "kfd")
+    if sys.platform == "darwin" or (
+        sys.platform == "linux" and not any(Path("/dev", sign).exists() for sign in signs)
+    ):
+        return "cpu"
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"

@@ -1,0 +1,98 @@
+"""A plan: every cell of a run, also those that are skipped, and where each stands.
+
+Identities are known as far as parents have run. Nothing is computed here, and torch is not
+imported.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from bench.cells.cell import Cell
+from bench.cells.workbench import Compute
+from bench.data import ImageSet, Prepared
+from bench.errors import Problem, SuiteError, nearest
+from bench.records import State
+from bench.store import Store, Stored
+from bench.suite import Suite
+
+
+@dataclass(frozen=True)
+class Step:
+    """A cell in a plan. ``skip`` says why it will not be run, if so."""
+
+    cell: Cell
+    skip: str | None = None
+
+
+@dataclass(frozen=True)
+class Status:
+    """Where a step stands: its key as far as it is known, its result if it is there, and why."""
+
+    step: Step
+    state: State
+    key: str | None = None
+    stored: Stored | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All cells of a run, parents first. ``notes`` are things to say aloud."""
+
+    suite: Suite
+    data: Prepared
+    images: ImageSet
+    compute: Compute
+    steps: tuple[Step, ...]
+    notes: tuple[str, ...]
+
+    def needed_by(self, label: str) -> frozenset[str]:
+        """Return the labels of one cell and of all that it needs.
+
+        Raises:
+            SuiteError: where the plan has no such cell.
+
+        """
+        chosen = [s.cell for s in self.steps if label in (s.cell.label, str(s.cell.coordinates))]
+        if not chosen:
+            raise SuiteError(
+                Problem(
+                    "--only",
+                    f"'{label}' is no cell of this run",
+                    "a label that 'bench plan' prints",
+                    nearest(label, [step.cell.label for step in self.steps]),
+                )
+            )
+        needed: set[str] = set()
+        while chosen:
+            cell = chosen.pop()
+            needed.add(cell.label)
+            chosen += [parent.cell for parent in cell.parents.values()]
+        return frozenset(needed)
+
+
+def statuses(plan: Plan, store: Store) -> list[Status]:
+    """Say where every step of a plan stands, given what the store holds."""
+    known: dict[str, Status] = {}
+    for step in plan.steps:
+        known[step.cell.label] = status(step, known, store)
+    return list(known.values())
+
+
+def status(step: Step, known: Mapping[str, Status], store: Store) -> Status:
+    """Say where one step stands, given where its parents stand."""
+    if step.skip is not None:
+        return Status(step, "skipped", reason=step.skip)
+    parents = {role: known[parent.cell.label] for role, parent in step.cell.parents.items()}
+    for parent in parents.values():
+        if parent.state in ("failed", "skipped", "blocked"):
+            origin = parent.reason if parent.state == "blocked" else parent.step.cell.label
+            return Status(step, "blocked", reason=origin)
+    for parent in parents.values():
+        if parent.stored is None:
+            return Status(step, "depends", reason=parent.step.cell.label)
+    key = step.cell.key({role: s.stored for role, s in parents.items() if s.stored is not None})
+    stored = store.find(key)
+    return Status(step, "to do" if stored is None else "done", key, stored)

@@ -1,0 +1,204 @@
+"""Which probes the audit needs: of each model and each untargeted attack, a few small variations.
+
+Built from the names that parameters have (``eps``, ``alpha``, ``steps``), whatever the attack; one
+that cannot be varied so is not. This room does not know what will be concluded from them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from math import prod, sqrt
+from typing import Any
+
+from pydantic import ValidationError
+
+from bench import registry
+from bench.api import Attack, Cascade
+from bench.cells.attack import AttackCell
+from bench.cells.cell import Cell
+from bench.cells.probe import GradientsCell, ProbeCell
+from bench.data import ImageSet
+from bench.errors import BenchError
+from bench.records import Budget
+from bench.suite import AttackEntry
+from bench.suite.sections import Extent
+
+CHEAP_IMAGES = 32
+"""How many images a cheap probe takes."""
+
+CHEAP_PASSES = 200
+"""How many passes an image may cost in a cheap probe."""
+
+FEW_STEPS = 5
+"""Steps of a probe with eps 0, at most: any step that moves an image is one too many."""
+
+LARGE_STEPS = 10
+"""Steps of a probe with a large eps, at most; a step that the suite fixes is the larger for it."""
+
+SINGLE_STEP, CONTROL = "fgsm", "noise"
+"""The plugins that attacks are compared with."""
+
+
+def lay_out(cells: Iterable[Cell], extent: Extent) -> Iterator[tuple[Cell, str | None]]:
+    """Lay out the probes of all attack cells; a replica stands for all of its model.
+
+    Args:
+        cells: of a plan; those that will not be run left out.
+        extent: how many images they take.
+
+    Yields:
+        Probes, each with the reason for which it will not be run, if there is one.
+
+    """
+    if extent == "off":
+        return
+    subjects: dict[tuple[str, str], list[AttackCell]] = {}
+    for cell in cells:
+        if isinstance(cell, AttackCell):
+            where = cell.coordinates
+            found = subjects.setdefault((where.model, where.variant), [])
+            if not found or found[0].coordinates.replica == where.replica:
+                found.append(cell)
+    for attacks in subjects.values():
+        first = attacks[0]
+        count = CHEAP_IMAGES if extent == "cheap" else None
+        images = first.images.drawn(count, first.suite_seed)
+        place = replace(first.coordinates, attack="loss~gradients")
+        yield (
+            GradientsCell(place, first.subject, images, first.suite_seed, first.compute),
+            None,
+        )
+        for probe in _probes(attacks, images):
+            yield probe, _too_dear(probe.entry.plugin) if extent == "cheap" else None
+
+
+def _too_dear(plugin: Attack) -> str | None:
+    if plugin.passes <= CHEAP_PASSES:
+        return None
+    return (
+        f"it takes {plugin.passes} passes an image, a cheap probe {CHEAP_PASSES} at most: "
+        "'audit: full' runs it"
+    )
+
+
+def _probes(attacks: Sequence[AttackCell], images: ImageSet) -> Iterator[ProbeCell]:
+    """Vary one point of each untargeted group, and add what is to be compared with it.
+
+    What the suite has already is not run again to compare with; a variation is, since rules ask
+    for it as such.
+    """
+    known = {_work(cell.entry) for cell in attacks}
+    for cell in _points(attacks):
+        for probe, entry in {**_variations(cell), **_references(cell)}.items():
+            is_variation = entry.group == cell.entry.group
+            if is_variation or _work(entry) not in known:
+                known.add(_work(entry))
+                of = cell.entry.name if is_variation else None
+                yield ProbeCell.like(cell, entry, images, probe, of)
+
+
+def _work(entry: AttackEntry) -> tuple[str, str, int | None]:
+    return entry.plugin_name, str(entry.plugin.parameters()), entry.target
+
+
+def _points(attacks: Sequence[AttackCell]) -> Iterator[AttackCell]:
+    """Pick of each untargeted group the point in the middle; controls are not probed.
+
+    At the smallest eps an attack may fool too few images for a comparison, at the largest all.
+    """
+    groups: dict[str, list[AttackCell]] = {}
+    for cell in attacks:
+        if cell.entry.target is None and cell.entry.plugin.passes > 0:
+            groups.setdefault(cell.entry.group, []).append(cell)
+    for points in groups.values():
+        ordered = sorted(points, key=lambda cell: cell.entry.budget.eps if cell.entry.budget else 0)
+        yield ordered[len(ordered) // 2]
+
+
+def _variations(cell: AttackCell) -> dict[str, AttackEntry]:
+    """Return the attack itself, with other parameters."""
+    plugin, budget = cell.entry.plugin, cell.entry.budget
+    if isinstance(plugin, Cascade) or budget is None:
+        return {}
+    found: dict[str, dict[str, Any]] = {}
+    radius, steps = _radius(plugin), _whole(plugin, "steps")
+    if radius is not None and not plugin.minimum_norm:
+        few = {} if steps is None else {"steps": min(steps, FEW_STEPS)}
+        found["eps-0"] = {radius: 0, **few}
+        largest = _largest(budget, cell.subject.architecture.image_shape)
+        if largest is not None:
+            found["large-eps"] = {radius: largest, **_strides(plugin, budget, steps, largest)}
+    if steps is not None:
+        found["doubled-steps"] = {"steps": 2 * steps}
+    made = {probe: _changed(cell.entry, probe, values) for probe, values in found.items()}
+    return {probe: entry for probe, entry in made.items() if entry is not None}
+
+
+def _radius(plugin: Attack) -> str | None:
+    """Return the name of the parameter that is the radius of the attack's own ball, if one is."""
+    declared = getattr(type(plugin), "radius", "eps")
+    is_field = isinstance(declared, str) and declared in type(plugin).model_fields
+    return declared if is_field and plugin.budget is not None else None
+
+
+def _whole(plugin: Attack, name: str) -> int | None:
+    value = getattr(plugin, name, None) if name in type(plugin).model_fields else None
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _largest(budget: Budget, shape: tuple[int, int, int]) -> float | None:
+    """Return a radius within which any image lies from any other; None for numbers of pixels."""
+    return {"linf": 1.0, "l2": sqrt(prod(shape)), "l1": float(prod(shape))}.get(budget.norm)
+
+
+def _strides(
+    plugin: Attack, budget: Budget, steps: int | None, largest: float
+) -> dict[str, float | int]:
+    """Return the steps in a larger ball: fewer, and as much longer if the suite fixes their size.
+
+    So they go as far, in multiples of eps, as they do in the attack that is probed.
+    """
+    fewer = min(steps or 1, LARGE_STEPS)
+    strides: dict[str, float | int] = {} if steps is None else {"steps": fewer}
+    alpha = getattr(plugin, "alpha", None)
+    if "alpha" in plugin.model_fields_set and isinstance(alpha, float) and budget.eps:
+        stretched = alpha * (steps or 1) / fewer * largest / budget.eps
+        strides["alpha"] = min(stretched, largest)
+    return strides
+
+
+def _changed(entry: AttackEntry, probe: str, values: Mapping[str, Any]) -> AttackEntry | None:
+    """Return an attack with other parameters; None where its plugin refuses them."""
+    given = {name: getattr(entry.plugin, name) for name in entry.plugin.model_fields_set}
+    try:
+        plugin = type(entry.plugin).model_validate({**given, **values})
+    except ValidationError:
+        return None
+    return replace(
+        entry, name=f"{entry.name}~{probe}", plugin=plugin, budget=plugin.budget or entry.budget
+    )
+
+
+def _references(cell: AttackCell) -> dict[str, AttackEntry]:
+    """Return what an attack must not fall short of: one step, and noise, at the same budget."""
+    plugin, budget = cell.entry.plugin, cell.entry.budget
+    if budget is None or budget.norm != "linf":
+        return {}
+    steps = _whole(plugin, "steps") or 1
+    names = [CONTROL]
+    if (steps > 1 and not plugin.minimum_norm) or isinstance(plugin, Cascade):
+        names.append(SINGLE_STEP)
+    return {name: made for name in names if (made := _reference(name, budget)) is not None}
+
+
+def _reference(name: str, budget: Budget) -> AttackEntry | None:
+    """Configure an installed attack for a budget; None where there is none of that name."""
+    try:
+        plugin = registry.load("attacks", name).model_validate({"eps": budget.eps})
+    except (BenchError, ValidationError):
+        return None
+    if not isinstance(plugin, Attack):
+        return None
+    called = f"{name}~{budget.norm}={budget.eps:.6g}"
+    return AttackEntry(called, name, plugin, called, None, plugin.budget)

@@ -1,0 +1,71 @@
+"""Why a cell is not run although the suite asks for it: the words that stand in its place.
+
+Nothing is computed here, and torch is not imported.
+"""
+
+from __future__ import annotations
+
+from bench.api import Attack, Cascade, Explainer, Shield, VariantStep
+from bench.cells.workbench import Compute
+from bench.data import Prepared
+from bench.plan.model_variants import Contender
+from bench.suite import AttackEntry, ExplainerEntry
+
+
+def unfit(contender: Contender, data: Prepared, compute: Compute) -> str | None:
+    """Say why a contender's steps cannot work on the data or the device, or None."""
+    reasons = [unsuited(step.plugin, data) for step in contender.steps]
+    reasons.append(_misplaced(contender, compute))
+    return next((reason for reason in reasons if reason is not None), None)
+
+
+def unattacked(
+    entry: AttackEntry, contender: Contender, data: Prepared, compute: Compute
+) -> str | None:
+    """Say why an attack cannot work on a contender, or would be taken for weak, or None."""
+    reason = unsuited(entry.plugin, data) or unfit(contender, data, compute)
+    other = contender.subject.answers_otherwise
+    if (
+        reason is None
+        and other
+        and (entry.plugin.minimum_norm or isinstance(entry.plugin, Cascade))
+    ):
+        return (
+            f"it stops as soon as what it is given is fooled, and {other} answers otherwise there: "
+            "it would look weaker than it is"
+        )
+    return reason
+
+
+def unexplained(
+    entry: ExplainerEntry, contender: Contender, data: Prepared, compute: Compute
+) -> str | None:
+    """Say why an explainer cannot work on a contender, or None."""
+    reason = unsuited(entry.plugin, data) or unfit(contender, data, compute)
+    if reason is not None or not entry.plugin.looks_inside:
+        return reason
+    for shield in contender.shields:
+        plugin = shield.plugin
+        if isinstance(plugin, Shield) and (plugin.members or plugin.gradients == "expectation"):
+            return (
+                f"'{entry.name}' reads one layer of one network, and '{shield.name}' asks several "
+                "networks, or one several times"
+            )
+    return None
+
+
+def _misplaced(contender: Contender, compute: Compute) -> str | None:
+    """Say why what is judged cannot run on the device, or None."""
+    device = compute.device.partition(":")[0]
+    for reduction in contender.subject.reductions:
+        if device not in reduction.devices:
+            return f"runs on {', '.join(reduction.devices)} only: choose with --device"
+    return None
+
+
+def unsuited(plugin: Attack | Explainer | VariantStep, data: Prepared) -> str | None:
+    """Ask a plugin why it cannot run on the data; one that cannot even answer is skipped too."""
+    try:
+        return plugin.unsuited(classes=len(data.classes), image_shape=data.image_shape)
+    except Exception as error:  # noqa: BLE001 (a plugin's own fault costs its cells, and says so)
+        return f"its unsuited() raised {type(error).__name__}: {error}"

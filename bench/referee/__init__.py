@@ -1,0 +1,1 @@
+"""Judges what plugins return: adversarial images and heatmaps."""

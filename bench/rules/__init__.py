@@ -1,1 +1,0 @@
-"""What the audit looks for, a function a rule."""

@@ -1,0 +1,134 @@
+"""A run as it goes: where every cell stands, how long is left, and the account that is kept."""
+
+from __future__ import annotations
+
+import platform
+import time
+import uuid
+from collections import Counter
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from functools import cache
+from typing import Any
+
+from bench import registry
+from bench.cells.cell import Cell
+from bench.plan import Plan, Status
+from bench.records import JSON
+from bench.store import Store
+
+
+@dataclass
+class Run:
+    """A run as it goes: where every cell stands, what was computed, how long is left.
+
+    ``source`` and ``command`` say how to start it again. ``only`` holds the labels of the cells
+    that are to be computed; None: all.
+    """
+
+    plan: Plan
+    store: Store
+    source: str
+    command: str
+    only: frozenset[str] | None = None
+    name: str = ""
+    statuses: dict[str, Status] = field(default_factory=dict)
+    computed: int = 0
+    interrupted: bool = False
+    _spent: dict[str, tuple[float, float]] = field(default_factory=dict)
+    _began: float = field(default_factory=time.perf_counter)
+
+    def __post_init__(self) -> None:
+        if not self.name:
+            stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
+            self.name = f"{stamp}-{self.plan.suite.name}-{uuid.uuid4().hex[:6]}"
+
+    @property
+    def counts(self) -> Counter[str]:
+        """Count the cells in each state."""
+        return Counter(status.state for status in self.statuses.values())
+
+    @property
+    def seconds(self) -> float:
+        """Wall-clock time since the run began."""
+        return time.perf_counter() - self._began
+
+    def seconds_left(self) -> float | None:
+        """Estimate the time left from the rates seen so far; None before the first is known."""
+        rates = {name: spent / amount for name, (spent, amount) in self._spent.items() if amount}
+        if not rates:
+            return None
+        usual = sum(rates.values()) / len(rates)
+        left = 0.0
+        for label, status in self.statuses.items():
+            if status.state in ("to do", "depends") and self.wants(label):
+                name, amount = status.step.cell.work
+                left += amount * rates.get(name, usual)
+        return left
+
+    def wants(self, label: str) -> bool:
+        """Whether a cell is to be computed."""
+        return self.only is None or label in self.only
+
+    def learn(self, cell: Cell, seconds: float) -> None:
+        """Remember how long a cell took, for the estimate of the time left."""
+        name, amount = cell.work
+        known_seconds, known_amount = self._spent.get(name, (0.0, 0.0))
+        self._spent[name] = (known_seconds + seconds, known_amount + amount)
+
+    def account(self) -> dict[str, Any]:
+        """Return what is written down of the run: all that tables need besides the cells."""
+        suite = self.plan.suite
+        return {
+            "name": self.name,
+            "suite": suite.name,
+            "description": suite.description,
+            "source": self.source,
+            "command": self.command,
+            "document": suite.document.data,
+            "seed": suite.seed,
+            "settings": asdict(self.plan.compute),
+            "dataset": {
+                "plugin": suite.dataset.plugin_name,
+                "digest": self.plan.data.digest,
+                "classes": list(self.plan.data.classes),
+                "counts": self.plan.data.class_counts(),
+                "leaks": [
+                    {"splits": list(splits), "images": [list(pair) for pair in pairs]}
+                    for splits, pairs in self.plan.data.leaks().items()
+                ],
+                "splits": list(suite.images.splits),
+                "images": len(self.plan.images),
+            },
+            "tables": {name: table.model_dump(mode="json") for name, table in suite.tables.items()},
+            "recommend": {
+                name: choice.model_dump(mode="json") for name, choice in suite.recommend.items()
+            },
+            "examples": suite.examples,
+            "notes": list(self.plan.notes),
+            "interrupted": self.interrupted,
+            "versions": versions(),
+            "cells": [
+                {
+                    "label": status.step.cell.label,
+                    "kind": status.step.cell.kind,
+                    "coordinates": asdict(status.step.cell.coordinates),
+                    "facts": status.step.cell.facts,
+                    "state": status.state,
+                    "key": status.key,
+                    "reason": status.reason,
+                }
+                for status in self.statuses.values()
+            ],
+        }
+
+
+@cache
+def versions() -> dict[str, JSON]:
+    """Return what Python, platform and libraries a run is made with."""
+    packages = (
+        *("bench-classifiers", "torch", "torchvision", "timm", "numpy"),
+        *("torchattacks", "grad-cam", "captum"),
+    )
+    versions: dict[str, JSON] = {name: registry.installed_version(name) for name in packages}
+    return {"python": platform.python_version(), "platform": platform.platform(), **versions}

@@ -1,0 +1,5 @@
+"""The store: results by the hash of their identity, written once; runs; failures."""
+
+from bench.store.store import DEFAULT, Store, Stored
+
+__all__ = ["DEFAULT", "Store", "Stored"]

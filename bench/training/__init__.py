@@ -1,0 +1,1 @@
+"""Carries out recipes: the trainer, and random changes of batches."""

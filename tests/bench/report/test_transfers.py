@@ -1,0 +1,84 @@
+"""What the page says of transfer, against counts by hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from bench.commands import run as session
+from bench.figures.transfer import heat_map
+from bench.matrix import Matrix
+from bench.report import transfers
+from bench.statistics import Estimate, mcnemar
+from bench.store import Store
+
+
+@pytest.fixture
+def matrix(tiny: dict[str, Any], tmp_path: Path) -> Matrix:
+    attacks = {
+        "fgsm": {"grid": {"eps": [0.035, 0.3]}},
+        "fgsm-targeted": {"plugin": "fgsm", "eps": 0.3, "target": 1},
+        "pgd": {"eps": 0.3},
+    }
+    session.run({**tiny, "attacks": attacks}, store=tmp_path / "store", reports=None)
+    return Matrix.last(Store(tmp_path / "store"))
+
+
+def test_contrasts_differ_in_one_property_and_count_images_by_hand(matrix: Matrix) -> None:
+    entries = {
+        (str(e.value("source")), e.coordinates.model, str(e.coordinates.attack)): e
+        for e in matrix.entries
+        if e.kind == "transfer"
+    }
+    found = list(transfers._contrasts(matrix, list(entries.values())))
+    assert sorted((c.property, c.first, c.second) for c in found) == sorted(
+        [
+            *[("eps", "fgsm@eps=0.035", "fgsm@eps=0.3")] * 2,
+            *[("targeted", "fgsm@eps=0.3", "fgsm-targeted")] * 2,
+            *[("plugin", "fgsm@eps=0.3", "pgd")] * 2,
+            *[("direction", "linear > gaudy", "gaudy > linear")] * 4,
+        ]
+    )
+    [contrast] = [c for c in found if c.property == "eps" and c.where == "linear > gaudy"]
+    small, large = (
+        matrix.records(entries["linear", "gaudy", attack]).to_dict("records")
+        for attack in ("fgsm@eps=0.035", "fgsm@eps=0.3")
+    )
+    pairs = [
+        (one["prediction"] != one["label"], two["prediction"] != two["label"])
+        for one, two in zip(small, large, strict=True)
+        if one["clean_prediction"] == one["label"]
+    ]
+    assert contrast.images == len(pairs)
+    assert contrast.test == mcnemar(*zip(*pairs, strict=True))
+
+
+def test_the_page_shows_the_map_and_only_what_can_be_told_apart(
+    matrix: Matrix, tmp_path: Path
+) -> None:
+    page = "\n".join(transfers.section(matrix, tmp_path))
+    assert (tmp_path / "transfer.svg").is_file()
+    assert "10 pairs of transfers differ in one property" in page
+    rows = [line for line in page.splitlines() if line.startswith("|")][2:]
+    assert all(float(row.split("|")[-2]) < 0.05 for row in rows)
+
+
+def test_many_pairs_have_a_panel_for_each_attack(tmp_path: Path) -> None:
+    names = ["a", "b", "c", "d", "e"]
+    pairs = [(one, other) for one in names for other in names if one != other]
+    rates = {
+        (attack, pair): Estimate(0.5, 0.4, 0.6, 20)
+        for attack in ("fgsm", "pgd", "pgd-targeted")
+        for pair in pairs
+    }
+    text = heat_map(rates, tmp_path / "many").read_text(encoding="utf-8")
+    assert text.count("<!-- made on -->") == 3
+    assert text.count("<!-- 50 -->") == len(rates)
+    with Image.open(tmp_path / "many.png") as picture:
+        width, height = picture.size
+    assert 0.4 < width / height < 2.5  # 20 pairs in a row would be a ribbon
+    few = {key: rate for key, rate in rates.items() if key[1][0] == "a"}
+    assert "<!-- made on -->" not in heat_map(few, tmp_path / "few").read_text(encoding="utf-8")
