@@ -276,7 +276,7 @@ def _busy_seconds(numbers: set[int]) -> float | None:
 
 
 @contextmanager
-def alone(waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
+def timing_lock(waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
     """Keep out every other block of this kind that this user runs on this machine.
 
     A process that dies lets go. Where the platform has no such locks, nothing happens. Entering

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench import metrics
 from bench.errors import StoreError, UsageError, nearest
-from bench.metrics import Metric, Reading, Withheld
+from bench.metrics import CellData, Metric, Withheld
 from bench.records import AXES, JSON, ORIGINAL, Budget, Coordinates
 from bench.statistics import Estimate
 from bench.store import Store, Stored
@@ -164,10 +164,10 @@ class Matrix:
         images: NDArray[np.float32] = self.store.arrays(self.stored(found[0]))["adversarial_images"]
         return images
 
-    def readings(self, entries: Sequence[Entry]) -> list[Reading]:
+    def cell_data(self, entries: Sequence[Entry]) -> list[CellData]:
         """Read what done cells say: those of one place, one for each replica."""
         return [
-            Reading(
+            CellData(
                 self.records(entry),
                 self.stored(entry).summary,
                 entry.coordinates.training,
@@ -178,13 +178,13 @@ class Matrix:
 
     def estimate(self, entries: Sequence[Entry], metric: Metric) -> Estimate | Withheld:
         """Compute a metric of a done cell, or of the done replicas of one."""
-        if metric.across:
-            return metrics.replicated(metric, [self._worst(entry) for entry in entries])
-        readings = self.readings(entries)
+        if metric.worst_case:
+            return metrics.estimate_replicas(metric, [self._worst(entry) for entry in entries])
+        cell_data = self.cell_data(entries)
         if metric.beside_original:
-            pairs = zip(entries, readings, strict=True)
-            readings = [self._beside_original(entry, reading) for entry, reading in pairs]
-        return metrics.replicated(metric, readings)
+            pairs = zip(entries, cell_data, strict=True)
+            cell_data = [self._beside_original(entry, data) for entry, data in pairs]
+        return metrics.estimate_replicas(metric, cell_data)
 
     def original(self, entry: Entry) -> Entry | None:
         """Return the same cell of the model's original, if it is done; of the original, itself."""
@@ -199,18 +199,18 @@ class Matrix:
         ]
         return found[0] if found else None
 
-    def _beside_original(self, entry: Entry, reading: Reading) -> Reading:
+    def _beside_original(self, entry: Entry, data: CellData) -> CellData:
         """Put the records and figures of the original beside those of a variant."""
         original = self.original(entry)
         if original is None:
-            return reading
-        records, first = reading.records, self.records(original)
+            return data
+        records, first = data.records, self.records(original)
         if records is not None and first is not None:
             named = first.set_index("image").add_prefix("original_")
             records = records.join(named, on="image")
-        return replace(reading, records=records, original=self.stored(original).summary)
+        return replace(data, records=records, original=self.stored(original).summary)
 
-    def _worst(self, entry: Entry) -> Reading:
+    def _worst(self, entry: Entry) -> CellData:
         """Read all attacks on a cell's model, within the cell's budget."""
         where = entry.coordinates
         on = replace(where, attack=None)
@@ -225,9 +225,9 @@ class Matrix:
                 if records is not None and records["violation"].isna().all():
                     found.append(records)
         if entry.budget is None or not found:
-            return Reading(None, {}, where.training)
+            return CellData(None, {}, where.training)
         worst = metrics.worst_case(found, entry.budget)
-        return Reading(worst, {}, where.training, entry.budget)
+        return CellData(worst, {}, where.training, entry.budget)
 
     def frame(self) -> DataFrame:
         """Return all per-image records of the run with their cells' coordinates and facts."""

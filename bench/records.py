@@ -76,7 +76,7 @@ class Coordinates:
     explainer: str | None = None
 
     @property
-    def contender(self) -> str:
+    def model_variant(self) -> str:
         """The model, and the variant where it is not the original: what figures compare."""
         return self.model if self.variant == ORIGINAL else f"{self.model}/{self.variant}"
 

@@ -44,10 +44,10 @@ _HOOKS: Mapping[type[Plugin], tuple[str, dict[str, Any]]] = {
     ),
     Explainer: ("explain", {"classifier": 0, "images": 0, "targets": 0, "generator": 0}),
     Shield: ("defend", {"classifier": 0, "members": (), "seed": 0}),
-    Hardening: ("harden", {"classifier": 0, "images": 0, "labels": 0, "generator": 0}),
+    Hardening: ("adversarial_batch", {"classifier": 0, "images": 0, "labels": 0, "generator": 0}),
     Detector: ("score", {"classifier": 0, "images": 0}),
     Reduction: ("reduce", {"network": 0, "images": 0, "labels": 0, "generator": 0}),
-    FineTuning: ("loss", {"logits": 0, "taught": 0, "plain": 0}),
+    FineTuning: ("loss", {"logits": 0, "teacher_logits": 0, "plain": 0}),
 }
 """For each class to derive from, what the core calls and the arguments that it calls it with."""
 

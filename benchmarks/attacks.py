@@ -326,7 +326,7 @@ def time_model(case: Case, given: argparse.Namespace) -> list[str]:
     bare_call = batch_by_batch(case, reference, bare(case, case.naive()))
     contenders = contenders_of(case)
     rates = warm_up(case, [bare_call, *contenders], given.warmup)
-    with machine.alone(), machine.busy_elsewhere() as load:
+    with machine.timing_lock(), machine.busy_elsewhere() as load:
         found = take_turns(bare_call, contenders, given.rounds)
     print(f"\n{model}: {len(case.cell.images)} images, batches of {case.cell.compute.batch_size}, "
           f"{case.steps} steps, {given.rounds} rounds after {given.warmup} to warm up; "

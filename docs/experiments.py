@@ -121,8 +121,8 @@ def pruning(store: Store) -> str:
     )
 
 
-def _variant(contender: str) -> str:
-    return contender.partition("/")[2]
+def _variant(model_variant: str) -> str:
+    return model_variant.partition("/")[2]
 
 
 def _tests(matrix: Matrix) -> list[tuple[Row, Test]]:
@@ -130,14 +130,14 @@ def _tests(matrix: Matrix) -> list[tuple[Row, Test]]:
 
 
 def _pooled(matrix: Matrix, tests: Sequence[Test]) -> str:
-    """Write which photographs only one of two contenders has right."""
+    """Write which photographs only one of two model variants has right."""
     comparison = Comparison(matrix)
     rows = []
     for test in tests:
         right = []
         for model in (test.first, test.second):
             entries = comparison.entries("evaluate", model)
-            [records] = metrics.by_training(matrix.readings(entries))
+            [records] = metrics.by_training(matrix.cell_data(entries))
             records = records.set_index("image").sort_index()
             right.append((records["label"] == records["prediction"]).to_numpy(bool))
         found = statistics.mcnemar(*right)

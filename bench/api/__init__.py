@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from bench.api.attacks import Attack, Cascade, filled_up, stage
+from bench.api.attacks import Attack, Cascade, padded, stage
 from bench.api.compressors import Compressor, FineTuning, Reduction, Zeros
 from bench.api.data import Content, Dataset, Split
 from bench.api.explainers import Explainer
@@ -54,7 +54,7 @@ __all__ = [
     "Tuning",
     "VariantStep",
     "Zeros",
-    "filled_up",
+    "padded",
     "stage",
 ]
 

@@ -56,7 +56,7 @@ class Attack(Plugin):
 
         Args:
             classifier: from pixels in [0, 1] to logits; in eval mode, weights frozen. It is the
-                attack's own copy. It counts passes; see :func:`filled_up`.
+                attack's own copy. It counts passes; see :func:`padded`.
             images: float32 in [0, 1], shape (image, channel, height, width).
             labels: true classes, int64.
             targets: the classes to reach instead, or None: untargeted.
@@ -160,13 +160,13 @@ class Cascade(Attack):
 
 
 @contextmanager
-def filled_up(classifier: Module, copies: int) -> Iterator[None]:
+def padded(classifier: Module, copies: int) -> Iterator[None]:
     """Say that each batch inside ends with copies that only fill it up: they are not counted."""
-    vars(classifier)["filler"] = copies
+    vars(classifier)["padding"] = copies
     try:
         yield
     finally:
-        vars(classifier)["filler"] = 0
+        vars(classifier)["padding"] = 0
 
 
 @contextmanager

@@ -33,10 +33,10 @@ class Tuning(VariantStep):
     """What a step that trains has: on from the weights there are, or from fresh ones.
 
     Class variables:
-        is_taught: whether :meth:`loss` is given the original's logits of the same images.
+        uses_teacher: whether :meth:`loss` is given the original's logits of the same images.
     """
 
-    is_taught: ClassVar[bool] = False
+    uses_teacher: ClassVar[bool] = False
 
     @property
     @abstractmethod
@@ -48,7 +48,7 @@ class Tuning(VariantStep):
         """Whether training begins with fresh weights, rather than with the variant's so far."""
         return False
 
-    def harden(
+    def adversarial_batch(
         self, classifier: Module, images: Images, labels: Labels, *, generator: Generator
     ) -> Images:
         """Return what the classifier learns from instead of a batch of images.
@@ -62,12 +62,12 @@ class Tuning(VariantStep):
         """
         return images
 
-    def loss(self, logits: Logits, taught: Logits | None, plain: Scalar) -> Scalar:
+    def loss(self, logits: Logits, teacher_logits: Logits | None, plain: Scalar) -> Scalar:
         """Return what is minimised on one batch.
 
         Args:
             logits: of the batch that is learned from, shape (image, class).
-            taught: the original's logits of the same batch; None unless :attr:`is_taught`.
+            teacher_logits: the original's, of the same batch; None unless :attr:`uses_teacher`.
             plain: the recipe's own loss, the cross-entropy.
 
         """
@@ -90,15 +90,15 @@ class Shield(Defense):
     """A defense at inference: it stands between the images and the classifier's answer.
 
     Class variables:
-        asks_members_only: whether it answers without the classifier that it stands before, so that
+        ignores_base_model: whether it answers without the classifier that it stands before, so that
             what else is done to that has no effect.
-        same_answers: whether the surrogate answers as what is judged does. Where it does not,
+        surrogate_agrees: whether the surrogate answers as what is judged does. Where it does not,
             attacks that stop once it is fooled would be taken for weak, and are not run.
         proof_only: parameters that decide what is proved, and no answer.
     """
 
-    asks_members_only: ClassVar[bool] = False
-    same_answers: ClassVar[bool] = True
+    ignores_base_model: ClassVar[bool] = False
+    surrogate_agrees: ClassVar[bool] = True
     proof_only: ClassVar[frozenset[str]] = frozenset()
 
     @property
@@ -151,10 +151,10 @@ class Hardening(Defense, Tuning):
     """A defense in training: batches are attacked as they come."""
 
     @abstractmethod
-    def harden(
+    def adversarial_batch(
         self, classifier: Module, images: Images, labels: Labels, *, generator: Generator
     ) -> Images:
-        """Return what the classifier learns from instead; see :meth:`Tuning.harden`."""
+        """Return what the classifier learns from instead; see :meth:`Tuning.adversarial_batch`."""
 
 
 class Detector(Defense):

@@ -107,8 +107,8 @@ def survives_large_eps(evidence: Evidence) -> Iterator[Case]:
         )
         counts: dict[str, JSON] = {"n": n, "kept": kept, "chance": by_chance}
         p_value = statistics.at_least(kept, n, by_chance)
-        is_telling = kept >= (by_chance + POINTS) * n
-        yield Case(evidence.stands_for(probe), words, counts, p_value, is_telling)
+        is_material = kept >= (by_chance + POINTS) * n
+        yield Case(evidence.stands_for(probe), words, counts, p_value, is_material)
 
 
 def out_of_reach(evidence: Evidence) -> Iterator[Case]:

@@ -139,7 +139,7 @@ def _telling(rule: Rule, cases: Sequence[Case]) -> Iterator[Finding]:
     known = {id(case): p_value for case, p_value in zip(tested, corrected, strict=True)}
     for case in cases:
         p_value = known.get(id(case))
-        if not case.is_telling or (p_value is not None and p_value >= LEVEL):
+        if not case.is_material or (p_value is not None and p_value >= LEVEL):
             continue
         sentence = case.sentence
         if p_value is not None:

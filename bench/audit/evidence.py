@@ -33,7 +33,7 @@ class Case:
         sentence: what is wrong with them, if it is, with the counts.
         figures: the same counts, by name.
         p_value: of seeing this where nothing is wrong; None where chance plays no part.
-        is_telling: whether it is large enough to be told.
+        is_material: whether it is large enough to be told.
         metrics: the figures of those cells that it concerns; None: those of its rule.
 
     """
@@ -42,7 +42,7 @@ class Case:
     sentence: str
     figures: Mapping[str, JSON]
     p_value: float | None
-    is_telling: bool
+    is_material: bool
     metrics: frozenset[str] | None = None
 
 
@@ -171,5 +171,5 @@ def outdone(cells: tuple[str, ...], words: str, strong: Series[Any], weak: Serie
         "only_weak": found.only_first,
         "only_strong": found.only_second,
     }
-    is_telling = found.only_first - found.only_second >= POINTS * max(1, found.n)
-    return Case(cells, words.format(**counts), counts, found.p_value, is_telling)
+    is_material = found.only_first - found.only_second >= POINTS * max(1, found.n)
+    return Case(cells, words.format(**counts), counts, found.p_value, is_material)

@@ -12,9 +12,9 @@ from bench.audit.evidence import Rule
 from bench.metrics import METRICS
 
 _OF_ATTACKS = frozenset(
-    m.name for m in METRICS.values() if (m.needs_budget or m.needs_minimum) and not m.across
+    m.name for m in METRICS.values() if (m.needs_budget or m.needs_minimum) and not m.worst_case
 )
-_OF_ROBUSTNESS = _OF_ATTACKS | {m.name for m in METRICS.values() if m.across}
+_OF_ROBUSTNESS = _OF_ATTACKS | {m.name for m in METRICS.values() if m.worst_case}
 _OF_MODELS = _OF_ROBUSTNESS | {
     m.name for m in METRICS.values() if "evaluate" in m.kinds and m.better == "higher"
 }

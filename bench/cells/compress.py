@@ -13,7 +13,7 @@ from bench import seeds
 from bench.api import Reduction
 from bench.cells.cell import Cell, Parent, package_of
 from bench.cells.workbench import Architecture, Compute, Workbench, check_module
-from bench.classifier.reductions import Form, Forms
+from bench.classifier.reductions import AppliedReduction, AppliedReductions
 from bench.data import ImageSet
 from bench.errors import PluginError, WeightsError
 from bench.records import JSON, Kind, Result
@@ -105,7 +105,7 @@ class CompressCell(Cell):
         if normalisation is None:
             raise WeightsError.of(parents["start"].label, "has no mean and std", "both")
         mean, std = normalisation
-        known = Forms.of(header, parents["start"].label)
+        known = AppliedReductions.of(header, parents["start"].label)
         network = workbench.network(self.architecture, parents["start"])
         images, labels = self._shown.tensors()
         centre, spread = (torch.tensor(part).view(1, -1, 1, 1) for part in (mean, std))
@@ -117,7 +117,7 @@ class CompressCell(Cell):
                 generator=torch.Generator().manual_seed(self.seed),
             )
         check_module(reduced, culprit)
-        made = known.then(Form(self.step.plugin_name, self.reduction, form))
+        made = known.then(AppliedReduction(self.step.plugin_name, self.reduction, form))
         arrays = {name: _unsigned(array) for name, array in state_arrays(reduced.eval()).items()}
         self._check(made, arrays, culprit)
         return Result(
@@ -127,7 +127,7 @@ class CompressCell(Cell):
             summary={"form": form},
         )
 
-    def _check(self, made: Forms, arrays: Mapping[str, object], culprit: str) -> None:
+    def _check(self, made: AppliedReductions, arrays: Mapping[str, object], culprit: str) -> None:
         """Check that the network can be built again, and the weights load into it."""
         network = made.rebuild(self.architecture.build(), self.architecture.image_shape)
         wanted, got = set(network.state_dict()), set(arrays)

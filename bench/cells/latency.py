@@ -106,7 +106,7 @@ class LatencyCell(Cell):
         def waiting() -> None:
             workbench.notify(0.0, "waits for another timing on this machine to end")
 
-        with machine.alone(waiting), torch.inference_mode():
+        with machine.timing_lock(waiting), torch.inference_mode():
             timing = self._time(classifier, images)
             threads = torch.get_num_threads()
         milliseconds = timing.milliseconds

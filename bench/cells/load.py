@@ -11,7 +11,7 @@ from typing import ClassVar
 from bench import fingerprint
 from bench.cells.cell import Cell, package_of
 from bench.cells.workbench import Architecture, Workbench
-from bench.classifier.reductions import Forms
+from bench.classifier.reductions import AppliedReductions
 from bench.errors import WeightsError
 from bench.records import JSON, Kind, Result
 from bench.store import Stored
@@ -70,7 +70,7 @@ class LoadCell(Cell):
 
         architecture = self.architecture
         header: dict[str, str] = {}
-        forms = Forms()
+        applied = AppliedReductions()
         if self.file is None:
             network = architecture.build(pretrained=True)
             where = architecture.culprit
@@ -79,8 +79,8 @@ class LoadCell(Cell):
             arrays, header = read_weights(self.file)
             if fingerprint.of_file(self.file) != self.file_digest:
                 raise WeightsError.of(where, "changed since the run was planned", "", "run again")
-            forms = Forms.of(header, where)
-            network = architecture.load(arrays, where, forms)
+            applied = AppliedReductions.of(header, where)
+            network = architecture.load(arrays, where, applied)
         normalisation = architecture.entry.plugin.normalization() or header_normalisation(header)
         if normalisation is None:
             raise WeightsError.of(
@@ -97,7 +97,7 @@ class LoadCell(Cell):
             summary["checkpoint"] = json.loads(header["bench"])
         return Result(
             arrays=arrays,
-            header={"mean": json.dumps(mean), "std": json.dumps(std), **forms.header},
-            outputs=output_digests(architecture.identity, arrays, mean, std, forms),
+            header={"mean": json.dumps(mean), "std": json.dumps(std), **applied.header},
+            outputs=output_digests(architecture.identity, arrays, mean, std, applied),
             summary=summary,
         )

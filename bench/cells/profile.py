@@ -12,7 +12,7 @@ from bench.cells.cell import Cell, Parent
 from bench.cells.subject import Subject
 from bench.cells.workbench import Compute, Workbench
 from bench.classifier.counting import layers, multiplications, nonzero_parameters, sparsity
-from bench.classifier.reductions import Forms
+from bench.classifier.reductions import AppliedReductions
 from bench.records import JSON, Kind, Result
 from bench.store import Stored
 
@@ -70,7 +70,7 @@ class ProfileCell(Cell):
         for role in found.values():
             header = workbench.store.header(parents[role])
             network = workbench.network(self.subject.answering[role], parents[role]).eval()
-            packed = Forms.of(header, parents[role].label).packed(network)
+            packed = AppliedReductions.of(header, parents[role].label).packed(network)
             arrays = {name: tensor.cpu().contiguous().numpy() for name, tensor in packed.items()}
             # safetensors writes texts in an order of its own each time: other bytes, as many
             plain = save(arrays) + json.dumps(header, sort_keys=True).encode()

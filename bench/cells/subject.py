@@ -54,7 +54,7 @@ class Subject:
         Not that before which a shield stands that asks its members only.
         """
         own = {"classifier": self.architecture}
-        if any(_shield(entry).asks_members_only for entry in self.shields):
+        if any(_shield(entry).ignores_base_model for entry in self.shields):
             own = {}
         return own | {
             f"member {place}": member.architecture
@@ -111,7 +111,7 @@ class Subject:
     @property
     def answers_otherwise(self) -> str | None:
         """Name what answers otherwise than what attacks are given; None where nothing does."""
-        apart = [f"'{entry.name}'" for entry in self.shields if not _shield(entry).same_answers]
+        apart = [f"'{entry.name}'" for entry in self.shields if not _shield(entry).surrogate_agrees]
         within = [member.answers_otherwise for _, member in self.members]
         twins = ["a network with a twin"] if self.has_twin else []
         return next(iter([*apart, *filter(None, within), *twins]), None)

@@ -14,7 +14,7 @@ from bench.api import Tuning
 from bench.api.recipes import Recipe
 from bench.cells.cell import Cell, Parent, package_of
 from bench.cells.workbench import Architecture, Compute, Workbench
-from bench.classifier.reductions import Forms
+from bench.classifier.reductions import AppliedReductions
 from bench.data import ImageSet
 from bench.records import JSON, Kind, Result
 from bench.store import Stored
@@ -23,7 +23,7 @@ from bench.suite import StepEntry
 if TYPE_CHECKING:
     from torch import nn
 
-    from bench.training.trainer import Lesson
+    from bench.training.trainer import TrainingHooks
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,7 @@ class TrainCell(Cell):
                 network,
                 **task,
                 held_out=None if self.held_out is None else self.held_out.tensors(),
-                lesson=self._lesson(workbench, parents),
+                hooks=self._hooks(workbench, parents),
                 state=state,
                 progress=progress,
             )
@@ -153,11 +153,11 @@ class TrainCell(Cell):
                 network, history = trained(None)
         arrays = state_arrays(network)
         del network  # or it is let go of while another's memory is counted
-        forms = self._forms(workbench, parents)
+        applied = self._forms(workbench, parents)
         return Result(
             arrays=arrays,
-            header={"mean": json.dumps(mean), "std": json.dumps(std), **forms.header},
-            outputs=output_digests(self.architecture.identity, arrays, mean, std, forms),
+            header={"mean": json.dumps(mean), "std": json.dumps(std), **applied.header},
+            outputs=output_digests(self.architecture.identity, arrays, mean, std, applied),
             summary={
                 "training_seconds": sum(epoch.seconds for epoch in history),
                 "peak_memory_bytes": self._peak_memory(workbench, parents, task),
@@ -177,7 +177,7 @@ class TrainCell(Cell):
         try:
             with machine.peak_memory(self.compute.device) as memory:
                 network = workbench.place(self._network(workbench, parents))
-                training.rehearse(network, **task, lesson=self._lesson(workbench, parents))
+                training.rehearse(network, **task, hooks=self._hooks(workbench, parents))
         except Exception as error:  # noqa: BLE001 (no figure of its cost is worth a training)
             workbench.notify(1, f"its memory was not counted: {error}")
             return None
@@ -202,24 +202,26 @@ class TrainCell(Cell):
             return self.architecture.build(self.seed)
         return workbench.network(self.architecture, parents["start"])
 
-    def _forms(self, workbench: Workbench, parents: Mapping[str, Stored]) -> Forms:
+    def _forms(self, workbench: Workbench, parents: Mapping[str, Stored]) -> AppliedReductions:
         """Return the reductions that the start went through."""
         if self.start is None:
-            return Forms()
-        return Forms.of(workbench.store.header(parents["start"]), parents["start"].label)
+            return AppliedReductions()
+        return AppliedReductions.of(
+            workbench.store.header(parents["start"]), parents["start"].label
+        )
 
-    def _lesson(self, workbench: Workbench, parents: Mapping[str, Stored]) -> Lesson:
+    def _hooks(self, workbench: Workbench, parents: Mapping[str, Stored]) -> TrainingHooks:
         """Say what the step changes in the training."""
-        from bench.training.trainer import Lesson
+        from bench.training.trainer import TrainingHooks
 
         plugin = None if self.step is None else self.step.plugin
         if not isinstance(plugin, Tuning):
-            return Lesson(holds_zeros=self.holds_zeros)
+            return TrainingHooks(holds_zeros=self.holds_zeros)
         teacher = None
         if self.teacher is not None:
             network = workbench.network(self.architecture, parents["teacher"])
             teacher = workbench.place(network.eval().requires_grad_(requires_grad=False))
-        return Lesson(plugin.harden, plugin.loss, teacher, self.holds_zeros)
+        return TrainingHooks(plugin.adversarial_batch, plugin.loss, teacher, self.holds_zeros)
 
 
 def channel_statistics(images: ImageSet) -> tuple[tuple[float, ...], tuple[float, ...]]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from weakref import WeakKeyDictionary
 
 from bench import fingerprint, registry, seeds
-from bench.classifier.reductions import Forms
+from bench.classifier.reductions import AppliedReductions
 from bench.errors import PluginError, UsageError, WeightsError
 from bench.records import JSON
 from bench.store import Store, Stored
@@ -60,14 +60,17 @@ class Architecture:
         return network
 
     def load(
-        self, arrays: Mapping[str, NDArray[Any]], where: str, forms: Forms | None = None
+        self,
+        arrays: Mapping[str, NDArray[Any]],
+        where: str,
+        applied: AppliedReductions | None = None,
     ) -> nn.Module:
         """Build the network, as reductions left it, and load weights into it, strictly."""
         from bench.classifier.weights import load_strictly
 
         network = self.build()
-        if forms is not None:
-            network = forms.rebuild(network, self.image_shape)
+        if applied is not None:
+            network = applied.rebuild(network, self.image_shape)
         load_strictly(network, arrays, where)
         return network
 
@@ -199,7 +202,9 @@ class Workbench:
         arrays = self.store.arrays(weights)
         if fingerprint.of_arrays(arrays) != weights.outputs["weights"]:
             raise WeightsError.of(where, "holds other weights than were made", "its own digest")
-        return architecture.load(arrays, where, Forms.of(self.store.header(weights), where))
+        return architecture.load(
+            arrays, where, AppliedReductions.of(self.store.header(weights), where)
+        )
 
     def classifier(
         self, architecture: Architecture, weights: Stored, *, twin: bool = False
@@ -216,16 +221,16 @@ class Workbench:
         from bench.classifier.weights import header_normalisation
 
         header = self.store.header(weights)
-        forms = Forms.of(header, weights.label)
+        applied = AppliedReductions.of(header, weights.label)
 
         def make() -> Classifier:
             normalisation = header_normalisation(header)
             if normalisation is None:
                 raise WeightsError.of(weights.label, "has no mean and std", "both")
             network = self.network(architecture, weights).eval()
-            return Classifier(network if twin else forms.deploy(network), *normalisation)
+            return Classifier(network if twin else applied.deploy(network), *normalisation)
 
-        told = " twin" if twin and forms.answers_otherwise else ""
+        told = " twin" if twin and applied.answers_otherwise else ""
         return self.kept(weights.outputs["classifier"] + told, make)
 
     def kept(self, key: str, make: Callable[[], Classifier]) -> Classifier:

@@ -47,7 +47,7 @@ class Classifier(nn.Module):
 
     Attributes:
         forwards, backwards: images that went through, since :meth:`reset`.
-        filler: how many images at the end of each batch only fill it up, and are not counted; set
+        padding: how many images at the end of each batch only fill it up, and are not counted; set
             by a plugin that does so.
         stages: images, passes and seconds of each part of an attack; see :func:`bench.api.stage`.
 
@@ -70,7 +70,7 @@ class Classifier(nn.Module):
         self.forwards = 0
         self.backwards = 0
         self.shield = None if shielded is None else shielded(Pixels(network, self.mean, self.std))
-        self.filler = 0
+        self.padding = 0
         self.stages: dict[str, dict[str, float]] = {}
         self._trace: Trace | None = None
         self.requires_grad_(requires_grad=False)
@@ -83,7 +83,7 @@ class Classifier(nn.Module):
             if self.shield is None
             else self.shield(images)
         )
-        self.forwards += len(images) - self.filler
+        self.forwards += len(images) - self.padding
         if logits.requires_grad:
             logits.register_hook(self._count_backward)  # type: ignore[no-untyped-call]
         if self._trace is not None:
@@ -91,7 +91,7 @@ class Classifier(nn.Module):
         return logits
 
     def _count_backward(self, gradient: torch.Tensor) -> None:
-        self.backwards += len(gradient) - self.filler
+        self.backwards += len(gradient) - self.padding
 
     def reset(self) -> None:
         """Set the counts of passes to zero."""

@@ -1,4 +1,4 @@
-"""Forms: what reductions made of a network, so that it can be built again elsewhere.
+"""AppliedReductions: what reductions made of a network, so that it can be built again elsewhere.
 
 A form is plain values, kept beside the weights that load into the network. This room does not know
 what any reduction does.
@@ -27,7 +27,7 @@ KEY = "forms"
 
 
 @dataclass(frozen=True)
-class Form:
+class AppliedReduction:
     """One reduction, and what it takes to build its network again."""
 
     name: str
@@ -46,13 +46,13 @@ class Form:
 
 
 @dataclass(frozen=True)
-class Forms:
+class AppliedReductions:
     """The reductions that a network went through, the first first."""
 
-    steps: tuple[Form, ...] = ()
+    steps: tuple[AppliedReduction, ...] = ()
 
     @classmethod
-    def of(cls, header: Mapping[str, str], where: str) -> Forms:
+    def of(cls, header: Mapping[str, str], where: str) -> AppliedReductions:
         """Read the header of a file of weights; of a network that nothing reduced, there are none.
 
         Raises:
@@ -73,9 +73,9 @@ class Forms:
                 "make the file again with this version",
             ) from error
 
-    def then(self, form: Form) -> Forms:
+    def then(self, form: AppliedReduction) -> AppliedReductions:
         """Return these, and one more."""
-        return Forms((*self.steps, form))
+        return AppliedReductions((*self.steps, form))
 
     @property
     def header(self) -> dict[str, str]:
@@ -116,9 +116,9 @@ class Forms:
         return (deploying or plugins)[-1].packed(network)
 
 
-def _form(told: Mapping[str, JSON]) -> Form:
+def _form(told: Mapping[str, JSON]) -> AppliedReduction:
     name = str(told["name"])
     plugin = registry.load("compressors", name).model_validate(told["parameters"])
     if not isinstance(plugin, Reduction):
         raise TypeError(f"'{name}' reduces nothing")
-    return Form(name, plugin, told["form"])
+    return AppliedReduction(name, plugin, told["form"])

@@ -22,7 +22,7 @@ from bench.records import JSON
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from bench.classifier.reductions import Forms
+    from bench.classifier.reductions import AppliedReductions
 
 
 def state_arrays(network: nn.Module) -> dict[str, NDArray[Any]]:
@@ -59,13 +59,13 @@ def output_digests(
     arrays: Mapping[str, NDArray[Any]],
     mean: tuple[float, ...],
     std: tuple[float, ...],
-    forms: Forms | None = None,
+    applied: AppliedReductions | None = None,
 ) -> dict[str, str]:
     """Digest weights alone, and the classifier: the weights with what makes a function of them."""
     weights = fingerprint.of_arrays(arrays)
     parts: list[JSON] = [dict(architecture), weights, list(mean), list(std)]
-    if forms is not None and forms.steps:
-        parts.append(forms.plain)
+    if applied is not None and applied.steps:
+        parts.append(applied.plain)
     whole = fingerprint.fingerprint(parts)
     return {"weights": weights, "classifier": whole}
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from pandas import DataFrame, Series
 
-Verdict: TypeAlias = Literal["holds", "does not hold", "cannot be told"]
+Conclusion: TypeAlias = Literal["holds", "does not hold", "cannot be told"]
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Compared:
     seeds: int
 
     @property
-    def verdict(self) -> Verdict:
+    def conclusion(self) -> Conclusion:
         """What the difference tells: it is no chance, and every seed says so."""
         if self.p_value < ALPHA and self.seeds > 1:
             if self.agreeing == self.seeds:
@@ -81,23 +81,23 @@ class Answer:
     left_out: tuple[Part, ...]
 
     @property
-    def verdict(self) -> Verdict:
+    def conclusion(self) -> Conclusion:
         """What all parts together tell, unless a part tells the opposite."""
         if self.whole is None or self.contrary:
             return "cannot be told"
-        return self.whole.verdict
+        return self.whole.conclusion
 
     @property
     def contrary(self) -> tuple[Part, ...]:
         """The parts that tell the opposite of what all tell together."""
-        told = None if self.whole is None else self.whole.verdict
+        told = None if self.whole is None else self.whole.conclusion
         opposite = {"holds": "does not hold", "does not hold": "holds"}.get(told or "")
-        return tuple(part for part, found in self.parts.items() if found.verdict == opposite)
+        return tuple(part for part, found in self.parts.items() if found.conclusion == opposite)
 
     @property
     def reason(self) -> str:
         """Why it cannot be told; empty where it can."""
-        if self.verdict != "cannot be told":
+        if self.conclusion != "cannot be told":
             return ""
         if self.whole is None:
             return "nothing to compare"
@@ -227,7 +227,7 @@ def _part(pair: Pair) -> Part:
 
 def _place(entry: Entry) -> str:
     source = entry.value("source")
-    target = entry.coordinates.contender
+    target = entry.coordinates.model_variant
     return target if source is None else f"{source} to {target}"
 
 
@@ -274,7 +274,7 @@ def _estimate(shares: Sequence[Statistic], images: int, count: int) -> Estimate:
     """Estimate the mean over seeds of a share, with an interval over images and trainings."""
     values = [float(share(np.ones((1, images)))[0]) for share in shares]
     least = statistics.wilson_variance(count * sum(values) / len(values), count)
-    found = statistics.resampled(shares, images, least=least)
+    found = statistics.resampled(shares, images, least_variance=least)
     if found.low is None or found.high is None:
         return replace(found, n=count)
     return replace(found, n=count, low=max(0.0, found.low), high=min(1.0, found.high))

@@ -112,7 +112,7 @@ def _half_first(evidence: Evidence) -> Iterator[Pair]:
     cells = [entry for entry in evidence.matrix.entries if entry.kind == "evaluate"]
     for one, other in itertools.permutations(cells, 2):
         here, there = one.coordinates, other.coordinates
-        shares = [round(sparsity.get(place.contender, 0.0), 2) for place in (here, there)]
+        shares = [round(sparsity.get(place.model_variant, 0.0), 2) for place in (here, there)]
         is_pair = replace(here, variant=there.variant) == there and shares == [0.5, 0.2]
         if is_pair and len({_steps(evidence, e.coordinates.variant) for e in (one, other)}) == 1:
             yield one, other
@@ -131,7 +131,7 @@ def _pruned_first(evidence: Evidence) -> Iterator[Pair]:
     originals = {e.coordinates: e for e in cells if e.coordinates.variant == ORIGINAL}
     for entry in cells:
         other = originals.get(replace(entry.coordinates, variant=ORIGINAL))
-        if other is not None and sparsity.get(entry.coordinates.contender, 0.0) > _SPARSE:
+        if other is not None and sparsity.get(entry.coordinates.model_variant, 0.0) > _SPARSE:
             yield entry, other
 
 
@@ -144,7 +144,7 @@ def _to_pruned_first(evidence: Evidence) -> Iterator[Pair]:
         if (
             (here.source, here.attack, here.replica) == (there.source, there.attack, there.replica)
             and here.source == f"{here.model}/{ORIGINAL}"
-            and sparsity.get(here.contender, 0.0) > _SPARSE
+            and sparsity.get(here.model_variant, 0.0) > _SPARSE
             and there.model != here.model
             and there.variant == ORIGINAL
         ):
@@ -157,12 +157,12 @@ def _sizes(evidence: Evidence) -> dict[str, float]:
 
 
 def _profiled(evidence: Evidence, name: str) -> dict[str, float]:
-    """Return a counted figure of each contender, as far as the run has it."""
+    """Return a counted figure of each model variant, as far as the run has it."""
     known = {}
     for entry in evidence.done("profile"):
         found = evidence.matrix.estimate([entry], METRICS[name])
         if not isinstance(found, Withheld) and found.value is not None:
-            known[entry.coordinates.contender] = found.value
+            known[entry.coordinates.model_variant] = found.value
     return known
 
 

@@ -103,7 +103,7 @@ class Comparison:
     @cached_property
     def models(self) -> list[str]:
         """The models and their variants, in the plan's order."""
-        return list(dict.fromkeys(entry.coordinates.contender for entry in self.matrix.entries))
+        return list(dict.fromkeys(entry.coordinates.model_variant for entry in self.matrix.entries))
 
     def entries(self, kind: str, model: str, part: tuple[str, str] | None = None) -> list[Entry]:
         """Return a model's cells of one kind: one, or one for each replica, done or not."""
@@ -111,7 +111,7 @@ class Comparison:
             entry
             for entry in self.matrix.entries
             if entry.kind == kind
-            and entry.coordinates.contender == model
+            and entry.coordinates.model_variant == model
             and (part is None or str(entry.value(part[0])) == part[1])
         ]
 
@@ -189,7 +189,7 @@ class Comparison:
             return None
         if any(entry.state != "done" for entry in entries):
             return None
-        trainings = metrics.by_training(self.matrix.readings(entries))
+        trainings = metrics.by_training(self.matrix.cell_data(entries))
         if not trainings:
             return None
         images = metrics.common_images(trainings)

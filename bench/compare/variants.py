@@ -65,12 +65,12 @@ class Compression:
 
     @cached_property
     def comparison(self) -> Comparison:
-        """The contenders, compared."""
+        """The model variants, compared."""
         return Comparison(self.matrix)
 
     @cached_property
     def families(self) -> dict[str, str]:
-        """What makes the weights of each reduced contender, as ``magnitude, fine_tune``.
+        """What makes the weights of each reduced model variant, as ``magnitude, fine_tune``.
 
         Numbers are left out, as the sparsity: what differs in those only is one family.
         """
@@ -78,11 +78,11 @@ class Compression:
         reduced = set()
         for entry in self.matrix.entries:
             if entry.kind in ("compress", "train") and "step" in entry.facts:
-                contender = entry.coordinates.contender
+                model_variant = entry.coordinates.model_variant
                 place, _, step = str(entry.facts["step"]).partition("-")
                 words = self._words(entry.coordinates.variant, int(place))
-                found.setdefault(contender, {})[int(place)] = step + words
-                reduced |= {contender} if entry.kind == "compress" else set()
+                found.setdefault(model_variant, {})[int(place)] = step + words
+                reduced |= {model_variant} if entry.kind == "compress" else set()
         return {
             name: ", ".join(steps[place] for place in sorted(steps))
             for name, steps in found.items()
@@ -102,25 +102,25 @@ class Compression:
         return f" ({', '.join(words)})" if words else ""
 
     @cached_property
-    def contenders(self) -> list[str]:
+    def model_variants(self) -> list[str]:
         """The reduced variants and their originals, in the plan's order."""
         models = {name.partition("/")[0] for name in self.families}
         return [name for name in self.comparison.models if name in self.families or name in models]
 
     def original(self, variant: str) -> str:
-        """Return the contender that a variant is compared with."""
+        """Return the model variant that a variant is compared with."""
         return variant.partition("/")[0]
 
     def estimate(self, name: str, entries: Sequence[Entry]) -> Estimate | None:
-        """Return a figure of one contender; None where there is none to draw."""
+        """Return a figure of one model variant; None where there is none to draw."""
         if not entries:
             return None
         found = self.comparison.estimate(entries, METRICS[name])
         return found if isinstance(found, Estimate) and found.value is not None else None
 
-    def value(self, name: str, contender: str) -> float | None:
-        """Return a contender's figure of which it has one."""
-        found = self.estimate(name, self.entries(METRICS[name].kinds[0], contender))
+    def value(self, name: str, model_variant: str) -> float | None:
+        """Return a model_variant's figure of which it has one."""
+        found = self.estimate(name, self.entries(METRICS[name].kinds[0], model_variant))
         return None if found is None else found.value
 
     @property
@@ -129,9 +129,9 @@ class Compression:
         found = (e.facts["batch"] for e in self.matrix.entries if e.kind == "latency")
         return list(dict.fromkeys(int(str(batch)) for batch in found))
 
-    def timed(self, contender: str, batch: int) -> list[Entry]:
-        """Return the timings of a contender at a batch."""
-        return [e for e in self.entries("latency", contender) if e.facts["batch"] == batch]
+    def timed(self, model_variant: str, batch: int) -> list[Entry]:
+        """Return the timings of a model variant at a batch."""
+        return [e for e in self.entries("latency", model_variant) if e.facts["batch"] == batch]
 
     @property
     def attacks(self) -> list[str]:
@@ -139,9 +139,9 @@ class Compression:
         names = (e.coordinates.attack for e in self.matrix.entries if e.kind == "attack")
         return list(dict.fromkeys(name for name in names if name is not None))
 
-    def entries(self, kind: str, contender: str, attack: str | None = None) -> list[Entry]:
-        """Return the cells of a contender: one for each replica, done or not."""
-        found = self.comparison.entries(kind, contender)
+    def entries(self, kind: str, model_variant: str, attack: str | None = None) -> list[Entry]:
+        """Return the cells of a model variant: one for each replica, done or not."""
+        found = self.comparison.entries(kind, model_variant)
         return [entry for entry in found if entry.coordinates.attack == attack]
 
     @cached_property
@@ -153,7 +153,7 @@ class Compression:
         gains = {
             place: self._tried(told[place]) for place in range(len(told)) if _is_gain(told[place])
         }
-        words = _verdicts({place: tried for place, tried in gains.items() if tried is not None})
+        words = _conclusions({place: tried for place, tried in gains.items() if tried is not None})
         return [
             replace(flip, gain=words.get(place, "not tried") if place in gains else "")
             for place, flip in enumerate(told)
@@ -190,7 +190,7 @@ class Compression:
         self, metric: Metric, own: Sequence[Entry], first: Sequence[Entry]
     ) -> list[tuple[Series[bool], Series[bool]]]:
         """Return what each training of a variant, and of the original, has right, by image."""
-        sides = [metrics.by_training(self.matrix.readings(part)) for part in (own, first)]
+        sides = [metrics.by_training(self.matrix.cell_data(part)) for part in (own, first)]
         return [
             (_right(metric, here), _right(metric, there).loc[here["image"]])
             for here, there in zip(*sides, strict=True)
@@ -198,8 +198,8 @@ class Compression:
 
     def _parts(self, entries: Sequence[Entry]) -> list[list[str]]:
         """Return the images of each cell."""
-        readings = self.matrix.readings(entries)
-        return [list(metrics.by_training([reading])[0]["image"]) for reading in readings]
+        cell_data = self.matrix.cell_data(entries)
+        return [list(metrics.by_training([data])[0]["image"]) for data in cell_data]
 
     def _tried(self, flip: Flips) -> _Tried | None:
         """Try a gain of robustness against the original's images; None without such a transfer."""
@@ -243,7 +243,7 @@ def _is_gain(flip: Flips) -> bool:
     return flip.attack is not None and flip.won > flip.lost and flip.p_value < ALPHA
 
 
-def _verdicts(gains: Mapping[int, _Tried]) -> dict[int, str]:
+def _conclusions(gains: Mapping[int, _Tried]) -> dict[int, str]:
     """Say what each gain is worth; each of the two tests is corrected over all gains."""
     left, outdone = (
         statistics.holm([told[1] for told in column])
@@ -284,7 +284,7 @@ def _tested(
         found = statistics.within(
             [_mean(each) for each in apart],
             len(images),
-            least=statistics.paired_variance(
+            least_variance=statistics.paired_variance(
                 sum(won) / len(pairs), sum(lost) / len(pairs), len(images)
             ),
         )

@@ -120,7 +120,7 @@ def _without_eps(attack: str, group: str) -> str:
 
 
 def _model(entry: Entry) -> str:
-    return entry.coordinates.contender
+    return entry.coordinates.model_variant
 
 
 def _draw(

@@ -7,19 +7,19 @@ records come from.
 
 from bench.metrics.definitions import METRICS
 from bench.metrics.estimates import (
-    Reading,
+    CellData,
     by_training,
     common_images,
     estimate,
-    replicated,
+    estimate_replicas,
     statistic,
 )
 from bench.metrics.metric import Metric, Unit, Withheld
 from bench.metrics.outcomes import (
     eligible,
     fooled,
+    norm_to_success,
     plain,
-    reached,
     right_after,
     right_before,
     scored,
@@ -29,18 +29,18 @@ from bench.metrics.outcomes import (
 
 __all__ = [
     "METRICS",
+    "CellData",
     "Metric",
-    "Reading",
     "Unit",
     "Withheld",
     "by_training",
     "common_images",
     "eligible",
     "estimate",
+    "estimate_replicas",
     "fooled",
+    "norm_to_success",
     "plain",
-    "reached",
-    "replicated",
     "right_after",
     "right_before",
     "scored",

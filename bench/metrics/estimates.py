@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Reading:
+class CellData:
     """What one cell says: its records, its figures that are not per image, and which training.
 
     Cells of one ``seed`` that differ in the fold held out belong together: each image is in one.
@@ -42,15 +42,15 @@ def estimate(
     budget: Budget | None = None,
 ) -> Estimate | Withheld:
     """Compute a metric of one cell, from its records and its figures that are not per image."""
-    return replicated(metric, [Reading(records, summary, budget=budget)])
+    return estimate_replicas(metric, [CellData(records, summary, budget=budget)])
 
 
-def replicated(metric: Metric, readings: Sequence[Reading]) -> Estimate | Withheld:
+def estimate_replicas(metric: Metric, cell_data: Sequence[CellData]) -> Estimate | Withheld:
     """Compute a metric of one cell, or of the replicas of one.
 
     Args:
         metric: one that the cells' kind has.
-        readings: of one cell; or of one for each replica of a model.
+        cell_data: of one cell; or of one for each replica of a model.
 
     Returns:
         The estimate: over folds, of all their images, its interval at least that of the corrected
@@ -58,19 +58,19 @@ def replicated(metric: Metric, readings: Sequence[Reading]) -> Estimate | Withhe
         rate no budget.
 
     """
-    for reading in readings:
-        reason = _withheld(metric, reading)
+    for data in cell_data:
+        reason = _withheld(metric, data)
         if reason is not None:
             return Withheld(reason)
     if metric.quotient is not None:
-        return _quotient(metric.quotient, readings)
-    if (metric.values is None and metric.weighted is None) or readings[0].records is None:
-        return _of_summaries(metric, readings)
-    trainings = by_training(readings)
+        return _quotient(metric.quotient, cell_data)
+    if (metric.values is None and metric.weighted is None) or cell_data[0].records is None:
+        return _of_summaries(metric, cell_data)
+    trainings = by_training(cell_data)
     found = _of_trainings(metric, trainings)
-    if len(readings) == len(trainings):
+    if len(cell_data) == len(trainings):
         return found
-    return _over_folds(metric, readings, len(trainings), found)
+    return _over_folds(metric, cell_data, len(trainings), found)
 
 
 def _of_trainings(metric: Metric, trainings: Sequence[DataFrame]) -> Estimate:
@@ -85,14 +85,14 @@ def _of_trainings(metric: Metric, trainings: Sequence[DataFrame]) -> Estimate:
 
 
 def _over_folds(
-    metric: Metric, readings: Sequence[Reading], trainings: int, found: Estimate
+    metric: Metric, cell_data: Sequence[CellData], trainings: int, found: Estimate
 ) -> Estimate:
     """Widen the interval of a figure of all folds' images by what the folds spread."""
     figures = []
-    for records in (part for reading in readings for part in by_training([reading])):
+    for records in (part for data in cell_data for part in by_training([data])):
         images = common_images([records])
         figures.append(float(statistic(metric, records, images)(np.ones((1, len(images))))[0]))
-    if len(figures) < len(readings) or not np.isfinite(figures).all():
+    if len(figures) < len(cell_data) or not np.isfinite(figures).all():
         return found
     return _within(metric, cross_validation.estimated(found, figures, trainings))
 
@@ -122,7 +122,9 @@ def _over_trainings(metric: Metric, trainings: Sequence[DataFrame]) -> Estimate:
             hits = sum(float(part.mean()) * counted for part in parts) / len(parts)
             least = statistics.wilson_variance(hits, counted)
     found = statistics.resampled(
-        [statistic(metric, records, images) for records in trainings], len(images), least=least
+        [statistic(metric, records, images) for records in trainings],
+        len(images),
+        least_variance=least,
     )
     if found.value is None:
         return NOTHING
@@ -131,26 +133,26 @@ def _over_trainings(metric: Metric, trainings: Sequence[DataFrame]) -> Estimate:
     return replace(_within(metric, found), n=counted)
 
 
-def _quotient(names: tuple[str, str], readings: Sequence[Reading]) -> Estimate | Withheld:
+def _quotient(names: tuple[str, str], cell_data: Sequence[CellData]) -> Estimate | Withheld:
     """Divide figures that cells hold whole; of replicas, the mean of the quotients."""
     found = []
-    for reading in readings:
-        first = None if reading.original is None else reading.original.get(names[0])
-        own = reading.summary.get(names[1])
+    for data in cell_data:
+        first = None if data.original is None else data.original.get(names[0])
+        own = data.summary.get(names[1])
         if not isinstance(first, int | float) or not isinstance(own, int | float) or not own:
             return NOTHING
         found.append(float(first) / float(own))
-    counted = int(str(readings[0].summary.get("images", 0)))
+    counted = int(str(cell_data[0].summary.get("images", 0)))
     return Estimate(sum(found) / len(found), None, None, counted, len(found))
 
 
-def _withheld(metric: Metric, reading: Reading) -> str | None:
-    if metric.beside_original and reading.original is None:
+def _withheld(metric: Metric, data: CellData) -> str | None:
+    if metric.beside_original and data.original is None:
         return "the original of the model has no such cell in this run"
-    promised = reading.summary.get("budget")
-    if metric.needs_budget and reading.budget is None and promised is None:
+    promised = data.summary.get("budget")
+    if metric.needs_budget and data.budget is None and promised is None:
         return "the attack promises no budget, and a rate belongs to one: give it a budget"
-    records = reading.records
+    records = data.records
     if metric.needs_minimum and (records is None or "size" not in records):
         return "the attack looks for any image in a ball, not for the nearest"
     if metric.needs_verdict and records is not None and "violation" in records:
@@ -160,17 +162,17 @@ def _withheld(metric: Metric, reading: Reading) -> str | None:
     return None
 
 
-def _of_summaries(metric: Metric, readings: Sequence[Reading]) -> Estimate:
+def _of_summaries(metric: Metric, cell_data: Sequence[CellData]) -> Estimate:
     """Average a figure that cells hold whole."""
-    found = [reading.summary.get(metric.name) for reading in readings]
+    found = [data.summary.get(metric.name) for data in cell_data]
     numbers = [float(number) for number in found if isinstance(number, int | float)]
-    if len(numbers) < len(readings):
+    if len(numbers) < len(cell_data):
         return NOTHING
-    counted = int(str(readings[0].summary.get("images", 0)))
+    counted = int(str(cell_data[0].summary.get("images", 0)))
     return Estimate(sum(numbers) / len(numbers), None, None, counted, len(numbers))
 
 
-def by_training(readings: Sequence[Reading]) -> list[DataFrame]:
+def by_training(cell_data: Sequence[CellData]) -> list[DataFrame]:
     """Put the records of the folds of each seed together, in the order of the seeds.
 
     Images that are only shown, as in a gallery, are left out.
@@ -178,12 +180,12 @@ def by_training(readings: Sequence[Reading]) -> list[DataFrame]:
     import pandas as pd
 
     parts: dict[str, list[DataFrame]] = {}
-    for reading in readings:
-        records = reading.records
+    for data in cell_data:
+        records = data.records
         if records is not None:
             shown_only = "measured" in records and not records["measured"].all()
             kept = records[records["measured"].astype(bool)] if shown_only else records
-            parts.setdefault(reading.seed, []).append(kept)
+            parts.setdefault(data.seed, []).append(kept)
     return [
         records[0] if len(records) == 1 else pd.concat(records, ignore_index=True)
         for records in parts.values()

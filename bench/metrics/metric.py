@@ -37,7 +37,7 @@ class Metric:
             error leaves it in doubt all the same.
         better: which way is better, where one is.
         needs_verdict: withheld where an image of the cell has no verdict.
-        across: of all attacks on a model together, within the budget of a cell.
+        worst_case: of all attacks on a model together, within the budget of a cell.
         mean: a mean with a bootstrap interval; else a rate with a Wilson interval.
         needs_budget: withheld where an attack has no budget: a rate belongs to one.
         needs_minimum: withheld where an attack looks for any image in a ball, not for the nearest.
@@ -55,7 +55,7 @@ class Metric:
     needs_verdict: bool = True
     needs_budget: bool = False
     needs_minimum: bool = False
-    across: bool = False
+    worst_case: bool = False
     mean: bool = False
     weighted: Weighted | None = None
     counts: Callable[[DataFrame], Values] | None = None

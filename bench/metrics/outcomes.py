@@ -112,13 +112,13 @@ def fooled_source(records: DataFrame) -> Values:
     return known & within(records)[known.index]
 
 
-def reached(records: DataFrame) -> Values:
+def norm_to_success(records: DataFrame) -> Values:
     """Return the size of each eligible image's perturbation; infinite where it did not fool."""
     counted = records.drop(columns="within_budget", errors="ignore")[eligible(records)]
     return counted["size"].astype(float).where(fooled(counted), float("inf"))
 
 
-def stepped(records: DataFrame) -> Values:
+def steps_to_success(records: DataFrame) -> Values:
     """Return the step at which each eligible image fell; infinite where it did not.
 
     Nothing where the attack does not tell its steps, which all images that fell would have; where
@@ -132,9 +132,9 @@ def stepped(records: DataFrame) -> Values:
     return counted["steps_to_success"].astype(float).where(fell, float("inf"))
 
 
-def stands(records: DataFrame) -> Values:
+def robust_to_all(records: DataFrame) -> Values:
     """Which images are right before and after every attack; see :func:`worst_case`."""
-    return records["stands"]
+    return records["robust_to_all"]
 
 
 def worst_case(attacks: Sequence[DataFrame], budget: Budget) -> DataFrame:
@@ -152,7 +152,7 @@ def worst_case(attacks: Sequence[DataFrame], budget: Budget) -> DataFrame:
         known = known.set_index("image").loc[first.index]
         wrong = known["prediction"].notna() & ~truth(known["prediction"] == known["label"])
         standing &= ~(wrong & known["within_budget"])
-    return first.assign(stands=standing).reset_index()[["image", "label", "stands"]]
+    return first.assign(robust_to_all=standing).reset_index()[["image", "label", "robust_to_all"]]
 
 
 _SLACK = 1e-9

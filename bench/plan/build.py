@@ -25,7 +25,7 @@ from bench.cells.transfer import TransferCell
 from bench.cells.workbench import Compute
 from bench.data import Prepared
 from bench.plan import checks, probes, skips
-from bench.plan.model_variants import Contender, contenders, pairs
+from bench.plan.model_variants import ModelVariant, model_variants, pairs
 from bench.plan.plan import Plan, Step
 from bench.records import ORIGINAL
 from bench.suite import AttackEntry, Suite
@@ -45,15 +45,15 @@ def build(suite: Suite, data: Prepared) -> Plan:
         batch_size=suite.run.batch_size,
         threads=suite.run.threads or machine.cores(),
     )
-    found = contenders(suite, data, compute)
+    found = model_variants(suite, data, compute)
     cells: list[tuple[Cell, str | None]] = []
-    for contender in sorted(found, key=lambda contender: bool(contender.subject.members)):
-        reason = skips.unfit(contender, data, compute)
+    for variant in sorted(found, key=lambda variant: bool(variant.subject.members)):
+        reason = skips.unfit(variant, data, compute)
         cells += (  # the weights that a variant starts from are skipped for no fault of its own
-            (cell, reason if cell.coordinates == contender.place else None)
-            for cell in contender.trained_from
+            (cell, reason if cell.coordinates == variant.place else None)
+            for cell in variant.trained_from
         )
-        cells += ((cell, reason) for cell in _evaluations(contender, compute))
+        cells += ((cell, reason) for cell in _evaluations(variant, compute))
     cells += ((cell, None) for cell in _profiles(suite, found, compute))
     cells += _explanations(suite, found, data, compute)
     cells += _attacks(suite, found, data, compute)
@@ -67,33 +67,33 @@ def build(suite: Suite, data: Prepared) -> Plan:
         found[0].images,
         compute,
         tuple({cell.label: Step(cell, skip) for cell, skip in cells}.values()),
-        tuple(checks.said_aloud(suite, data, found, compute)),
+        tuple(checks.warnings(suite, data, found, compute)),
     )
 
 
-def _evaluations(contender: Contender, compute: Compute) -> Iterator[Cell]:
-    images, split = contender.evaluated, contender.split
-    if contender.before is not None:
-        yield InterimCell(contender.place, contender.before, images, split, compute)
-    yield EvaluateCell(contender.place, contender.subject, images, split, compute)
+def _evaluations(variant: ModelVariant, compute: Compute) -> Iterator[Cell]:
+    images, split = variant.evaluated, variant.split
+    if variant.before is not None:
+        yield InterimCell(variant.place, variant.before, images, split, compute)
+    yield EvaluateCell(variant.place, variant.subject, images, split, compute)
 
 
-def _profiles(suite: Suite, found: list[Contender], compute: Compute) -> Iterator[Cell]:
+def _profiles(suite: Suite, found: list[ModelVariant], compute: Compute) -> Iterator[Cell]:
     """Lay out what is counted and timed: of replicas the first, whose networks are alike.
 
     Where something was taken away they are not: all are counted then, as the original is.
     """
     if suite.profile is None:
         return
-    apart = {contender.model.name for contender in found if contender.subject.reductions}
-    for contender in found:
-        if contender.is_first or contender.model.name in apart:
-            yield ProfileCell(contender.place, contender.subject, compute)
-        for batch in suite.profile.batches if contender.is_first else ():
+    apart = {variant.model.name for variant in found if variant.subject.reductions}
+    for variant in found:
+        if variant.is_first or variant.model.name in apart:
+            yield ProfileCell(variant.place, variant.subject, compute)
+        for batch in suite.profile.batches if variant.is_first else ():
             yield LatencyCell(
-                contender.place,
-                contender.subject,
-                contender.evaluated,
+                variant.place,
+                variant.subject,
+                variant.evaluated,
                 batch,
                 compute,
                 suite.profile.warmup,
@@ -102,33 +102,33 @@ def _profiles(suite: Suite, found: list[Contender], compute: Compute) -> Iterato
 
 
 def _explanations(
-    suite: Suite, found: list[Contender], data: Prepared, compute: Compute
+    suite: Suite, found: list[ModelVariant], data: Prepared, compute: Compute
 ) -> Iterator[tuple[Cell, str | None]]:
-    for contender in found:
+    for variant in found:
         for entry in suite.explainers:
             yield (
                 ExplainCell(
-                    replace(contender.place, explainer=entry.name),
-                    contender.subject,
+                    replace(variant.place, explainer=entry.name),
+                    variant.subject,
                     entry,
-                    contender.images,
-                    contender.evaluated,
+                    variant.images,
+                    variant.evaluated,
                     suite.gallery,
                     suite.seed,
                     compute,
                 ),
-                skips.unexplained(entry, contender, data, compute),
+                skips.unexplained(entry, variant, data, compute),
             )
 
 
 def _attacks(
-    suite: Suite, found: list[Contender], data: Prepared, compute: Compute
+    suite: Suite, found: list[ModelVariant], data: Prepared, compute: Compute
 ) -> Iterator[tuple[Cell, str | None]]:
-    """Lay out attacks on every contender, then what is judged elsewhere; with reasons for skips."""
-    for contender in found:
+    """Lay out attacks on every variant, then what is judged elsewhere; with reasons for skips."""
+    for variant in found:
         for entry in suite.attacks:
-            reason = skips.unattacked(entry, contender, data, compute)
-            yield _attack(suite, contender, entry, compute), reason
+            reason = skips.unattacked(entry, variant, data, compute)
+            yield _attack(suite, variant, entry, compute), reason
     for source, target, reason in pairs(suite, found):
         for entry in _transferred(suite):
             place = replace(
@@ -156,94 +156,98 @@ def _transferred(suite: Suite) -> Iterator[AttackEntry]:
             yield entry
 
 
-def _attack(suite: Suite, on: Contender, entry: AttackEntry, compute: Compute) -> AttackCell:
+def _attack(suite: Suite, on: ModelVariant, entry: AttackEntry, compute: Compute) -> AttackCell:
     place = replace(on.place, attack=entry.name)
     return AttackCell(place, on.subject, entry, on.images, suite.seed, compute)
 
 
 def _drifts(
-    suite: Suite, found: list[Contender], data: Prepared, compute: Compute
+    suite: Suite, found: list[ModelVariant], data: Prepared, compute: Compute
 ) -> Iterator[tuple[Cell, str | None]]:
     """Lay out explanations of what attacks made."""
-    for contender in found:
+    for variant in found:
         for entry in suite.attacks:
             if not {entry.name, entry.group} & {*suite.explain_attacks}:
                 continue
-            attack = _attack(suite, contender, entry, compute)
+            attack = _attack(suite, variant, entry, compute)
             for explainer in suite.explainers:
                 cell = DriftCell(
                     replace(attack.coordinates, explainer=explainer.name),
-                    contender.subject,
+                    variant.subject,
                     explainer,
-                    contender.images,
+                    variant.images,
                     suite.seed,
                     compute,
                     attack,
                 )
-                skip = skips.unattacked(entry, contender, data, compute)
-                yield cell, skip or skips.unexplained(explainer, contender, data, compute)
+                skip = skips.unattacked(entry, variant, data, compute)
+                yield cell, skip or skips.unexplained(explainer, variant, data, compute)
     if suite.explain_variants:
         yield from _variant_drifts(suite, found, data, compute)
 
 
 def _variant_drifts(
-    suite: Suite, found: list[Contender], data: Prepared, compute: Compute
+    suite: Suite, found: list[ModelVariant], data: Prepared, compute: Compute
 ) -> Iterator[tuple[Cell, str | None]]:
     """Lay out how far the explanations of each variant lie from those of its original."""
     originals = {replace(c.place, variant=ORIGINAL): c for c in found if not c.steps}
-    for contender in found:
-        original = originals.get(replace(contender.place, variant=ORIGINAL))
-        if original is None or not contender.steps:
+    for variant in found:
+        original = originals.get(replace(variant.place, variant=ORIGINAL))
+        if original is None or not variant.steps:
             continue
         for explainer in suite.explainers:
             cell = VariantDriftCell(
-                replace(contender.place, explainer=explainer.name),
-                contender.subject,
+                replace(variant.place, explainer=explainer.name),
+                variant.subject,
                 explainer,
-                contender.images,
+                variant.images,
                 suite.seed,
                 compute,
                 original.subject,
             )
-            yield cell, skips.unexplained(explainer, contender, data, compute)
+            yield cell, skips.unexplained(explainer, variant, data, compute)
 
 
 def _guards(
-    suite: Suite, found: list[Contender], data: Prepared, compute: Compute
+    suite: Suite, found: list[ModelVariant], data: Prepared, compute: Compute
 ) -> Iterator[tuple[Cell, str | None]]:
     """Lay out what shields prove, and what detectors make of each attack."""
-    for contender in found:
-        if contender.shields and proves(contender.shields[-1]):
+    for variant in found:
+        if variant.shields and proves(variant.shields[-1]):
             proof = CertifyCell(
-                contender.place, contender.subject, contender.images, suite.seed, compute
+                variant.place,
+                variant.subject,
+                variant.images,
+                suite.seed,
+                compute,
             )
-            yield proof, skips.unfit(contender, data, compute)
-        for detector in contender.detectors:
+            yield proof, skips.unfit(variant, data, compute)
+        for detector in variant.detectors:
             reason = skips.unsuited(detector.plugin, data)
             for entry in suite.attacks:
-                attack = _attack(suite, contender, entry, compute)
+                attack = _attack(suite, variant, entry, compute)
                 cell = DetectCell(
                     attack.coordinates,
-                    contender.subject,
+                    variant.subject,
                     attack,
                     detector,
-                    contender.images,
+                    variant.images,
                     suite.seed,
                     compute,
                 )
-                yield cell, reason or skips.unattacked(entry, contender, data, compute)
+                yield cell, reason or skips.unattacked(entry, variant, data, compute)
 
 
 def _sensitivities(
-    suite: Suite, found: list[Contender], data: Prepared, compute: Compute
+    suite: Suite, found: list[ModelVariant], data: Prepared, compute: Compute
 ) -> Iterator[tuple[Cell, str | None]]:
     """Lay out what each layer of each original model bears."""
     if suite.sensitivity is None:
         return
     step, entry = suite.sensitivity.step, suite.sensitivity.attack
-    for contender in found:
-        if contender.is_first and not contender.steps:
-            cell = SensitivityCell(contender.place, _attack(suite, contender, entry, compute), step)
+    for variant in found:
+        if variant.is_first and not variant.steps:
+            cell = SensitivityCell(variant.place, _attack(suite, variant, entry, compute), step)
             yield cell, skips.unsuited(entry.plugin, data) or skips.unsuited(step.plugin, data)
 
 

@@ -88,7 +88,7 @@ def write(
     Args:
         path: the file.
         arrays: the weights.
-        texts: mean and std, and the forms of a network that was reduced.
+        texts: mean and std, and the applied of a network that was reduced.
         account: plain values.
 
     """

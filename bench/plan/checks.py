@@ -12,7 +12,7 @@ from bench.api import Recipe, Tuning
 from bench.cells.workbench import Compute
 from bench.data import Prepared
 from bench.errors import Problem, SuiteError
-from bench.plan.model_variants import Contender, is_named, pairs
+from bench.plan.model_variants import ModelVariant, is_named, pairs
 from bench.suite import Suite, document
 
 
@@ -72,8 +72,8 @@ def _check_targets(suite: Suite, data: Prepared) -> None:
         raise SuiteError(*dict.fromkeys(problems))
 
 
-def said_aloud(
-    suite: Suite, data: Prepared, found: list[Contender], compute: Compute
+def warnings(
+    suite: Suite, data: Prepared, found: list[ModelVariant], compute: Compute
 ) -> Iterator[str]:
     """Yield what a reader of the results should know, each in a sentence."""
     for (one, other), twins in data.leaks().items():
@@ -101,22 +101,22 @@ def said_aloud(
             )
 
 
-def _in_bf16(found: list[Contender]) -> Iterator[document.Path]:
+def _in_bf16(found: list[ModelVariant]) -> Iterator[document.Path]:
     """Yield where in the suite a recipe is that trains in bf16, each once."""
     recipes: dict[document.Path, Recipe | None] = {}
-    for contender in found:
-        recipes["models", contender.model.name, "train"] = contender.model.recipe
-        for step in contender.steps:
+    for variant in found:
+        recipes["models", variant.model.name, "train"] = variant.model.recipe
+        for step in variant.steps:
             if isinstance(step.plugin, Tuning):
                 place = step.position - 1
-                recipes["variants", contender.place.variant, place, step.name] = step.plugin.recipe
+                recipes["variants", variant.place.variant, place, step.name] = step.plugin.recipe
     for path, recipe in recipes.items():
         if recipe is not None and recipe.precision == "bf16":
             yield path
 
 
-def _left_out(suite: Suite, found: list[Contender]) -> Iterator[str]:
-    """Say what a suite asks for, and no two contenders of this run can give."""
+def _left_out(suite: Suite, found: list[ModelVariant]) -> Iterator[str]:
+    """Say what a suite asks for, and no two model variants of this run can give."""
     if suite.transfer is not None:
         named = [
             {c.place.replica for c in found if is_named(c.place, names)}

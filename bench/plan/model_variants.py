@@ -17,7 +17,7 @@ from bench.cells.load import LoadCell
 from bench.cells.subject import Subject
 from bench.cells.train import TrainCell
 from bench.cells.workbench import Architecture, Compute
-from bench.classifier.reductions import Forms
+from bench.classifier.reductions import AppliedReductions
 from bench.data import ImageSet, Prepared
 from bench.errors import SuiteError, WeightsError
 from bench.plan import checkpoints
@@ -26,7 +26,7 @@ from bench.suite import ModelEntry, StepEntry, Suite, VariantEntry
 
 
 @dataclass(frozen=True)
-class Contender:
+class ModelVariant:
     """One variant of one training of a model, and the images that it is judged on.
 
     Those are never what it learned from: ``evaluated`` are all of them, ``images`` those that
@@ -61,7 +61,7 @@ class Contender:
         yield from _lineage(self.subject.weights)
 
 
-def contenders(suite: Suite, data: Prepared, compute: Compute) -> list[Contender]:
+def model_variants(suite: Suite, data: Prepared, compute: Compute) -> list[ModelVariant]:
     """Lay out all trainings of the selected models in all selected variants.
 
     Raises:
@@ -69,10 +69,10 @@ def contenders(suite: Suite, data: Prepared, compute: Compute) -> list[Contender
 
     """
     found = [
-        contender
+        model_variant
         for model in suite.selected
         for training in _trainings(suite, model, data, compute)
-        for contender in training.variants(suite.selected_variants(model))
+        for model_variant in training.variants(suite.selected_variants(model))
     ]
     if not found:
         raise SuiteError.of(
@@ -81,7 +81,7 @@ def contenders(suite: Suite, data: Prepared, compute: Compute) -> list[Contender
             "one of " + ", ".join(variant.name for variant in suite.variants),
             "a model's own 'variants:' says which it is run in",
         )
-    return [_with_members(contender, found) for contender in found]
+    return [_with_members(model_variant, found) for model_variant in found]
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ class _Training:
     def architecture(self) -> Architecture:
         return Architecture(self.model, len(self.data.classes), self.data.image_shape)
 
-    def variants(self, entries: Sequence[VariantEntry]) -> Iterator[Contender]:
+    def variants(self, entries: Sequence[VariantEntry]) -> Iterator[ModelVariant]:
         """Lay out each variant; what changes weights comes before what shields, in any order."""
         base = self.weights(Coordinates(self.model.name, replica=self.replica))
         for entry in entries:
@@ -121,7 +121,7 @@ class _Training:
                     before = subject if subject.reductions else None
                     tuned = self.tuned(place, step, subject, base)
                     subject = replace(subject, weights=tuned)
-            yield Contender(
+            yield ModelVariant(
                 place=place,
                 model=self.model,
                 is_first=self.is_first,
@@ -181,7 +181,7 @@ class _Training:
             self.training(place, plugin.recipe),
             step=step,
             start=None if plugin.is_from_scratch else so_far.weights,
-            teacher=base if plugin.is_taught else None,
+            teacher=base if plugin.uses_teacher else None,
             holds_zeros=held and not plugin.is_from_scratch,
         )
         return self.unless_shipped(cell)
@@ -199,7 +199,7 @@ def _brought(cell: Cell) -> tuple[Reduction, ...]:
     """Return the reductions that weights from a file went through, as its header tells."""
     if not isinstance(cell, LoadCell) or cell.file is None or cell.file.suffix != ".safetensors":
         return ()
-    known = Forms.of(checkpoints.read_header(cell.file), str(cell.file))
+    known = AppliedReductions.of(checkpoints.read_header(cell.file), str(cell.file))
     return tuple(form.plugin for form in known.steps)
 
 
@@ -238,7 +238,7 @@ def _trainings(
             )
 
 
-def _with_members(contender: Contender, known: Sequence[Contender]) -> Contender:
+def _with_members(model_variant: ModelVariant, known: Sequence[ModelVariant]) -> ModelVariant:
     """Give a shield the subjects that it asks: of the same replica, if they have replicas.
 
     Raises:
@@ -247,36 +247,36 @@ def _with_members(contender: Contender, known: Sequence[Contender]) -> Contender
     """
     asked = [
         name
-        for entry in contender.shields
+        for entry in model_variant.shields
         if isinstance(entry.plugin, Shield)
         for name in entry.plugin.members
     ]
     if not asked:
-        return contender
+        return model_variant
     members = []
     for name in asked:
         model, _, variant = name.rpartition("/")
-        wanted = (model or contender.model.name, variant)
+        wanted = (model or model_variant.model.name, variant)
         fits = [
             other
             for other in known
             if (other.place.model, other.place.variant) == wanted
-            and other.place.replica in (contender.place.replica, None)
+            and other.place.replica in (model_variant.place.replica, None)
         ]
         if not fits:
             raise SuiteError.of(
-                f"variant '{contender.place.variant}' of '{contender.model.name}'",
+                f"variant '{model_variant.place.variant}' of '{model_variant.model.name}'",
                 f"asks '{name}', which is not part of this run",
                 "a variant of a model that is run",
                 f"'{ORIGINAL}' is the model itself; choose models with --models",
             )
         members.append((name, fits[0].subject))
-    return replace(contender, subject=replace(contender.subject, members=tuple(members)))
+    return replace(model_variant, subject=replace(model_variant.subject, members=tuple(members)))
 
 
 def pairs(
-    suite: Suite, found: list[Contender]
-) -> Iterator[tuple[Contender, Contender, str | None]]:
+    suite: Suite, found: list[ModelVariant]
+) -> Iterator[tuple[ModelVariant, ModelVariant, str | None]]:
     """Pair sources and targets of transfer, replicas with their like; with reasons for skips."""
     if suite.transfer is None:
         return
@@ -295,6 +295,6 @@ def pairs(
 
 
 def is_named(place: Coordinates, names: Sequence[str] | str) -> bool:
-    """Say whether names mean a contender: all, its model, its variant, or both as model/variant."""
+    """Say whether names mean a model variant: all, its model, its variant, or model/variant."""
     whole = f"{place.model}/{place.variant}"
     return names == "all" or any(n in (place.model, place.variant, whole) for n in names)

@@ -8,23 +8,23 @@ from __future__ import annotations
 from bench.api import Attack, Cascade, Explainer, Shield, VariantStep
 from bench.cells.workbench import Compute
 from bench.data import Prepared
-from bench.plan.model_variants import Contender
+from bench.plan.model_variants import ModelVariant
 from bench.suite import AttackEntry, ExplainerEntry
 
 
-def unfit(contender: Contender, data: Prepared, compute: Compute) -> str | None:
-    """Say why a contender's steps cannot work on the data or the device, or None."""
-    reasons = [unsuited(step.plugin, data) for step in contender.steps]
-    reasons.append(_misplaced(contender, compute))
+def unfit(variant: ModelVariant, data: Prepared, compute: Compute) -> str | None:
+    """Say why a model_variant's steps cannot work on the data or the device, or None."""
+    reasons = [unsuited(step.plugin, data) for step in variant.steps]
+    reasons.append(_misplaced(variant, compute))
     return next((reason for reason in reasons if reason is not None), None)
 
 
 def unattacked(
-    entry: AttackEntry, contender: Contender, data: Prepared, compute: Compute
+    entry: AttackEntry, variant: ModelVariant, data: Prepared, compute: Compute
 ) -> str | None:
-    """Say why an attack cannot work on a contender, or would be taken for weak, or None."""
-    reason = unsuited(entry.plugin, data) or unfit(contender, data, compute)
-    other = contender.subject.answers_otherwise
+    """Say why an attack cannot work on a variant, or would be taken for weak, or None."""
+    reason = unsuited(entry.plugin, data) or unfit(variant, data, compute)
+    other = variant.subject.answers_otherwise
     if (
         reason is None
         and other
@@ -38,13 +38,13 @@ def unattacked(
 
 
 def unexplained(
-    entry: ExplainerEntry, contender: Contender, data: Prepared, compute: Compute
+    entry: ExplainerEntry, variant: ModelVariant, data: Prepared, compute: Compute
 ) -> str | None:
-    """Say why an explainer cannot work on a contender, or None."""
-    reason = unsuited(entry.plugin, data) or unfit(contender, data, compute)
+    """Say why an explainer cannot work on a variant, or None."""
+    reason = unsuited(entry.plugin, data) or unfit(variant, data, compute)
     if reason is not None or not entry.plugin.looks_inside:
         return reason
-    for shield in contender.shields:
+    for shield in variant.shields:
         plugin = shield.plugin
         if isinstance(plugin, Shield) and (plugin.members or plugin.gradients == "expectation"):
             return (
@@ -54,10 +54,10 @@ def unexplained(
     return None
 
 
-def _misplaced(contender: Contender, compute: Compute) -> str | None:
+def _misplaced(variant: ModelVariant, compute: Compute) -> str | None:
     """Say why what is judged cannot run on the device, or None."""
     device = compute.device.partition(":")[0]
-    for reduction in contender.subject.reductions:
+    for reduction in variant.subject.reductions:
         if device not in reduction.devices:
             return f"runs on {', '.join(reduction.devices)} only: choose with --device"
     return None

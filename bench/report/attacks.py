@@ -72,12 +72,12 @@ def _norms(matrix: Matrix, audited: Audit, entries: list[Entry], folder: Path) -
 
 def _reach(matrix: Matrix, entry: Entry) -> drawings.Reach | None:
     records = matrix.records(entry)
-    sizes = None if records is None else metrics.reached(records).to_numpy(dtype=float)
+    sizes = None if records is None else metrics.norm_to_success(records).to_numpy(dtype=float)
     if sizes is None or not len(sizes):
         return None
     where = entry.coordinates
     trained = "" if where.replica is None else f":{where.replica}"
-    return drawings.Reach(f"{where.contender}{trained}", str(where.attack), sizes)
+    return drawings.Reach(f"{where.model_variant}{trained}", str(where.attack), sizes)
 
 
 def _cascades(matrix: Matrix, entries: list[Entry]) -> Iterator[str]:

@@ -74,11 +74,12 @@ def _step(raw: str | dict[str, Any]) -> str:
 def _grid(known: Compression, grid: Any, title: str, names: Sequence[str]) -> Iterator[str]:
     """Write figures that every variant has one of."""
     found: Grid = grid(["variant", *names])
-    for contender in known.contenders:
+    for model_variant in known.model_variants:
         figures = (
-            found.figure(name, known.entries(METRICS[name].kinds[0], contender)) for name in names
+            found.figure(name, known.entries(METRICS[name].kinds[0], model_variant))
+            for name in names
         )
-        found.rows.append([contender, *figures])
+        found.rows.append([model_variant, *figures])
     lines = list(found.lines(*names))
     if lines:
         yield f"### {title}"
@@ -95,11 +96,11 @@ def _speed(known: Compression, grid: Any) -> Iterator[str]:
     for batch in known.batches:
         headers += [f"latency_ms ± std, batch {batch}", f"speed_up, batch {batch}"]
     found: Grid = grid(headers)
-    for contender in known.contenders:
-        profile = known.entries("profile", contender)
-        row = [contender, *(found.figure(name, profile) for name in _WORK)]
+    for model_variant in known.model_variants:
+        profile = known.entries("profile", model_variant)
+        row = [model_variant, *(found.figure(name, profile) for name in _WORK)]
         for batch in known.batches:
-            timed = known.timed(contender, batch)
+            timed = known.timed(model_variant, batch)
             row += [_latency(known, timed), found.figure("speed_up", timed, plain=True)]
         found.rows.append(row)
     lines = list(found.lines(*_WORK))
@@ -179,9 +180,9 @@ def _is_no_quicker(known: Compression, variant: str) -> bool:
 
 def _robustness(known: Compression, grid: Any, attack: str) -> Iterator[str]:
     found: Grid = grid(["variant", *_ROBUSTNESS])
-    for contender in known.contenders:
-        entries = known.entries("attack", contender, attack)
-        found.rows.append([contender, *(found.figure(name, entries) for name in _ROBUSTNESS)])
+    for model_variant in known.model_variants:
+        entries = known.entries("attack", model_variant, attack)
+        found.rows.append([model_variant, *(found.figure(name, entries) for name in _ROBUSTNESS)])
     yield f"### Robustness: {attack}"
     yield ""
     yield from found.lines()
@@ -201,9 +202,9 @@ def flips(known: Compression) -> Iterator[str]:
             str(flip.won),
             str(flip.n),
             choosing.apart(flip.difference, "share"),
-            f"{100 * flip.difference.least:.1f}",
+            f"{100 * flip.difference.lower_bound:.1f}",
             f"{flip.p_value:.2g}",
-            _verdict(flip.difference.value, flip.p_value, flip.gain),
+            _conclusion(flip.difference.value, flip.p_value, flip.gain),
         ]
         for flip in known.flips
     ]
@@ -225,7 +226,7 @@ def flips(known: Compression) -> Iterator[str]:
     yield ""
 
 
-def _verdict(difference: float, p_value: float, gain: str) -> str:
+def _conclusion(difference: float, p_value: float, gain: str) -> str:
     if p_value >= ALPHA:
         return "cannot be told apart"
     if difference <= 0:
@@ -246,7 +247,7 @@ def _drift(known: Compression, grid: Any) -> Iterator[str]:
         for e in known.matrix.entries
         if e.kind == "drift"
         and e.coordinates.attack is None
-        and e.coordinates.contender in known.families
+        and e.coordinates.model_variant in known.families
     ]
     if not drifts:
         return
@@ -254,7 +255,7 @@ def _drift(known: Compression, grid: Any) -> Iterator[str]:
     measures = ("heatmap_similarity", "heatmap_overlap")
     found: Grid = grid(["variant", *(f"{e}, {m}" for e in explainers for m in measures)])
     for variant in known.families:
-        mine = [e for e in drifts if e.coordinates.contender == variant]
+        mine = [e for e in drifts if e.coordinates.model_variant == variant]
         row = [variant]
         for explainer in explainers:
             entries = [e for e in mine if e.coordinates.explainer == explainer]

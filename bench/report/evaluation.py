@@ -52,7 +52,7 @@ def confusions(matrix: Matrix, entries: list[Entry]) -> list[NDArray[np.float64]
             records["prediction"].to_numpy(dtype=np.int64),
             classes,
         )
-        for records in metrics.by_training(matrix.readings(entries))
+        for records in metrics.by_training(matrix.cell_data(entries))
     ]
 
 

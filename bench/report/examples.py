@@ -41,7 +41,7 @@ def section(matrix: Matrix, figures: Path) -> Iterator[str]:
     yield ""
     seen: set[tuple[str, str]] = set()
     for entry in attacks:
-        place = (entry.coordinates.contender, str(entry.coordinates.attack))
+        place = (entry.coordinates.model_variant, str(entry.coordinates.attack))
         if place in seen:  # another replica
             continue
         seen.add(place)

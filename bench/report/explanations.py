@@ -76,7 +76,7 @@ def _drifts(matrix: Matrix, comparison: Comparison, folder: Path) -> Iterator[st
         yield under.replace("\n", "\n\n")
         yield ""
     for model in comparison.models:
-        cells = [e for e in found if e.coordinates.contender == model and e.coordinates.attack]
+        cells = [e for e in found if e.coordinates.model_variant == model and e.coordinates.attack]
         attacks = dict.fromkeys(str(entry.coordinates.attack) for entry in cells)
         for attack in attacks:
             path = _before_and_after(matrix, model, attack, cells, folder)

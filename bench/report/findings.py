@@ -19,7 +19,15 @@ _SHARE = METRICS["success_rate"]
 
 def section(answers: Sequence[Answer]) -> Iterator[str]:
     """Write which claims hold, and each claim's parts."""
-    headers = ["claim", "one side", "other side", "difference", "p, corrected", "seeds", "verdict"]
+    headers = [
+        "claim",
+        "one side",
+        "other side",
+        "difference",
+        "p, corrected",
+        "seeds",
+        "conclusion",
+    ]
     rows = [_row(answer) for answer in answers]
     yield tabulate(rows, headers, tablefmt="github", disable_numparse=True)
     yield ""
@@ -44,10 +52,10 @@ def section(answers: Sequence[Answer]) -> Iterator[str]:
 
 
 def _row(answer: Answer) -> list[str]:
-    whole, verdict = answer.whole, f"**{answer.verdict}**"
-    verdict += f": {answer.reason}" if answer.reason else ""
+    whole, conclusion = answer.whole, f"**{answer.conclusion}**"
+    conclusion += f": {answer.reason}" if answer.reason else ""
     if whole is None:
-        return [answer.claim.name, *[tables.DASH] * 5, verdict]
+        return [answer.claim.name, *[tables.DASH] * 5, conclusion]
     return [
         answer.claim.name,
         *(
@@ -55,7 +63,7 @@ def _row(answer: Answer) -> list[str]:
             for name, found in zip(answer.claim.sides, (whole.first, whole.second), strict=True)
         ),
         *_tested(whole),
-        verdict,
+        conclusion,
     ]
 
 

@@ -1,4 +1,4 @@
-"""How Markdown shows figures of several contenders: a table, what it leaves out, and the words."""
+"""How Markdown shows figures of model variants: a table, what it leaves out, and the words."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from bench.metrics import METRICS, Withheld
 
 @dataclass
 class Grid:
-    """A table as it grows: a row for each contender; reasons for gaps are told once, below it."""
+    """A table as it grows: a row for each model variant; reasons for gaps stand once, below it."""
 
     comparison: Comparison
     audited: Audit
@@ -25,7 +25,7 @@ class Grid:
     reasons: list[str] = field(default_factory=list)
 
     def figure(self, name: str, entries: Sequence[Entry], *, plain: bool = False) -> str:
-        """Write a figure of one contender; nothing where it has no such cell.
+        """Write a figure of one model variant; nothing where it has no such cell.
 
         Args:
             name: of the metric.

@@ -196,7 +196,7 @@ _NO_PARAMETERS = ("group", "targeted", "minimum_norm", "traceable", "caveats", *
 def _entries(matrix: Matrix) -> Iterator[str]:
     """Say what the models' weights are and what the attacks' parameters are."""
     weights = {
-        entry.coordinates.contender: str(entry.facts["weights"])
+        entry.coordinates.model_variant: str(entry.facts["weights"])
         for entry in matrix.entries
         if "weights" in entry.facts
     }

@@ -10,9 +10,9 @@ FOLDER = "figures"
 """Beside the page."""
 
 
-def named(figure: str, contender: str, suffix: str = "") -> str:
+def named(figure: str, model_variant: str, suffix: str = "") -> str:
     """Return the file's name of a figure of a model or, as ``model/variant``, of its variant."""
-    return "-".join(part for part in (figure, contender.replace("/", "-"), suffix) if part)
+    return "-".join(part for part in (figure, model_variant.replace("/", "-"), suffix) if part)
 
 
 def embedded(path: Path, words: str, *, width: int = 720) -> Iterator[str]:

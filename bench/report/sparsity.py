@@ -25,16 +25,16 @@ class _Series:
 
     label: str
     model: str
-    contenders: tuple[str, ...]
+    model_variants: tuple[str, ...]
 
 
 def section(known: Compression, folder: Path) -> Iterator[str]:
     """Draw accuracy, latency, size and robustness over sparsity; figures go into ``folder``."""
-    sparse = {name: _sparsity(known, name) for name in known.contenders}
+    sparse = {name: _sparsity(known, name) for name in known.model_variants}
     every = [
         series
         for series in _series(known)
-        if len(shares := [sparse[n] for n in series.contenders if sparse[n] is not None]) > 1
+        if len(shares := [sparse[n] for n in series.model_variants if sparse[n] is not None]) > 1
         and max(share or 0 for share in shares) - min(share or 0 for share in shares) > _SPREAD
     ]
     if not every:
@@ -46,9 +46,9 @@ def section(known: Compression, folder: Path) -> Iterator[str]:
         for index, series in enumerate(every):
             points = [
                 (share, estimate)
-                for contender in series.contenders
-                if (estimate := _figure(known, name, contender, **found)) is not None
-                and (share := sparse[contender]) is not None
+                for model_variant in series.model_variants
+                if (estimate := _figure(known, name, model_variant, **found)) is not None
+                and (share := sparse[model_variant]) is not None
             ]
             lines.append(drawings.Line(series.label, points, index, factor))
         return drawings.Panel(ylabel, [line for line in lines if len(line.points) > 1], **told)
@@ -92,8 +92,8 @@ def section(known: Compression, folder: Path) -> Iterator[str]:
     yield ""
 
 
-def _sparsity(known: Compression, contender: str) -> float | None:
-    return known.value("sparsity", contender)
+def _sparsity(known: Compression, model_variant: str) -> float | None:
+    return known.value("sparsity", model_variant)
 
 
 def _series(known: Compression) -> list[_Series]:
@@ -110,14 +110,14 @@ def _series(known: Compression) -> list[_Series]:
 
 
 def _figure(
-    known: Compression, name: str, contender: str, attack: str | None, batch: int | None
+    known: Compression, name: str, model_variant: str, attack: str | None, batch: int | None
 ) -> Estimate | None:
     """Return a point's figure; that of a latency has a standard deviation for an interval."""
-    if name == "accuracy_before" and contender not in known.families:
+    if name == "accuracy_before" and model_variant not in known.families:
         name = "clean_accuracy"  # nothing was taken from the original yet
     if batch is None:
-        return known.estimate(name, known.entries(METRICS[name].kinds[0], contender, attack))
-    timed = known.timed(contender, batch)
+        return known.estimate(name, known.entries(METRICS[name].kinds[0], model_variant, attack))
+    timed = known.timed(model_variant, batch)
     found = known.estimate(name, timed)
     return None if found is None else _spread(known, timed, found)
 
@@ -129,18 +129,18 @@ def _spread(known: Compression, timed: Sequence[Entry], mean: Estimate) -> Estim
 
 
 def trades(known: Compression, folder: Path) -> Iterator[str]:
-    """Draw accuracy, robustness and latency of each contender beside each other."""
+    """Draw accuracy, robustness and latency of each model variant beside each other."""
     attack = _strongest(known)
     if attack is None or not known.batches:
         return
     batch = known.batches[0]
     figures: dict[str, tuple[Estimate, Estimate, Estimate]] = {}
-    for contender in known.contenders:
-        accuracy = _figure(known, "clean_accuracy", contender, None, None)
-        robust = _figure(known, "robust_accuracy", contender, attack, None)
-        latency = _figure(known, "latency_ms", contender, None, batch)
+    for model_variant in known.model_variants:
+        accuracy = _figure(known, "clean_accuracy", model_variant, None, None)
+        robust = _figure(known, "robust_accuracy", model_variant, attack, None)
+        latency = _figure(known, "latency_ms", model_variant, None, batch)
         if accuracy and robust and latency:
-            figures[contender] = accuracy, robust, latency
+            figures[model_variant] = accuracy, robust, latency
     if len(figures) < 2:  # noqa: PLR2004 (one is no front)
         return
     fronts = undominated(
@@ -162,10 +162,10 @@ def trades(known: Compression, folder: Path) -> Iterator[str]:
 
 
 def _strongest(known: Compression) -> str | None:
-    """Return the attack that leaves the fewest of the first contender's images."""
+    """Return the attack that leaves the fewest of the first model_variant's images."""
     left: dict[str, float] = {}
     for attack in known.attacks:
-        found = _figure(known, "robust_accuracy", known.contenders[0], attack, None)
+        found = _figure(known, "robust_accuracy", known.model_variants[0], attack, None)
         if found is not None and found.value is not None:
             left[attack] = found.value
     return min(left, key=lambda attack: left[attack]) if left else None

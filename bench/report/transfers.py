@@ -42,7 +42,7 @@ def section(matrix: Matrix, folder: Path) -> Iterator[str]:
     for entry in found:
         rate = matrix.estimate([entry], METRICS["transfer_rate"])
         if isinstance(rate, Estimate) and rate.value is not None and not entry.coordinates.replica:
-            pair = (str(entry.value("source")), entry.coordinates.contender)
+            pair = (str(entry.value("source")), entry.coordinates.model_variant)
             rates[str(entry.coordinates.attack), pair] = rate
     if not found:
         return
@@ -106,10 +106,10 @@ def _contrasts(matrix: Matrix, entries: list[Entry]) -> Iterator[Contrast]:
             continue
         hits, others = (part.loc[common].to_numpy(bool) for part in values)
         test = statistics.mcnemar(hits, others)
-        pair = f"{one.value('source')} > {one.coordinates.contender}"
+        pair = f"{one.value('source')} > {one.coordinates.model_variant}"
         labels = [str(e.coordinates.attack) for e in (one, other)]
         if name == "direction":
-            labels = [f"{e.value('source')} > {e.coordinates.contender}" for e in (one, other)]
+            labels = [f"{e.value('source')} > {e.coordinates.model_variant}" for e in (one, other)]
             pair = str(one.coordinates.attack)
         yield Contrast(name, labels[0], labels[1], pair, test, len(common))
 

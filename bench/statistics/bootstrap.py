@@ -39,7 +39,7 @@ def resampled(
     *,
     seed: int = 0,
     resamples: int = RESAMPLES,
-    least: float = 0.0,
+    least_variance: float = 0.0,
 ) -> Estimate:
     """Estimate the mean over trainings of a figure, with its interval.
 
@@ -52,8 +52,8 @@ def resampled(
         images: how many there are.
         seed: of the resampling: equal figures give an equal interval.
         resamples: how many bootstrap samples.
-        least: the variance over images is taken to be at least this: a sample without a single
-            error has none of its own.
+        least_variance: the variance over images is taken to be at least this: a sample without
+            a single error has none of its own.
 
     Source: Efron and Tibshirani 1993, section 13.3; Satterthwaite 1946, "An approximate
     distribution of estimates of variance components".
@@ -68,11 +68,11 @@ def resampled(
         return Estimate(value, None, None, images)
     if count == 1:
         low, high = _interval(draws)
-        reach = NormalDist().inv_cdf(0.5 + CONFIDENCE / 2) * math.sqrt(least)
+        reach = NormalDist().inv_cdf(0.5 + CONFIDENCE / 2) * math.sqrt(least_variance)
         return Estimate(value, min(low, value - reach), max(high, value + reach), images)
     if np.isinf(draws).any():
         return Estimate(value, None, None, images, count)
-    spread = _Spread.of(max(least, float(np.nanvar(draws))), images, figures)
+    spread = _Spread.of(max(least_variance, float(np.nanvar(draws))), images, figures)
     reach = spread.quantile(0.5 + CONFIDENCE / 2) * spread.error
     return Estimate(value, value - reach, value + reach, images, count)
 
@@ -142,15 +142,15 @@ def drawn(
     return Drawn(_figures(statistics, images), draws, images)
 
 
-def paired(first: Drawn, second: Drawn, least: float = 0.0) -> Difference:
+def paired(first: Drawn, second: Drawn, least_variance: float = 0.0) -> Difference:
     """Compare a figure of two models, drawn on the same images by the same seed.
 
     Single trainings: a paired bootstrap over images. Several: as :func:`resampled`.
 
     Args:
         first, second: the figures.
-        least: interval and p-value are at least those of this variance over images: where the
-            models are right on the same images, none is drawn that tells them apart.
+        least_variance: interval and p-value are at least those of this variance over images:
+            where the models are right on the same images, none is drawn that parts them.
 
     Raises:
         ValueError: for other counts of images or of samples.
@@ -163,7 +163,7 @@ def paired(first: Drawn, second: Drawn, least: float = 0.0) -> Difference:
     groups = first.figures, second.figures
     value = float(first.figures.mean() - second.figures.mean())
     draws = first.draws - second.draws
-    return _told_apart(value, draws, first.images, groups, len(draws), least)
+    return _told_apart(value, draws, first.images, groups, len(draws), least_variance)
 
 
 def within(
@@ -172,7 +172,7 @@ def within(
     *,
     seed: int = 0,
     resamples: int = RESAMPLES,
-    least: float = 0.0,
+    least_variance: float = 0.0,
 ) -> Difference:
     """Compare two figures of the same trainings on the same images.
 
@@ -180,14 +180,14 @@ def within(
         differences: for each training, one figure minus the other as a function of weights.
         images: how many there are.
         seed, resamples: of the resampling.
-        least: as of :func:`paired`.
+        least_variance: as of :func:`paired`.
 
     A single training: a paired bootstrap over images. Several: as :func:`resampled`.
 
     """
     figures = _figures(differences, images)
     draws = _draws(differences, images, seed, resamples)
-    return _told_apart(float(figures.mean()), draws, images, [figures], resamples, least)
+    return _told_apart(float(figures.mean()), draws, images, [figures], resamples, least_variance)
 
 
 def resamples_for(family: int) -> int:
@@ -214,19 +214,19 @@ def _told_apart(
         below, above = int((draws <= 0).sum()), int((draws >= 0).sum())
         p_value = min(1.0, 2 * (min(below, above) + 1) / (len(draws) + 1))
         low, high = _interval(draws)
-        least = float(np.quantile(draws, 1 - CONFIDENCE))
+        lower = float(np.quantile(draws, 1 - CONFIDENCE))
         if least_variance:
             floor = NormalDist(value, math.sqrt(least_variance))
             low = min(low, floor.inv_cdf(0.5 - CONFIDENCE / 2))
             high = max(high, floor.inv_cdf(0.5 + CONFIDENCE / 2))
-            least = min(least, floor.inv_cdf(1 - CONFIDENCE))
+            lower = min(lower, floor.inv_cdf(1 - CONFIDENCE))
             p_value = max(p_value, 2 * min(floor.cdf(0), 1 - floor.cdf(0)))
-        return Difference(value, low, high, images, p_value, least)
+        return Difference(value, low, high, images, p_value, lower)
     spread = _Spread.of(max(float(draws.var()), least_variance), images, *groups)
     reach = spread.quantile(0.5 + CONFIDENCE / 2) * spread.error
     p_value = max(spread.p_value(value), 2 / (resamples + 1))
-    least = value - spread.quantile(CONFIDENCE) * spread.error
-    return Difference(value, value - reach, value + reach, images, p_value, least)
+    lower = value - spread.quantile(CONFIDENCE) * spread.error
+    return Difference(value, value - reach, value + reach, images, p_value, lower)
 
 
 def _figures(statistics: Sequence[Statistic], images: int) -> NDArray[np.float64]:

@@ -39,7 +39,7 @@ def compared(found: Difference, differences: ArrayLike, trainings: int = 1) -> D
         low=min(found.low, found.value - two),
         high=max(found.high, found.value + two),
         p_value=max(found.p_value, p_value),
-        least=min(found.least, found.value - one),
+        lower_bound=min(found.lower_bound, found.value - one),
     )
 
 

@@ -88,7 +88,7 @@ def mean(values: ArrayLike, *, seed: int = 0, resamples: int = RESAMPLES) -> Est
 class Difference:
     """The difference of two figures on the same images, with its 95 % interval.
 
-    ``least`` is its one-sided 95 % lower bound: what it is at the very least.
+    ``lower_bound`` is its one-sided 95 % lower bound: what it is at the very least.
 
     ``p_value`` is two-sided, for no difference at all. Between single trainings it speaks of those
     two trainings, not of what trained them, and is never below 2 / (resamples + 1).
@@ -99,7 +99,7 @@ class Difference:
     high: float
     n: int
     p_value: float
-    least: float = -math.inf
+    lower_bound: float = -math.inf
 
 
 def quantile_of_t(freedom: float, probability: float) -> float:

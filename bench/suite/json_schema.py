@@ -7,7 +7,7 @@ from typing import Any
 from bench import registry
 from bench.api.recipes import PRESETS, Recipe
 from bench.errors import PluginError
-from bench.suite.sections import Extension, Layout, Replication
+from bench.suite.sections import Layout, Replication, VariantSelection
 
 _FRACTION = {"type": "string", "pattern": r"^[-+]?\d+(\.\d+)?/\d+(\.\d+)?$"}
 _OWN: dict[str, dict[str, Any]] = {
@@ -15,7 +15,7 @@ _OWN: dict[str, dict[str, Any]] = {
     "models": {
         "train": {"anyOf": [{"enum": list(PRESETS)}, {"$ref": "#/$defs/Recipe"}]},
         **{name: {"$ref": f"#/$defs/Replication/properties/{name}"} for name in ("seeds", "folds")},
-        "variants": {"$ref": "#/$defs/Extension/properties/variants"},
+        "variants": {"$ref": "#/$defs/VariantSelection/properties/variants"},
     },
     "attacks": {
         "target": {"type": "integer", "minimum": 0},
@@ -49,7 +49,7 @@ def suite_schema() -> tuple[dict[str, Any], list[str]]:
     definitions = schema.setdefault("$defs", {})
     definitions["Ball"] = _numbers(definitions["Ball"])
     definitions["Recipe"] = _numbers(Recipe.model_json_schema())
-    definitions["Extension"] = Extension.model_json_schema()
+    definitions["VariantSelection"] = VariantSelection.model_json_schema()
     definitions["Replication"] = Replication.model_json_schema()
     broken: list[str] = []
     entries: dict[str, dict[str, dict[str, Any]]] = {kind: {} for kind in _OWN}

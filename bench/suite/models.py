@@ -10,7 +10,7 @@ from bench.api.recipes import Recipe
 from bench.suite import document
 from bench.suite.entries import DatasetEntry, ExplainerEntry, ModelEntry
 from bench.suite.section import Section, entries
-from bench.suite.sections import Extension, Replication
+from bench.suite.sections import Replication, VariantSelection
 
 
 class Models(Section):
@@ -33,7 +33,7 @@ class Models(Section):
         """Read the models; each needs exactly one source of weights."""
         for name, entry in entries(raw):
             path = ("models", name)
-            own = {"plugin", "train", *Replication.model_fields, *Extension.model_fields}
+            own = {"plugin", "train", *Replication.model_fields, *VariantSelection.model_fields}
             parameters = {k: v for k, v in entry.items() if k not in own}
             plugin_name = entry.get("plugin", name)
             plugin = self.plugin("models", plugin_name, parameters, path)
@@ -43,8 +43,8 @@ class Models(Section):
                 if recipe is None:
                     continue
             replication = self.replication(entry, recipe, path)
-            named = {key: entry[key] for key in Extension.model_fields if key in entry}
-            extension = self.parse(Extension, named, path)
+            named = {key: entry[key] for key in VariantSelection.model_fields if key in entry}
+            extension = self.parse(VariantSelection, named, path)
             if replication is None or extension is None or not isinstance(plugin, Model):
                 continue
             sources = [recipe is not None, plugin.weights is not None, plugin.has_pretrained]

@@ -118,7 +118,7 @@ class Replication(_Section):
         return seeds
 
 
-class Extension(_Section):
+class VariantSelection(_Section):
     """How much of the suite a model is run in."""
 
     variants: Annotated[tuple[str, ...], Field(min_length=1)] | None = Field(

@@ -59,7 +59,7 @@ class Variants(Section):
             for place, step in enumerate(steps)
             if step is not None
             and isinstance(step.plugin, Shield)
-            and step.plugin.asks_members_only
+            and step.plugin.ignores_base_model
         ]
         if not alone:
             return

@@ -81,7 +81,7 @@ def build(
         _, others = found.setdefault(place, (measure, []))
         if others and not _is_same(measure, entry, others[0]):
             _refuse_pooling(matrix, entry, others[0], [*rows, *columns])
-        if not (measure.across and any(_is_one_training(entry, other) for other in others)):
+        if not (measure.worst_case and any(_is_one_training(entry, other) for other in others)):
             others.append(entry)
     findings = (known(matrix) if audited is None else audited).findings
     places = {
@@ -141,7 +141,7 @@ def _choose(
             entry
             for entry in matrix.entries
             if entry.kind == kind
-            and not (metric.across and (entry.state != "done" or entry.budget is None))
+            and not (metric.worst_case and (entry.state != "done" or entry.budget is None))
             and all(_same(entry.value(name), value) for name, value in where.items())
         ]
         if entries and all(
@@ -174,10 +174,10 @@ def _same(value: JSON, wanted: JSON) -> bool:
 
 def _is_same(metric: Metric, entry: Entry, other: Entry) -> bool:
     """Say whether two cells belong in one place: replicas, or attacks that a figure combines."""
-    if not metric.across:
+    if not metric.worst_case:
         return _is_replica(entry, other)
     one, two = entry.coordinates, other.coordinates
-    return (one.contender, entry.budget) == (two.contender, other.budget)
+    return (one.model_variant, entry.budget) == (two.model_variant, other.budget)
 
 
 def _is_one_training(entry: Entry, other: Entry) -> bool:

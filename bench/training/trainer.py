@@ -102,7 +102,7 @@ def train(
     std: tuple[float, ...],
     seed: int,
     held_out: tuple[Images, Labels] | None = None,
-    lesson: Lesson | None = None,
+    hooks: TrainingHooks | None = None,
     state: bytes | None = None,
     progress: Callable[[Progress], None] = lambda _: None,
 ) -> list[Epoch]:
@@ -116,7 +116,7 @@ def train(
         mean, std: of each channel, subtracted and divided after augmentation.
         seed: of the order of images, of augmentation and of dropout.
         held_out: what a recipe with ``patience`` stops and selects on; asked for by such only.
-        lesson: what departs from plain training.
+        hooks: what departs from plain training.
         state: what a :class:`Progress` of the same training wrote; goes on from there.
         progress: called after each epoch.
 
@@ -134,15 +134,15 @@ def train(
     examples = Examples(images, labels, mean, std).to(device)
     watched = None if held_out is None else Examples(*held_out, mean, std).to(device)
     with seeds.forked(seed):
-        course = _Course(network, recipe, len(images), seed, lesson)
+        loop = _TrainingLoop(network, recipe, len(images), seed, hooks)
         _check_growing(network, examples, recipe)
         if state is not None:
-            course.resume(state)
-        while course.goes_on:
-            epoch = course.advance(examples, watched)
-            progress(Progress(epoch, course.state))
-    course.conclude()
-    return course.history
+            loop.resume(state)
+        while loop.goes_on:
+            epoch = loop.advance(examples, watched)
+            progress(Progress(epoch, loop.state))
+    loop.conclude()
+    return loop.history
 
 
 def rehearse(
@@ -154,7 +154,7 @@ def rehearse(
     mean: tuple[float, ...],
     std: tuple[float, ...],
     seed: int,
-    lesson: Lesson | None = None,
+    hooks: TrainingHooks | None = None,
 ) -> None:
     """Take two of a training's steps on its first batch, to see what a step needs.
 
@@ -166,25 +166,25 @@ def rehearse(
     examples = Examples(images[batch], labels[batch], mean, std).to(device)
     full = recipe.model_copy(update={"grow_from": None})
     with seeds.forked(seed):
-        course = _Course(network, full, len(images), seed, lesson)
+        loop = _TrainingLoop(network, full, len(images), seed, hooks)
         for _ in range(2):
-            course.step_through(examples)
+            loop.step_through(examples)
 
 
 @dataclass(frozen=True)
-class Lesson:
+class TrainingHooks:
     """What departs from plain training.
 
     Attributes:
-        harden: makes of each augmented batch what is learned from: as
-            :meth:`bench.api.Tuning.harden`.
+        adversarial_batch: makes of each augmented batch what is learned from: as
+            :meth:`bench.api.Tuning.adversarial_batch`.
         loss: makes of the recipe's loss what is minimised: as :meth:`bench.api.Tuning.loss`.
         teacher: a network, frozen, whose logits ``loss`` is given.
         holds_zeros: weights of Conv and Linear layers that are zero at the start stay so.
 
     """
 
-    harden: Callable[..., Images] | None = None
+    adversarial_batch: Callable[..., Images] | None = None
     loss: Callable[[Logits, Logits | None, Scalar], Scalar] | None = None
     teacher: nn.Module | None = None
     holds_zeros: bool = False
@@ -204,11 +204,11 @@ class _AsPixels(nn.Module):
         return logits
 
 
-class _Course:
+class _TrainingLoop:
     """A training as it goes: all that changes from epoch to epoch."""
 
     def __init__(
-        self, network: nn.Module, recipe: Recipe, count: int, seed: int, lesson: Lesson | None
+        self, network: nn.Module, recipe: Recipe, count: int, seed: int, hooks: TrainingHooks | None
     ) -> None:
         self.network = network
         self.recipe = recipe
@@ -218,9 +218,9 @@ class _Course:
         self.generator = torch.Generator().manual_seed(seed)
         self.history: list[Epoch] = []
         self.best: dict[str, torch.Tensor] | None = None
-        self.lesson = Lesson() if lesson is None else lesson
+        self.hooks = TrainingHooks() if hooks is None else hooks
         # which weights are to stay at zero
-        weights = layer_weights(network).values() if self.lesson.holds_zeros else ()
+        weights = layer_weights(network).values() if self.hooks.holds_zeros else ()
         self.held = [(weight, weight.detach() == 0) for weight in weights]
 
     @property
@@ -265,13 +265,13 @@ class _Course:
             pixels, targets = augment(
                 examples.images[batch], labels, recipe.augment, classes, self.generator
             )
-            pixels = self._hardened(examples, _shrunk(pixels, side), labels)
+            pixels = self._adversarial_batch(examples, _shrunk(pixels, side), labels)
             shown = examples.normalised(pixels)
             with _precision(recipe, device):
                 logits = self.network(shown)
             logits = logits.float()
             loss = functional.cross_entropy(logits, targets, label_smoothing=recipe.label_smoothing)
-            loss = self._taught(shown, logits, loss)
+            loss = self._loss(shown, logits, loss)
             self.optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
             self.optimizer.step()
@@ -283,15 +283,15 @@ class _Course:
         self.network.eval()
         return total.item() / seen, right.item() / seen
 
-    def _taught(self, shown: torch.Tensor, logits: Logits, plain: Scalar) -> Scalar:
+    def _loss(self, shown: torch.Tensor, logits: Logits, plain: Scalar) -> Scalar:
         """Return what is minimised on a batch."""
-        if self.lesson.loss is None:
+        if self.hooks.loss is None:
             return plain
-        taught = None
-        if self.lesson.teacher is not None:
+        teacher_logits = None
+        if self.hooks.teacher is not None:
             with torch.no_grad():
-                taught = self.lesson.teacher(shown).float()
-        return self.lesson.loss(logits, taught, plain)
+                teacher_logits = self.hooks.teacher(shown).float()
+        return self.hooks.loss(logits, teacher_logits, plain)
 
     @torch.no_grad()
     def _zero(self) -> None:
@@ -299,12 +299,12 @@ class _Course:
         for weight, is_zero in self.held:
             weight.masked_fill_(is_zero, 0.0)
 
-    def _hardened(self, examples: Examples, pixels: Images, labels: Labels) -> Images:
+    def _adversarial_batch(self, examples: Examples, pixels: Images, labels: Labels) -> Images:
         """Attack a batch on the network as it stands, in eval mode."""
-        if self.lesson.harden is None:
+        if self.hooks.adversarial_batch is None:
             return pixels
         self.network.eval()
-        attacked = self.lesson.harden(
+        attacked = self.hooks.adversarial_batch(
             _AsPixels(self.network, examples), pixels, labels, generator=self.generator
         )
         self.network.train()

@@ -42,7 +42,7 @@ class AttackedBatches(Tuning):
         usual = _FGSM_STEP if self.attack == "fgsm" else _PGD_REACH / steps
         return steps, usual * self.eps if self.alpha is None else self.alpha
 
-    def harden(
+    def adversarial_batch(
         self, classifier: Module, images: Images, labels: Labels, *, generator: Generator
     ) -> Images:
         """Return the batch, its first images attacked: it comes in random order."""

@@ -286,7 +286,7 @@ def test_load_of_a_moment_is_none() -> None:
 
 HOLD = """if True:
     from bench import machine
-    with machine.alone():
+    with machine.timing_lock():
         print("ready", flush=True)
         input()
     """
@@ -299,7 +299,7 @@ WAIT = """if True:
         if not told:
             print("ready", flush=True)
         told.append(1)
-    with machine.alone(waiting):
+    with machine.timing_lock(waiting):
         print("inside")
     """
 
@@ -323,11 +323,11 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @locks
 def test_a_second_process_is_kept_out_until_the_first_is_through(folder: Path) -> None:
     with program(HOLD) as other:
-        with pytest.raises(ExcludedError), machine.alone(refuse):
+        with pytest.raises(ExcludedError), machine.timing_lock(refuse):
             pytest.fail("two processes were alone")
         other.communicate("\n", timeout=30)
         assert other.returncode == 0
-    with machine.alone(refuse):
+    with machine.timing_lock(refuse):
         pass
 
 
@@ -336,14 +336,14 @@ def test_who_is_killed_lets_go(folder: Path) -> None:
     with program(HOLD) as other:
         other.kill()
         other.wait(timeout=30)
-        with machine.alone(refuse):
+        with machine.timing_lock(refuse):
             pass
 
 
 @locks
 def test_who_waits_gets_in(folder: Path) -> None:
     with ExitStack() as after:
-        with machine.alone():
+        with machine.timing_lock():
             other = after.enter_context(program(WAIT))
             assert other.poll() is None
         output, _ = other.communicate(timeout=30)
@@ -352,7 +352,7 @@ def test_who_waits_gets_in(folder: Path) -> None:
 
 @locks
 def test_ctrl_c_ends_the_wait(folder: Path) -> None:
-    with machine.alone(), program(WAIT) as other:
+    with machine.timing_lock(), program(WAIT) as other:
         other.send_signal(signal.SIGINT)
         output, errors = other.communicate(timeout=30)
     assert output == ""
@@ -361,9 +361,9 @@ def test_ctrl_c_ends_the_wait(folder: Path) -> None:
 
 @locks
 def test_an_error_inside_lets_go(folder: Path) -> None:
-    with pytest.raises(ExcludedError), machine.alone():
+    with pytest.raises(ExcludedError), machine.timing_lock():
         raise ExcludedError
-    with machine.alone(refuse):
+    with machine.timing_lock(refuse):
         pass
 
 
@@ -371,14 +371,14 @@ def test_an_error_inside_lets_go(folder: Path) -> None:
 def test_a_lock_that_cannot_be_opened_is_told(folder: Path) -> None:
     (folder / f"bench-{os.getuid()}.lock").mkdir()
     with pytest.raises(UsageError, match=r"bench-.*\.lock: cannot be locked: .*TMPDIR"):
-        machine.alone().__enter__()
+        machine.timing_lock().__enter__()
 
 
 @locks
 def test_a_link_in_the_lock_s_place_is_not_followed(folder: Path) -> None:
     (folder / f"bench-{os.getuid()}.lock").symlink_to(folder / "elsewhere")
     with pytest.raises(UsageError, match="cannot be locked"):
-        machine.alone().__enter__()
+        machine.timing_lock().__enter__()
     assert not (folder / "elsewhere").exists()
 
 

@@ -26,12 +26,12 @@ def attacks(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 
 def test_a_ratio_is_to_the_turns_before_and_after(attacks: ModuleType) -> None:
-    def contender(**seconds: list[float]):
+    def model_variant(**seconds: list[float]):
         return lambda: attacks.Turn({n: s.pop(0) for n, s in seconds.items()}, torch.empty(0))
 
     found = attacks.take_turns(
-        contender(bare=[1.0, 3.0, 5.0, 2.0, 2.0, 2.0]),
-        [contender(cell=[4.0, 1.0], whole=[6.0, 2.0]), contender(peer=[8.0, 4.0])],
+        model_variant(bare=[1.0, 3.0, 5.0, 2.0, 2.0, 2.0]),
+        [model_variant(cell=[4.0, 1.0], whole=[6.0, 2.0]), model_variant(peer=[8.0, 4.0])],
         rounds=2,
     )
     assert found == {

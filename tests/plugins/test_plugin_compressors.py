@@ -28,7 +28,7 @@ from bench.audit import audit
 from bench.classifier.classifier import Classifier
 from bench.classifier.counting import layers, multiplications, nonzero_parameters, sparsity
 from bench.classifier.layers import layer_weights
-from bench.classifier.reductions import Forms
+from bench.classifier.reductions import AppliedReductions
 from bench.classifier.weights import header_normalisation, load_strictly, read_weights, state_arrays
 from bench.commands import export
 from bench.commands import run as session
@@ -36,7 +36,7 @@ from bench.errors import PluginError, UsageError
 from bench.matrix import Matrix
 from bench.store import Store
 from bench.suite import shipped
-from bench.training.trainer import Lesson, Progress, train
+from bench.training.trainer import Progress, TrainingHooks, train
 
 SHAPE = (3, 16, 16)
 CLASSES = 10
@@ -97,11 +97,11 @@ def reduced(plugin: Any, network: nn.Module, seed: int = 0) -> tuple[nn.Module, 
 
 
 def chained(steps: list[Any], network: nn.Module) -> tuple[nn.Module, list[Any]]:
-    forms = []
+    applied = []
     for plugin in steps:
         network, form = reduced(plugin, network)
-        forms.append(form)
-    return network, forms
+        applied.append(form)
+    return network, applied
 
 
 def zeros(network: nn.Module) -> dict[str, torch.Tensor]:
@@ -328,7 +328,12 @@ def tuned(
         mean=(0.5,) * 3,
         std=(0.25,) * 3,
         seed=5,
-        lesson=Lesson(plugin.harden, plugin.loss, little(77) if plugin.is_taught else None, **more),
+        hooks=TrainingHooks(
+            plugin.adversarial_batch,
+            plugin.loss,
+            little(77) if plugin.uses_teacher else None,
+            **more,
+        ),
         state=state,
         progress=keep,
     )
@@ -437,7 +442,7 @@ def test_what_is_taught_is_hinton_s() -> None:
     soft = functional.cross_entropy(student / 3, (teacher / 3).softmax(1))
     (expected,) = torch.autograd.grad(0.7 * 9 * soft + 0.3 * plain, student, retain_graph=True)
     assert torch.allclose(torch.autograd.grad(found, student)[0], expected)
-    assert plugin.is_taught
+    assert plugin.uses_teacher
     with pytest.raises(ValueError, match="the original's logits"):
         plugin.loss(student, None, plain)
 
@@ -447,7 +452,9 @@ def test_batches_are_attacked_as_in_adversarial_training() -> None:
     plugin = made("adversarial_finetune", eps=0.1, steps=3, share=0.5)
     network, pixels = little(0), torch.rand(8, 3, 8, 8)
     first, second = (
-        each.harden(network, pixels, labels(8), generator=torch.Generator().manual_seed(1))
+        each.adversarial_batch(
+            network, pixels, labels(8), generator=torch.Generator().manual_seed(1)
+        )
         for each in (plugin, other)
     )
     assert torch.equal(first, second)
@@ -658,9 +665,9 @@ CHAINS: dict[str, Callable[[], list[Any]]] = {
 @pytest.mark.parametrize("name", CHAINS)
 def test_chains_are_built_again(name: str, known: dict[str, nn.Module]) -> None:
     steps = CHAINS[name]()
-    network, forms = chained(steps, known["simple_cnn"])
+    network, applied = chained(steps, known["simple_cnn"])
     again = fresh("simple_cnn", seed=5)
-    for plugin, form in zip(steps, forms, strict=True):
+    for plugin, form in zip(steps, applied, strict=True):
         again = plugin.rebuild(again, form, image_shape=SHAPE)
     load_strictly(again, state_arrays(network), name)
     shown = images(8, seed=1)
@@ -849,13 +856,13 @@ def test_verdicts_are_those_of_the_bytes(ran: tuple[dict[str, Any], Store, Matri
     network = registry.load("models", "simple_cnn")().build(classes=3, image_shape=SHAPE)
     weights = next(e for e in matrix.entries if e.label == f"train simple_cnn/aware@2-{AWARE}")
     header = store.header(matrix.stored(weights))
-    forms = Forms.of(header, "aware")
-    twin = forms.rebuild(network, SHAPE)
+    applied = AppliedReductions.of(header, "aware")
+    twin = applied.rebuild(network, SHAPE)
     load_strictly(twin, store.arrays(matrix.stored(weights)), "aware")
     told = matrix.records(entry(matrix, "evaluate simple_cnn/aware"))["confidence"]
     pixels, _ = plan.data.select(["test"]).tensors()
     confidences = []
-    for judged in (forms.deploy(twin.eval()), twin):
+    for judged in (applied.deploy(twin.eval()), twin):
         classifier = Classifier(judged, *header_normalisation(header))
         with torch.no_grad():
             confidences.append(classifier(pixels).softmax(1).amax(1).numpy())

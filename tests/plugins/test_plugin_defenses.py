@@ -25,7 +25,7 @@ from bench.errors import SuiteError
 from bench.matrix import Matrix
 from bench.metrics import METRICS
 from bench.store import Store
-from bench.training.trainer import Lesson, train
+from bench.training.trainer import TrainingHooks, train
 
 SHAPE = (3, 8, 8)
 CLASSES = 3
@@ -393,7 +393,7 @@ def test_attacked_batches_stay_in_the_ball_and_raise_the_loss(parameters: dict[s
 
     def attacked(seed: int, given: Hardening = hardening) -> torch.Tensor:
         generator = torch.Generator().manual_seed(seed)
-        return given.harden(classifier, pixels, labels, generator=generator)
+        return given.adversarial_batch(classifier, pixels, labels, generator=generator)
 
     found = attacked(1)
     assert torch.equal(pixels, kept)
@@ -424,7 +424,7 @@ def test_pgd_raises_the_loss_more_than_one_step() -> None:
     losses = {}
     for attack in ("fgsm", "pgd"):
         hardening = made("adversarial_training", attack=attack, eps=0.05, steps=10)
-        found = hardening.harden(
+        found = hardening.adversarial_batch(
             classifier, pixels, labels, generator=torch.Generator().manual_seed(0)
         )
         losses[attack] = functional.cross_entropy(classifier(found), labels)
@@ -441,7 +441,7 @@ def test_attacks_of_a_linear_classifier_end_in_the_corner() -> None:
     corner = pixels + 0.1 * slope * (1 - 2 * labels).view(-1, 1, 1, 1)
     for parameters in ({"attack": "pgd", "steps": 7}, {"attack": "fgsm", "alpha": 0.2}):
         hardening = made("adversarial_training", eps=0.1, **parameters)
-        found = hardening.harden(
+        found = hardening.adversarial_batch(
             classifier, pixels, labels, generator=torch.Generator().manual_seed(0)
         )
         assert torch.allclose(found, corner, atol=1e-6)
@@ -469,20 +469,25 @@ def test_training_on_attacked_images_is_deterministic_and_holds_out_better() -> 
     pixels = pixels.clamp(0, 1)
     hardening = made("adversarial_training", eps=0.06, steps=3, epochs=10, lr=0.03)
 
-    def trained(harden: Any) -> nn.Module:
+    def trained(adversarial_batch: Any) -> nn.Module:
         torch.manual_seed(1)
         built = nn.Sequential(nn.Flatten(), nn.Linear(64, 2))
-        given = {"mean": (0.5,), "std": (0.1,), "seed": 2, "lesson": Lesson(harden)}
+        given = {
+            "mean": (0.5,),
+            "std": (0.1,),
+            "seed": 2,
+            "hooks": TrainingHooks(adversarial_batch),
+        }
         train(built, pixels, labels, hardening.recipe, **given)
         return built
 
-    plain, hard = trained(None), trained(hardening.harden)
-    assert torch.equal(trained(hardening.harden)[1].weight, hard[1].weight)
+    plain, hard = trained(None), trained(hardening.adversarial_batch)
+    assert torch.equal(trained(hardening.adversarial_batch)[1].weight, hard[1].weight)
     robust = {}
     for name, built in {"plain": plain, "hard": hard}.items():
         classifier = Classifier(built, (0.5,), (0.1,))
         judge = made("adversarial_training", eps=0.06, steps=10)
-        found = judge.harden(classifier, pixels, labels, generator=generator)
+        found = judge.adversarial_batch(classifier, pixels, labels, generator=generator)
         robust[name] = (classifier(found).argmax(1) == labels).float().mean()
         assert (classifier(pixels).argmax(1) == labels).float().mean() > 0.95
     assert robust["hard"] > robust["plain"] + 0.2

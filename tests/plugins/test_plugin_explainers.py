@@ -240,7 +240,7 @@ def state(model: Classifier) -> tuple[Any, ...]:
         [len(p._backward_hooks or {}) for p in model.parameters()],
         [p.requires_grad for p in model.parameters()],
         [None if p.grad is None else p.grad.tolist() for p in model.parameters()],
-        model.filler,
+        model.padding,
     )
 
 

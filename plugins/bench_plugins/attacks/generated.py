@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field, create_model
 
-from bench.api import Attack, filled_up
+from bench.api import Attack, padded
 from bench.records import JSON, Budget
 from bench.tensors import Images, Labels
 from bench_plugins.attacks.torchattacks import Precision, Want, run
@@ -154,7 +154,7 @@ class Wrapped(Attack):
         for start in range(0, len(images), self.batch):
             part = slice(start, start + self.batch)
             count = len(images[part])
-            with filled_up(classifier, self.batch - count):
+            with padded(classifier, self.batch - count):
                 adversarial_images = self._attacked(
                     classifier,
                     self._filled(images[part]),

@@ -16,7 +16,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from bench import seeds
-from bench.api import filled_up
+from bench.api import padded
 from bench.errors import PluginError
 from bench.tensors import Images, Labels
 
@@ -98,7 +98,7 @@ def _classes(classifier: Module, images: Images) -> int:
     """Count the classes by asking for the logits of one image, which is not counted as a pass."""
     import torch
 
-    with torch.no_grad(), filled_up(classifier, 1):
+    with torch.no_grad(), padded(classifier, 1):
         return int(classifier(images[:1]).shape[1])
 
 

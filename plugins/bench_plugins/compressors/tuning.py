@@ -65,20 +65,20 @@ class Distill(FloatTraining):
         another number, with the same gradients. The student begins with the weights there are.
     """
 
-    is_taught: ClassVar[bool] = True
+    uses_teacher: ClassVar[bool] = True
 
     temperature: float = Field(4.0, gt=0, le=1000, description="by which logits are divided")
     weight: float = Field(0.9, ge=0, le=1, description="of what the original teaches; labels: rest")
 
-    def loss(self, logits: Logits, taught: Logits | None, plain: Scalar) -> Scalar:
+    def loss(self, logits: Logits, teacher_logits: Logits | None, plain: Scalar) -> Scalar:
         """Return the weighted sum of both parts."""
         from torch.nn.functional import kl_div, log_softmax
 
-        if taught is None:
+        if teacher_logits is None:
             raise ValueError("the original's logits are needed")
         soft = kl_div(
             log_softmax(logits / self.temperature, 1),
-            log_softmax(taught / self.temperature, 1),
+            log_softmax(teacher_logits / self.temperature, 1),
             reduction="batchmean",
             log_target=True,
         )

@@ -35,8 +35,8 @@ class Ensemble(Shield):
     """
 
     gradients: ClassVar[Gradients] = "straight_through"
-    asks_members_only: ClassVar[bool] = True
-    same_answers: ClassVar[bool] = False
+    ignores_base_model: ClassVar[bool] = True
+    surrogate_agrees: ClassVar[bool] = False
 
     of: tuple[str, ...] = Field(
         min_length=2,

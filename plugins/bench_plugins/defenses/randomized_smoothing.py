@@ -44,7 +44,7 @@ class RandomizedSmoothing(Shield):
     """
 
     randomised: ClassVar[bool] = True
-    same_answers: ClassVar[bool] = False
+    surrogate_agrees: ClassVar[bool] = False
     proof_only: ClassVar[frozenset[str]] = frozenset({"samples", "selection", "alpha"})
     gradients: ClassVar[Gradients] = "expectation"
 

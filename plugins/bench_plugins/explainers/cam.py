@@ -20,7 +20,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from bench import seeds
-from bench.api import filled_up
+from bench.api import padded
 from bench.errors import PluginError
 from bench.tensors import Heatmaps, Images, Labels
 from bench_plugins.explainers import corrections, layers
@@ -66,7 +66,7 @@ def explain(
     if not rows:
         return heatmaps
     with _restored(classifier):
-        with filled_up(classifier, 1):  # looking for the layer explains nothing: it is not counted
+        with padded(classifier, 1):  # looking for the layer explains nothing: it is not counted
             place = layers.find(classifier, images[:1], layer, f"explainer {method}: layer")
         for i, target in rows:
             image = images[i : i + 1]

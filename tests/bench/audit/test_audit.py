@@ -427,7 +427,7 @@ def test_cases_without_chance_are_not_corrected(planted: Planted) -> None:
     """A certain case beside a tested one leaves its p-value as it is."""
 
     def look(_: Evidence) -> list[Case]:
-        usual = {"cells": (), "figures": {}, "is_telling": True}
+        usual = {"cells": (), "figures": {}, "is_material": True}
         return [
             Case(sentence="certain", p_value=None, **usual),
             Case(sentence="tested", p_value=0.009, **usual),

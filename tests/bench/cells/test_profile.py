@@ -25,7 +25,7 @@ from bench.cells.profile import ProfileCell
 from bench.cells.subject import Subject
 from bench.cells.workbench import Architecture, Compute, Workbench
 from bench.classifier.counting import multiplications, sparsity
-from bench.classifier.reductions import Form, Forms
+from bench.classifier.reductions import AppliedReduction, AppliedReductions
 from bench.classifier.weights import state_arrays
 from bench.data import ImageSet, Prepared
 from bench.errors import PluginError
@@ -265,7 +265,7 @@ def test_what_is_packed_is_what_is_weighed(plant: Callable[..., Bench], plugins:
     """Half floats: half the bytes of the weights; the network that is counted is the whole one."""
     plugin = registry.load("compressors", "scaled")(factor=1.5)
     network = plugin.rebuild(sparse(), {"factor": 1.5}, image_shape=SHAPE)
-    forms = Forms((Form("scaled", plugin, {"factor": 1.5}),))
+    forms = AppliedReductions((AppliedReduction("scaled", plugin, {"factor": 1.5}),))
     bench = plant(sparse)
     arrays = state_arrays(network)
     header = {"mean": json.dumps([0.5] * 3), "std": json.dumps([0.25] * 3), **forms.header}
@@ -483,13 +483,13 @@ def test_the_record_says_where_it_was_taken(
     sleeper: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     entered: list[str] = []
-    alone = machine.alone
+    alone = machine.timing_lock
 
     def watched(waiting: Callable[[], None]):
         entered.append(f"{len(SEEN)} passes so far")
         return alone(waiting)
 
-    monkeypatch.setattr(latency.machine, "alone", watched)
+    monkeypatch.setattr(latency.machine, "timing_lock", watched)
     two = Compute("cpu", "channels_last", batch_size=8, threads=2)
     before = torch.get_num_threads()
     with two.applied():

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from bench.api import filled_up
+from bench.api import padded
 from bench.classifier import weights
 from bench.classifier.classifier import Classifier
 from bench.errors import PluginError, WeightsError
@@ -80,7 +80,7 @@ def test_a_traceable_attack_must_show_whole_batches(classifier: Classifier) -> N
 
 def test_copies_that_fill_a_batch_are_not_counted(classifier: Classifier) -> None:
     images = torch.rand(16, 3, 8, 8, requires_grad=True)
-    with filled_up(classifier, 11):
+    with padded(classifier, 11):
         classifier(images).sum().backward()
     assert (classifier.forwards, classifier.backwards) == (5, 5)
     classifier(images)

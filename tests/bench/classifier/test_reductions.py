@@ -1,4 +1,4 @@
-"""Forms: what reductions made of a network can be told, read and built again, or is an error."""
+"""Applied reductions: stored, read and built again, or an error."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from torch import nn
 
 import bench
 from bench import registry
-from bench.classifier.reductions import Form, Forms
+from bench.classifier.reductions import AppliedReduction, AppliedReductions
 from bench.classifier.weights import output_digests, state_arrays
 from bench.commands import run as session
 from bench.errors import BenchError, PluginError, WeightsError
@@ -23,29 +23,29 @@ from bench.store import Store
 SHAPE = (3, 8, 8)
 
 
-def made(name: str, form: Any = None, **parameters: Any) -> Form:
-    return Form(name, registry.load("compressors", name)(**parameters), form)
+def made(name: str, form: Any = None, **parameters: Any) -> AppliedReduction:
+    return AppliedReduction(name, registry.load("compressors", name)(**parameters), form)
 
 
 @pytest.fixture
-def forms(plugins: Path) -> Forms:
+def applied(plugins: Path) -> AppliedReductions:
     halved = made("magnitude", sparsity=0.5, layers=("1",))
-    return Forms().then(halved).then(made("scaled", {"factor": 3.0}, factor=3.0))
+    return AppliedReductions().then(halved).then(made("scaled", {"factor": 3.0}, factor=3.0))
 
 
-def test_forms_come_back_from_a_header_as_they_were(forms: Forms) -> None:
-    header = forms.header
+def test_forms_come_back_from_a_header_as_they_were(applied: AppliedReductions) -> None:
+    header = applied.header
     assert all(isinstance(value, str) for value in header.values())
-    again = Forms.of({"mean": "[0]", **header}, "a file")
-    assert again == forms
-    assert again.plain == forms.plain
+    again = AppliedReductions.of({"mean": "[0]", **header}, "a file")
+    assert again == applied
+    assert again.plain == applied.plain
     assert again.header == header
 
 
 def test_where_nothing_was_reduced_nothing_is_told(plugins: Path) -> None:
-    assert Forms().header == {}
-    assert Forms.of({"mean": "[0]"}, "a file") == Forms()
-    assert not Forms().answers_otherwise
+    assert AppliedReductions().header == {}
+    assert AppliedReductions.of({"mean": "[0]"}, "a file") == AppliedReductions()
+    assert not AppliedReductions().answers_otherwise
 
 
 GOOD = {"name": "scaled", "parameters": {"factor": 3.0}, "form": {"factor": 3.0}}
@@ -78,40 +78,42 @@ def test_a_header_that_lies_is_an_error_that_names_the_file(
     """Or else a network would be judged that is not the one that was reduced."""
     header = {"forms": text if isinstance(text, str) else json.dumps(text)}
     with pytest.raises(error) as caught:
-        Forms.of(header, "weights.safetensors")
+        AppliedReductions.of(header, "weights.safetensors")
     assert told in str(caught.value)
     if error is WeightsError:
         assert str(caught.value).startswith("weights.safetensors: ")
 
 
-def test_a_network_is_rebuilt_in_the_order_of_its_reductions(forms: Forms) -> None:
+def test_a_network_is_rebuilt_in_the_order_of_its_reductions(applied: AppliedReductions) -> None:
     torch.manual_seed(0)
     network = nn.Sequential(nn.Flatten(), nn.Linear(192, 3)).eval()
     images = torch.rand(2, *SHAPE)
     logits = network(images)
-    first = Forms((*forms.steps, made("scaled", {"factor": 0.5}, factor=0.5)))
+    first = AppliedReductions((*applied.steps, made("scaled", {"factor": 0.5}, factor=0.5)))
     rebuilt = first.rebuild(network, SHAPE)
     assert torch.equal(rebuilt(images), 0.5 * (3.0 * logits))
     assert list(rebuilt.state_dict()) == ["0.0.1.weight", "0.0.1.bias"]
     assert first.deploy(rebuilt) is rebuilt
     assert {t.dtype for t in first.packed(rebuilt).values()} == {torch.float16}
-    assert {t.dtype for t in Forms().packed(network).values()} == {torch.float32}
+    assert {t.dtype for t in AppliedReductions().packed(network).values()} == {torch.float32}
 
 
-def test_the_same_weights_in_another_form_are_another_classifier(forms: Forms) -> None:
+def test_the_same_weights_in_another_form_are_another_classifier(
+    applied: AppliedReductions,
+) -> None:
     arrays = state_arrays(nn.Linear(4, 3))
     told = {"plugin": "linear"}
     digests = [
         output_digests(told, arrays, (0.5,), (0.2,), known)
         for known in (
             None,
-            Forms(),
-            forms,
-            Forms(forms.steps[1:]),
-            Forms(forms.steps[:1]),
-            Forms(forms.steps[::-1]),
-            Forms((forms.steps[0], made("scaled", {"factor": 4.0}, factor=3.0))),
-            Forms((forms.steps[0], made("scaled", {"factor": 3.0}, factor=4.0))),
+            AppliedReductions(),
+            applied,
+            AppliedReductions(applied.steps[1:]),
+            AppliedReductions(applied.steps[:1]),
+            AppliedReductions(applied.steps[::-1]),
+            AppliedReductions((applied.steps[0], made("scaled", {"factor": 4.0}, factor=3.0))),
+            AppliedReductions((applied.steps[0], made("scaled", {"factor": 3.0}, factor=4.0))),
         )
     ]
     assert len({digest["weights"] for digest in digests}) == 1

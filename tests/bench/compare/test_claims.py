@@ -87,7 +87,7 @@ def told(planted: Planted) -> dict[str, Answer]:
 
 def test_where_nothing_was_planted_no_claim_can_be_told(tmp_path: Path) -> None:
     found = told(plant(tmp_path, none))
-    assert {name: answer.verdict for name, answer in found.items()} == dict.fromkeys(
+    assert {name: answer.conclusion for name, answer in found.items()} == dict.fromkeys(
         NAMES, "cannot be told"
     )
     assert {answer.reason for answer in found.values()} == {"chance may explain it"}
@@ -96,7 +96,7 @@ def test_where_nothing_was_planted_no_claim_can_be_told(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_what_was_planted_holds_and_nothing_else(name: str, tmp_path: Path) -> None:
     found = told(plant(tmp_path, EFFECTS[name]))
-    assert {n: a.verdict for n, a in found.items() if a.verdict != "cannot be told"} == {
+    assert {n: a.conclusion for n, a in found.items() if a.conclusion != "cannot be told"} == {
         name: "holds"
     }
     whole = found[name].whole
@@ -109,7 +109,7 @@ def test_what_was_planted_holds_and_nothing_else(name: str, tmp_path: Path) -> N
 @pytest.mark.parametrize("name", [PGD, FROM_LARGER])
 def test_the_opposite_is_told_as_such(name: str, tmp_path: Path) -> None:
     found = told(plant(tmp_path, EFFECTS[name], points=-0.25))[name]
-    assert (found.verdict, found.whole.opposing, found.reason) == ("does not hold", 3, "")
+    assert (found.conclusion, found.whole.opposing, found.reason) == ("does not hold", 3, "")
 
 
 def test_parts_are_pairs_that_differ_in_one_property(tmp_path: Path) -> None:
@@ -164,7 +164,7 @@ def test_more_than_one_training_is_needed(tmp_path: Path) -> None:
     planted.cells = [c for c in planted.cells if c["coordinates"]["replica"] in (None, "seed1")]
     found = told(planted)[PGD]
     assert found.whole.p_value < 0.05
-    assert (found.verdict, found.reason) == (
+    assert (found.conclusion, found.reason) == (
         "cannot be told",
         "one training speaks of itself alone",
     )
@@ -225,17 +225,20 @@ def answer(whole: Compared | None, *parts: Compared) -> Answer:
 
 
 def test_a_verdict_needs_significance_and_every_seed_and_no_part_against_it() -> None:
-    assert answer(SURE, SURE).verdict == "holds"
+    assert answer(SURE, SURE).conclusion == "holds"
     assert answer(OPPOSITE, SURE, OPPOSITE).reason == "parts tell the opposite"
     unsure = replace(SURE, p_value=0.06)
-    assert (answer(unsure).verdict, answer(unsure).reason) == (
+    assert (answer(unsure).conclusion, answer(unsure).reason) == (
         "cannot be told",
         "chance may explain it",
     )
     for split in (replace(SURE, agreeing=2, opposing=1), replace(SURE, agreeing=2)):
-        assert (answer(split).verdict, answer(split).reason) == ("cannot be told", "seeds disagree")
+        assert (answer(split).conclusion, answer(split).reason) == (
+            "cannot be told",
+            "seeds disagree",
+        )
     mixed = answer(SURE, SURE, OPPOSITE, SURE)
-    assert (mixed.verdict, mixed.reason) == ("cannot be told", "parts tell the opposite")
+    assert (mixed.conclusion, mixed.reason) == ("cannot be told", "parts tell the opposite")
     assert "The opposite is told of model1, pgd, 4/255." in "\n".join(findings.section([mixed]))
 
 
@@ -303,7 +306,7 @@ def told_of_pruning(planted: Planted) -> dict[str, Answer]:
 
 def test_where_nothing_was_planted_no_claim_on_pruning_can_be_told(tmp_path: Path) -> None:
     found = told_of_pruning(plant_pruned(tmp_path, none))
-    assert {(answer.verdict, answer.reason) for answer in found.values()} == {
+    assert {(answer.conclusion, answer.reason) for answer in found.values()} == {
         ("cannot be told", "chance may explain it")
     }
 
@@ -311,7 +314,7 @@ def test_where_nothing_was_planted_no_claim_on_pruning_can_be_told(tmp_path: Pat
 @pytest.mark.parametrize("name", PRUNED_NAMES)
 def test_what_was_planted_of_pruning_holds_and_nothing_else(name: str, tmp_path: Path) -> None:
     found = told_of_pruning(plant_pruned(tmp_path, PRUNED_EFFECTS[name]))
-    assert {n: a.verdict for n, a in found.items() if a.verdict != "cannot be told"} == {
+    assert {n: a.conclusion for n, a in found.items() if a.conclusion != "cannot be told"} == {
         name: "holds"
     }
     assert 0.15 < found[name].whole.difference.value < 0.35  # 0.25 were planted, less the noise
@@ -320,7 +323,7 @@ def test_what_was_planted_of_pruning_holds_and_nothing_else(name: str, tmp_path:
 @pytest.mark.parametrize("name", PRUNED_NAMES)
 def test_the_opposite_is_told_of_pruning_as_such(name: str, tmp_path: Path) -> None:
     found = told_of_pruning(plant_pruned(tmp_path, PRUNED_EFFECTS[name], points=-0.25))[name]
-    assert (found.verdict, found.whole.opposing) == ("does not hold", 3)
+    assert (found.conclusion, found.whole.opposing) == ("does not hold", 3)
 
 
 def test_claims_on_pruning_pair_variants_of_the_same_training(tmp_path: Path) -> None:

@@ -286,7 +286,7 @@ def test_a_lead_that_is_not_there_in_each_fold_is_none(planted: Planted) -> None
     found = row.tests[0].difference
     assert found.p_value == row.tests[0].p_value
     assert found.low <= 0 <= found.high  # one and the same says whether there is a lead
-    assert found.least <= 0
+    assert found.lower_bound <= 0
     assert row.best is None
 
 
@@ -330,7 +330,7 @@ def test_scores_of_models_that_are_right_on_the_same_images_are_not_certainly_eq
     assert (test.difference.value, test.p_value) == (0, 1)
     z = stats.norm.ppf(0.975) * np.sqrt(2 / 42**2)
     assert (test.difference.low, test.difference.high) == pytest.approx((-z, z))
-    assert test.difference.least == pytest.approx(-stats.norm.ppf(0.95) * np.sqrt(2 / 42**2))
+    assert test.difference.lower_bound == pytest.approx(-stats.norm.ppf(0.95) * np.sqrt(2 / 42**2))
 
 
 def test_a_lead_that_is_the_same_in_each_fold_is_as_sure_as_its_images(planted: Planted) -> None:
@@ -343,7 +343,7 @@ def test_a_lead_that_is_the_same_in_each_fold_is_as_sure_as_its_images(planted: 
     figures = [
         metrics.statistic(
             METRICS["clean_accuracy"],
-            metrics.by_training(told.matrix.readings(told.entries("evaluate", m)))[0],
+            metrics.by_training(told.matrix.cell_data(told.entries("evaluate", m)))[0],
             sorted(images),
         )
         for m in ("one", "none")

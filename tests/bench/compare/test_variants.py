@@ -650,7 +650,7 @@ def test_where_nothing_flipped_a_loss_is_still_possible(
         planted.evaluate("net", first(40), variant="half", replica=seed)
     found = flips(planted)["net/half", None]
     assert (found.difference.value, found.p_value) == (0, 1)
-    assert found.difference.low < found.difference.least < -0.03
+    assert found.difference.low < found.difference.lower_bound < -0.03
     assert found.difference.high > 0.03
 
 
@@ -669,7 +669,7 @@ def test_flips_of_folds_are_those_of_all_their_images(planted: Planted) -> None:
     error = np.sqrt((1 / 3 + 1 / 2) * apart.var(ddof=1))
     assert found.p_value == pytest.approx(2 * stats.t.sf(-apart.mean() / error, 2))
     assert found.p_value > 1000 * binomial(24, 0)
-    assert found.difference.least == pytest.approx(-0.2 - stats.t.ppf(0.95, 2) * error)
+    assert found.difference.lower_bound == pytest.approx(-0.2 - stats.t.ppf(0.95, 2) * error)
 
 
 def test_flips_of_folds_of_several_seeds_know_no_more_folds(planted: Planted) -> None:
@@ -685,7 +685,7 @@ def test_flips_of_folds_of_several_seeds_know_no_more_folds(planted: Planted) ->
     once, often = found["net/half"], found["many/half"]
     assert once.test == often.test == "corrected t test over folds"
     assert often.p_value == pytest.approx(once.p_value)
-    assert often.difference.least == pytest.approx(once.difference.least)
+    assert often.difference.lower_bound == pytest.approx(once.difference.lower_bound)
 
 
 def test_families_are_the_steps_that_made_the_weights(planted: Planted) -> None:
@@ -705,7 +705,7 @@ def test_families_are_the_steps_that_made_the_weights(planted: Planted) -> None:
         "net/c": "magnitude, fine_tune, int8",
         "net/e": "magnitude (scope layer), fine_tune",
     }
-    assert known.contenders == ["net/a", "net/b", "net/c", "net/e", "net"]
+    assert known.model_variants == ["net/a", "net/b", "net/c", "net/e", "net"]
 
 
 # The page

@@ -19,7 +19,7 @@ from bench.classifier.classifier import Classifier
 from bench.commands import run as session
 from bench.errors import SuiteError, UsageError
 from bench.matrix import Matrix
-from bench.metrics import METRICS, Reading
+from bench.metrics import METRICS, CellData
 from bench.records import AttackRecord, Budget, TransferRecord
 from bench.statistics import NOTHING
 from bench.store import Store
@@ -229,9 +229,9 @@ def test_an_attack_in_a_ball_has_no_median_norm() -> None:
 
 
 def test_the_median_over_trainings_is_their_mean() -> None:
-    readings = [Reading(frame(attacked(seed)), {}, f"seed{seed}", BUDGET) for seed in (1, 2)]
-    found = metrics.replicated(METRICS["median_norm"], readings)
-    alone = [value("median_norm", reading.records).value for reading in readings]
+    cell_data = [CellData(frame(attacked(seed)), {}, f"seed{seed}", BUDGET) for seed in (1, 2)]
+    found = metrics.estimate_replicas(METRICS["median_norm"], cell_data)
+    alone = [value("median_norm", reading.records).value for reading in cell_data]
     assert found.value == pytest.approx(slow.mean(alone))
     assert found.trainings == 2
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
 from bench import metrics, statistics
-from bench.metrics import METRICS, Reading, classification
+from bench.metrics import METRICS, CellData, classification
 from bench.records import Budget, DetectRecord
 
 cheap = settings(derandomize=True, database=None, deadline=None, max_examples=60)
@@ -229,13 +229,13 @@ def test_metrics_are_these_scores_with_an_interval_around_them() -> None:
 
 def test_several_trainings_give_the_calibration_error_no_interval_either() -> None:
     """Each is shifted up by its sample, and so is their mean."""
-    readings, expected = [], []
+    cell_data, expected = [], []
     for seed in (1, 2, 3):
         labels, predictions = predicted(seed, classes=3, count=50)
         confidence = np.random.default_rng(seed).random(50)
-        readings.append(Reading(records(labels, predictions, confidence), {}, f"seed{seed}"))
+        cell_data.append(CellData(records(labels, predictions, confidence), {}, f"seed{seed}"))
         expected.append(slow_calibration_error(labels, predictions, confidence))
-    found = metrics.replicated(METRICS["calibration_error"], readings)
+    found = metrics.estimate_replicas(METRICS["calibration_error"], cell_data)
     assert found.value == pytest.approx(sum(expected) / 3)
     assert (found.low, found.high, found.n, found.trainings) == (None, None, 50, 3)
 
@@ -277,8 +277,8 @@ def test_one_training_is_read_without_knowing_of_others() -> None:
     labels, predictions = predicted(6, classes=3, count=40)
     told = records(labels, predictions)
     alone = metrics.estimate(METRICS["macro_f1"], told, {})
-    halves = [Reading(told.iloc[:15], {}, "a"), Reading(told.iloc[15:], {}, "a")]
-    found = metrics.replicated(METRICS["macro_f1"], halves)  # folds of one seed
+    halves = [CellData(told.iloc[:15], {}, "a"), CellData(told.iloc[15:], {}, "a")]
+    found = metrics.estimate_replicas(METRICS["macro_f1"], halves)  # folds of one seed
     assert (found.value, found.n, found.trainings) == (alone.value, alone.n, 1)
     assert found.low <= alone.low < alone.high <= found.high  # two parts may spread more
 

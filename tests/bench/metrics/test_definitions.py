@@ -114,7 +114,7 @@ WEIGHTED |= {"detection_auroc", "norm_80", "steps_50", "steps_80", "recovery_rat
 That of the recovery rate stands below.
 """
 
-ACROSS = {name for name, metric in METRICS.items() if metric.across}
+ACROSS = {name for name, metric in METRICS.items() if metric.worst_case}
 """Figures over several attacks: test_budgets.py holds their replica."""
 
 QUOTIENTS: dict[str, Callable[[dict[str, float], dict[str, float]], float]] = {
@@ -266,7 +266,10 @@ def frame(tmp_path: Path) -> Callable[[Sequence[Record]], DataFrame]:
 
 
 PLACES = [
-    (name, kind) for name, metric in METRICS.items() if not metric.across for kind in metric.kinds
+    (name, kind)
+    for name, metric in METRICS.items()
+    if not metric.worst_case
+    for kind in metric.kinds
 ]
 
 
@@ -515,10 +518,12 @@ def test_without_a_budget_there_is_no_rate() -> None:
 # Beside the original
 
 
-def beside(frame: Any, first: Sequence[Any], own: Sequence[Any], seed: str = "") -> metrics.Reading:
+def beside(
+    frame: Any, first: Sequence[Any], own: Sequence[Any], seed: str = ""
+) -> metrics.CellData:
     """The records of a variant beside those of its original, as the matrix reads them."""
     named = frame(first).set_index("image").add_prefix("original_")
-    return metrics.Reading(frame(own).join(named, on="image"), {}, seed, None, {})
+    return metrics.CellData(frame(own).join(named, on="image"), {}, seed, None, {})
 
 
 def recovered(first: Sequence[Any], own: Sequence[Any], counts: Sequence[int]) -> float:
@@ -542,7 +547,7 @@ def test_the_recovery_rate_is_a_quotient_of_accuracies_on_the_same_images(frame)
             judged([i for i in range(COUNT) if chosen.random() < share]) for share in (0.2, 0.4)
         )
         turned = list(reversed(own))  # records are matched by image, not by place
-        found = metrics.replicated(METRICS["recovery_rate"], [beside(frame, first, turned)])
+        found = metrics.estimate_replicas(METRICS["recovery_rate"], [beside(frame, first, turned)])
         assert found.value == pytest.approx(recovered(first, own, [1] * COUNT))
         assert found.n == COUNT
         assert found.low <= found.value <= found.high
@@ -559,25 +564,27 @@ def test_the_recovery_rate_is_a_quotient_of_accuracies_on_the_same_images(frame)
 def test_the_recovery_rate_by_hand(frame) -> None:
     """54 of 60 right before; 45 after: 45 / 54; of the original itself 1, without a doubt."""
     first, own = judged(range(6)), judged(range(15))
-    found = metrics.replicated(METRICS["recovery_rate"], [beside(frame, first, own)])
+    found = metrics.estimate_replicas(METRICS["recovery_rate"], [beside(frame, first, own)])
     assert found.value == pytest.approx(45 / 54)
-    itself = metrics.replicated(METRICS["recovery_rate"], [beside(frame, first, first)])
+    itself = metrics.estimate_replicas(METRICS["recovery_rate"], [beside(frame, first, first)])
     assert (itself.value, itself.low, itself.high) == (1, 1, 1)
     # more is possible, and is not cut off
-    better = metrics.replicated(METRICS["recovery_rate"], [beside(frame, own, first)])
+    better = metrics.estimate_replicas(METRICS["recovery_rate"], [beside(frame, own, first)])
     assert better.value == pytest.approx(54 / 45)
     assert better.high > 54 / 45
     # an original that has nothing right has nothing to recover
-    lost = metrics.replicated(METRICS["recovery_rate"], [beside(frame, judged(range(COUNT)), own)])
+    lost = metrics.estimate_replicas(
+        METRICS["recovery_rate"], [beside(frame, judged(range(COUNT)), own)]
+    )
     assert lost == NOTHING
 
 
 def test_the_recovery_rate_of_several_trainings_is_their_mean(frame) -> None:
     pairs = [(judged(range(6)), judged(range(12))), (judged(range(3)), judged(range(30)))]
-    readings = [
+    cell_data = [
         beside(frame, first, own, f"seed{i}") for i, (first, own) in enumerate(pairs, start=1)
     ]
-    found = metrics.replicated(METRICS["recovery_rate"], readings)
+    found = metrics.estimate_replicas(METRICS["recovery_rate"], cell_data)
     each = [recovered(first, own, [1] * COUNT) for first, own in pairs]
     assert found.value == pytest.approx(sum(each) / 2)
     assert found.trainings == 2
@@ -587,7 +594,7 @@ def test_the_recovery_rate_of_several_trainings_is_their_mean(frame) -> None:
     for number, reading in enumerate(parts):
         names = [f"fold{number}/{i}" for i in range(COUNT)]
         reading.records["image"] = names
-    whole = metrics.replicated(METRICS["recovery_rate"], parts)
+    whole = metrics.estimate_replicas(METRICS["recovery_rate"], parts)
     assert whole.value == pytest.approx((48 + 30) / (54 + 57))
     assert (whole.n, whole.trainings) == (2 * COUNT, 1)
 
@@ -603,7 +610,7 @@ def test_the_recovery_rate_of_several_trainings_is_their_mean(frame) -> None:
 )
 @settings(max_examples=40, deadline=None)
 def test_the_interval_of_the_recovery_rate_contains_it(verdicts) -> None:
-    readings = []
+    cell_data = []
     for number, pairs in enumerate(verdicts):
         frame = DataFrame(
             {
@@ -613,8 +620,8 @@ def test_the_interval_of_the_recovery_rate_contains_it(verdicts) -> None:
                 "original_prediction": [0 if first else 1 for _, first in pairs],
             }
         )
-        readings.append(metrics.Reading(frame, {}, f"seed{number}", None, {}))
-    found = metrics.replicated(METRICS["recovery_rate"], readings)
+        cell_data.append(metrics.CellData(frame, {}, f"seed{number}", None, {}))
+    found = metrics.estimate_replicas(METRICS["recovery_rate"], cell_data)
     if any(not any(first for _, first in pairs) for pairs in verdicts):
         assert found == NOTHING
         return
@@ -626,25 +633,25 @@ def test_the_interval_of_the_recovery_rate_contains_it(verdicts) -> None:
 def test_quotients_are_those_of_their_replicas(name: str) -> None:
     known = ("size_bytes", "size_compressed_bytes", "macs", "nonzero_macs", "latency_ms")
     generator = random.Random(4)
-    readings, values = [], []
+    cell_data, values = [], []
     for seed in range(3):
         first, own = ({each: 1 + 9 * generator.random() for each in known} for _ in range(2))
-        readings.append(metrics.Reading(None, {**own, "images": 7}, f"s{seed}", None, first))
+        cell_data.append(metrics.CellData(None, {**own, "images": 7}, f"s{seed}", None, first))
         values.append(QUOTIENTS[name](first, own))
-    found = metrics.replicated(METRICS[name], readings[:1])
+    found = metrics.estimate_replicas(METRICS[name], cell_data[:1])
     assert found == Estimate(pytest.approx(values[0]), None, None, 7)
-    every = metrics.replicated(METRICS[name], readings)
+    every = metrics.estimate_replicas(METRICS[name], cell_data)
     assert every == Estimate(pytest.approx(sum(values) / 3), None, None, 7, 3)
     for lacking in ({}, {"latency_ms": 0, "nonzero_macs": 0}):
-        nothing = metrics.Reading(None, lacking, "", None, readings[0].original)
-        assert metrics.replicated(METRICS[name], [nothing]) == NOTHING
+        nothing = metrics.CellData(None, lacking, "", None, cell_data[0].original)
+        assert metrics.estimate_replicas(METRICS[name], [nothing]) == NOTHING
 
 
 @pytest.mark.parametrize("name", ["recovery_rate", *QUOTIENTS])
 def test_without_the_original_what_is_beside_it_is_withheld(frame, name: str) -> None:
     assert METRICS[name].beside_original
-    alone = metrics.Reading(frame(judged([1])), {"size_bytes": 3, "latency_ms": 1})
-    found = metrics.replicated(METRICS[name], [alone])
+    alone = metrics.CellData(frame(judged([1])), {"size_bytes": 3, "latency_ms": 1})
+    found = metrics.estimate_replicas(METRICS[name], [alone])
     assert isinstance(found, Withheld)
     assert "original" in found.reason
 
@@ -663,14 +670,14 @@ def test_a_training_that_has_nothing_to_count_leaves_no_mean(frame, name: str) -
     (kind,) = METRICS[name].kinds
     some = make(kind, seed=3)
     none = [changed([r], clean_prediction=(r.label + 1) % CLASSES)[0] for r in some]
-    readings = [
-        metrics.Reading(frame(records), BUDGETED, seed)
+    cell_data = [
+        metrics.CellData(frame(records), BUDGETED, seed)
         for seed, records in (("seed1", some), ("seed2", none))
     ]
-    alone = metrics.replicated(METRICS[name], readings[:1])
+    alone = metrics.estimate_replicas(METRICS[name], cell_data[:1])
     assert alone.value is not None
-    assert metrics.replicated(METRICS[name], readings) == NOTHING
-    assert metrics.replicated(METRICS[name], readings[1:] * 2) == NOTHING
+    assert metrics.estimate_replicas(METRICS[name], cell_data) == NOTHING
+    assert metrics.estimate_replicas(METRICS[name], cell_data[1:] * 2) == NOTHING
 
 
 def test_which_way_a_metric_is_better_is_told_where_one_is() -> None:

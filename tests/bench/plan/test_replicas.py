@@ -25,7 +25,7 @@ from bench.commands import run as session
 from bench.data import Prepared
 from bench.errors import BenchError, DataError, SuiteError
 from bench.matrix import Matrix
-from bench.metrics import METRICS, Reading, Withheld, replicated
+from bench.metrics import METRICS, CellData, Withheld, replicated
 from bench.plan import Plan
 from bench.store import Store
 from bench.suite import DatasetEntry
@@ -817,8 +817,8 @@ def flawless(trainings: int, count: int = 100) -> statistics.Estimate | Withheld
             "prediction": pd.array([0] * count, dtype="Int64"),
         }
     )
-    readings = [Reading(told, {}, f"seed{seed}") for seed in range(trainings)]
-    return replicated(METRICS["clean_accuracy"], readings)
+    cell_data = [CellData(told, {}, f"seed{seed}") for seed in range(trainings)]
+    return replicated(METRICS["clean_accuracy"], cell_data)
 
 
 def test_trainings_without_an_error_are_not_taken_to_be_without_any() -> None:

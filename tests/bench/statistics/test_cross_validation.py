@@ -28,7 +28,7 @@ def test_a_difference_is_tested_by_the_corrected_t(k: int, shift: float) -> None
     assert found.p_value == pytest.approx(2 * student.sf(abs(value) / error, k - 1), rel=1e-9)
     low, high = student.interval(0.95, k - 1, loc=value, scale=error)
     assert (found.low, found.high) == pytest.approx((low, high), rel=1e-9)
-    assert found.least == pytest.approx(value - student.ppf(0.95, k - 1) * error, rel=1e-9)
+    assert found.lower_bound == pytest.approx(value - student.ppf(0.95, k - 1) * error, rel=1e-9)
     assert cross_validation.compared(certain(-value), -told).p_value == found.p_value
     # the plain t test takes folds for more evidence than they are
     plain = ttest_1samp(told, 0)

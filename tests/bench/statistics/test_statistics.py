@@ -209,7 +209,7 @@ def test_paired_shares_cover_the_truth_as_often_as_they_say(
                 continue
             found = paired_shares(won, lost, n)
             covered += chance * (found.low <= wins - loses <= found.high)
-            below += chance * (found.least <= wins - loses)
+            below += chance * (found.lower_bound <= wins - loses)
     assert covered > 0.93
     assert below > 0.93
 

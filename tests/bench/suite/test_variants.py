@@ -183,7 +183,7 @@ def test_a_model_is_run_in_the_variants_that_it_names(tiny: dict[str, Any], tmp_
     }
     session.run(suite, store=tmp_path / "store", reports=None)
     found = [e for e in Matrix.last(Store(tmp_path / "store")).entries if e.kind == "evaluate"]
-    assert [e.coordinates.contender for e in found] == [
+    assert [e.coordinates.model_variant for e in found] == [
         "linear",
         "linear/coarse",
         "linear/jpeg",
@@ -192,7 +192,7 @@ def test_a_model_is_run_in_the_variants_that_it_names(tiny: dict[str, Any], tmp_
     fewer = {**suite, "run": {**suite["run"], "variants": ["coarse"]}}
     session.run(fewer, store=tmp_path / "store", reports=None)
     found = [e for e in Matrix.last(Store(tmp_path / "store")).entries if e.kind == "evaluate"]
-    assert [e.coordinates.contender for e in found] == ["linear/coarse"]
+    assert [e.coordinates.model_variant for e in found] == ["linear/coarse"]
     nobody = {**fewer, "run": {**fewer["run"], "models": ["gaudy"]}}
     with pytest.raises(SuiteError, match="names no variant that any model of this run has"):
         session.run(nobody, store=tmp_path / "store", reports=None)

@@ -17,7 +17,7 @@ from bench.api.recipes import PRESETS, Recipe
 from bench.errors import UsageError
 from bench.training import trainer as training
 from bench.training.augmentation import augment
-from bench.training.trainer import Epoch, Lesson
+from bench.training.trainer import Epoch, TrainingHooks
 
 MEAN, STD = (0.5,) * 3, (0.25,) * 3
 OPTIMIZERS = ["adamw", "adam", "sgd"]
@@ -454,7 +454,7 @@ def test_patience_without_held_out_images_is_refused() -> None:
 # Zeros that are held
 
 WEIGHTS = ("0.weight", "5.weight")
-HELD = Lesson(holds_zeros=True)
+HELD = TrainingHooks(holds_zeros=True)
 
 
 def pruned(seed: int = 1) -> nn.Module:
@@ -487,7 +487,7 @@ def test_zeros_that_are_held_stay_and_no_others_come(given: dict[str, Any]) -> N
     before = pruned()
     states: list[bytes] = []
     whole, history = train(
-        recipe, network=pruned(), lesson=HELD, **more,
+        recipe, network=pruned(), hooks=HELD, **more,
         progress=lambda told: states.append(told.state()),
     )  # fmt: skip
     for name, expected in zeros(before).items():
@@ -497,10 +497,10 @@ def test_zeros_that_are_held_stay_and_no_others_come(given: dict[str, Any]) -> N
         assert (weight != before.get_parameter(name))[~expected].all()  # it was trained
     assert whole.get_parameter("5.bias")[0] != 0  # only weights are held
     for state in states[:-1]:
-        resumed, _ = train(recipe, network=pruned(), lesson=HELD, state=state, **more)
+        resumed, _ = train(recipe, network=pruned(), hooks=HELD, state=state, **more)
         assert same_weights(resumed.state_dict(), whole.state_dict())
     # the same training without holding them, to the same length: the test above can fail
-    loose, _ = train(recipe, network=pruned(), lesson=Lesson(), **more)
+    loose, _ = train(recipe, network=pruned(), hooks=TrainingHooks(), **more)
     for name, expected in zeros(before).items():
         assert not (zeros(loose)[name] & expected).any()
     assert len(history) >= 2
@@ -523,7 +523,7 @@ def test_a_weight_that_layers_share_is_held_in_both() -> None:
     with torch.no_grad():
         model.first.weight[:, ::2] = 0.0
     assert list(training.layer_weights(model)) == ["first.weight", "last.weight"]
-    train(Recipe(epochs=2, batch_size=16, lr=0.01), network=model, lesson=HELD)
+    train(Recipe(epochs=2, batch_size=16, lr=0.01), network=model, hooks=HELD)
     assert model.second.weight is model.first.weight
     assert (model.second.weight[:, ::2] == 0).all()
     assert (model.second.weight[:, 1::2] != 0).all()
@@ -534,22 +534,24 @@ def test_what_a_lesson_minimises_is_what_is_trained() -> None:
     teacher = network(7).eval().requires_grad_(requires_grad=False)
     seen: list[tuple[torch.Tensor, torch.Tensor | None]] = []
 
-    def loss(logits: torch.Tensor, taught: torch.Tensor | None, plain: torch.Tensor) -> Any:
-        seen.append((logits.detach(), taught))
-        return 0 * plain if taught is None else (logits - taught).square().mean()
+    def loss(logits: torch.Tensor, teacher_logits: torch.Tensor | None, plain: torch.Tensor) -> Any:
+        seen.append((logits.detach(), teacher_logits))
+        return 0 * plain if teacher_logits is None else (logits - teacher_logits).square().mean()
 
     recipe = Recipe(epochs=12, batch_size=20, lr=0.01, optimizer="adam", weight_decay=0)
     before = copy.deepcopy(network().state_dict())
-    still, _ = train(recipe, lesson=Lesson(loss=loss))
+    still, _ = train(recipe, hooks=TrainingHooks(loss=loss))
     for name, value in still.named_parameters():
         assert torch.equal(value, before[name]), name
-    assert all(taught is None for _, taught in seen)
+    assert all(teacher_logits is None for _, teacher_logits in seen)
     seen.clear()
-    train(recipe, lesson=Lesson(loss=loss, teacher=teacher))
-    apart = [float((logits - taught).square().mean()) for logits, taught in seen]
+    train(recipe, hooks=TrainingHooks(loss=loss, teacher=teacher))
+    apart = [float((logits - teacher_logits).square().mean()) for logits, teacher_logits in seen]
     assert sum(apart[-3:]) < sum(apart[:3]) / 2
     images, _ = data()
-    rows = torch.cat([taught for _, taught in seen[:3]])  # one epoch: every image once
+    rows = torch.cat(
+        [teacher_logits for _, teacher_logits in seen[:3]]
+    )  # one epoch: every image once
     known = teacher((images - 0.5) / 0.25)
     assert ((rows[:, None] - known).abs().amax(2).amin(1) < 1e-5).all()
     assert not any(p.grad is not None for p in teacher.parameters())
@@ -613,23 +615,23 @@ def test_a_rehearsal_grows_with_the_batch_not_with_the_images_or_the_epochs() ->
 def test_a_rehearsal_takes_images_at_their_full_size_and_teachers_of_lessons() -> None:
     sides: list[int] = []
 
-    def harden(model: nn.Module, images: Any, labels: Any, *, generator: Any) -> Any:
+    def adversarial_batch(model: nn.Module, images: Any, labels: Any, *, generator: Any) -> Any:
         sides.append(images.shape[-1])
         return images
 
     asked: list[Any] = []
     pupil = nn.Sequential(nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(12, 3))
 
-    def loss(logits: Any, taught: Any, plain: Any) -> Any:
-        asked.append(taught)
+    def loss(logits: Any, teacher_logits: Any, plain: Any) -> Any:
+        asked.append(teacher_logits)
         return plain
 
     recipe = Recipe(batch_size=4, epochs=50, grow_from=8, patience=3)
     images, labels = torch.rand(9, 3, 16, 16), torch.arange(9) % 3
-    lesson = Lesson(harden, loss, copy.deepcopy(pupil))
-    training.rehearse(pupil, images, labels, recipe, mean=MEAN, std=STD, seed=1, lesson=lesson)
+    hooks = TrainingHooks(adversarial_batch, loss, copy.deepcopy(pupil))
+    training.rehearse(pupil, images, labels, recipe, mean=MEAN, std=STD, seed=1, hooks=hooks)
     assert sides == [16, 16]
-    assert [taught.shape for taught in asked] == [(4, 3), (4, 3)]
+    assert [teacher_logits.shape for teacher_logits in asked] == [(4, 3), (4, 3)]
 
 
 @pytest.mark.parametrize("scheduler", SCHEDULERS)
