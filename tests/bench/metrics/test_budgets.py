@@ -184,7 +184,7 @@ def test_the_worst_case_is_that_of_a_slow_replica(seed: int) -> None:
         for i, (label, before) in enumerate(truth)
     ]
     worst = metrics.worst_case([frame(records, None) for records in several], BUDGET)
-    assert worst["stands"].tolist() == stand
+    assert worst["robust_to_all"].tolist() == stand
     assert 0 < sum(stand) < len(stand)
 
 

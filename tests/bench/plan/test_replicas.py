@@ -25,7 +25,7 @@ from bench.commands import run as session
 from bench.data import Prepared
 from bench.errors import BenchError, DataError, SuiteError
 from bench.matrix import Matrix
-from bench.metrics import METRICS, CellData, Withheld, replicated
+from bench.metrics import METRICS, CellData, Withheld, estimate_replicas
 from bench.plan import Plan
 from bench.store import Store
 from bench.suite import DatasetEntry
@@ -564,7 +564,7 @@ def test_a_state_that_other_code_left_is_not_gone_on_from(
 # Figures over replicas
 
 RUN = {
-    "suite": "replicated",
+    "suite": "estimate_replicas",
     "seed": 7,
     "dataset": {"plugin": "blobs", "train": 48},
     "images": {"count": 20},
@@ -590,7 +590,7 @@ def matrix(plugin_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Mat
         assert set(done.counts) == {"done"}
     registry._offers.cache_clear()
     registry.load.cache_clear()
-    return Matrix.last(Store(store), "replicated")
+    return Matrix.last(Store(store), "estimate_replicas")
 
 
 def test_a_rehearsal_that_fails_costs_a_training_its_peak_memory_and_nothing_else(
@@ -606,7 +606,7 @@ def test_a_rehearsal_that_fails_costs_a_training_its_peak_memory_and_nothing_els
     weights = []
     for name in ("whole", "failing"):
         assert set(session.run(suite, store=tmp_path / name, reports=None).counts) == {"done"}
-        matrix = Matrix.last(Store(tmp_path / name), "replicated")
+        matrix = Matrix.last(Store(tmp_path / name), "estimate_replicas")
         (training,) = (matrix.stored(entry) for entry in matrix.entries if entry.kind == "train")
         weights.append(training.outputs["weights"])
         assert (training.summary["peak_memory_bytes"] is None) is (name == "failing")
@@ -818,7 +818,7 @@ def flawless(trainings: int, count: int = 100) -> statistics.Estimate | Withheld
         }
     )
     cell_data = [CellData(told, {}, f"seed{seed}") for seed in range(trainings)]
-    return replicated(METRICS["clean_accuracy"], cell_data)
+    return estimate_replicas(METRICS["clean_accuracy"], cell_data)
 
 
 def test_trainings_without_an_error_are_not_taken_to_be_without_any() -> None:
