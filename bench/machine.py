@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import getpass
 import json
 import os
 import platform
@@ -18,7 +19,6 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
-from importlib.util import find_spec
 from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -279,8 +279,7 @@ def _busy_seconds(numbers: set[int]) -> float | None:
 def timing_lock(waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
     """Keep out every other block of this kind that this user runs on this machine.
 
-    A process that dies lets go. Where the platform has no such locks, nothing happens. Entering
-    twice at once waits for ever.
+    A process that dies lets go. Entering twice at once waits for ever.
 
     Args:
         waiting: is called again and again while another is inside; may raise.
@@ -289,36 +288,32 @@ def timing_lock(waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
         UsageError: where the lock's file cannot be opened or locked.
 
     """
-    if find_spec("fcntl") is None:
-        yield
-        return
-    import fcntl
+    from filelock import FileLock, Timeout
 
-    path = Path(tempfile.gettempdir(), f"bench-{os.getuid()}.lock")
+    user = os.getuid() if hasattr(os, "getuid") else getpass.getuser()
+    path = Path(tempfile.gettempdir(), f"bench-{user}.lock")
+    lock = FileLock(path, mode=0o600, timeout=0)
+    # asked again and again, not once for good: between two questions Ctrl-C is heard
+    while True:
+        try:
+            lock.acquire()
+            break
+        except Timeout:
+            waiting()
+            time.sleep(_POLL_SECONDS)
+        except (OSError, NotImplementedError) as error:
+            raise _unlockable(path, error) from error
     try:
-        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
-    except OSError as error:
-        raise _unlockable(path, error) from error
-    try:
-        # asked again and again, not once for good: between two questions Ctrl-C is heard
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                waiting()
-                time.sleep(_POLL_SECONDS)
-            except OSError as error:
-                raise _unlockable(path, error) from error
         yield
     finally:
-        os.close(file)
+        lock.release()
 
 
-def _unlockable(path: Path, error: OSError) -> BenchError:
+def _unlockable(path: Path, error: Exception) -> BenchError:
+    reason = error.strerror if isinstance(error, OSError) else None
     return UsageError.of(
         str(path),
-        f"cannot be locked: {error.strerror or error}",
+        f"cannot be locked: {reason or error}",
         "a file of your own, so that two timings do not disturb each other",
         "remove it, or name another folder in TMPDIR",
     )

@@ -9,22 +9,19 @@ cells mean, and imports no torch.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import os
-import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import fsspec
 
 from bench.errors import StoreError
 from bench.records import JSON, Coordinates, Result
 from bench.store import parquet
+from bench.store.files import Files
 from bench.store.index import FORMAT, Index
 
 if TYPE_CHECKING:
@@ -58,27 +55,18 @@ class Store:
 
     def __init__(self, url: str | Path | None = None) -> None:
         self.url = str(url or os.environ.get("BENCH_STORE") or DEFAULT)
-        try:
-            self.fs, self.root = fsspec.url_to_fs(self.url)
-        except (ValueError, ImportError) as error:
-            raise StoreError.of(
-                f"store '{self.url}'", str(error), "a folder or a URL that fsspec can open"
-            ) from error
-        if self.folder is not None and self.folder.exists() and not self.folder.is_dir():
-            raise StoreError.of(f"store '{self.url}'", "is a file", "a folder, or a new name")
+        self._files = Files(self.url)
 
     @property
     def folder(self) -> Path | None:
         """The store's folder on this machine; None where it lies elsewhere."""
-        protocols = self.fs.protocol
-        local = "file" in ([protocols] if isinstance(protocols, str) else protocols)
-        return Path(self.root) if local else None
+        return self._files.folder
 
     # Cells
 
     def find(self, key: str) -> Stored | None:
         """Return a cell by its key, or None where it has not been computed."""
-        if not self.fs.exists(self._path("cells", key[:2], key, "cell.json")):
+        if not self._files.exists(self._cell(key, "cell.json")):
             self._index.forget(key)
             return None
         known = self._index.get(key)
@@ -128,9 +116,9 @@ class Store:
             "files": files,
         }
         text = json.dumps(manifest, indent=1)
-        self._write_once(self._path("cells", key[:2], key, "cell.json"), text.encode())
+        self._files.write_once(self._cell(key, "cell.json"), text.encode())
         self.forgive(key)
-        self._drop("partial", key)
+        self._files.drop(self._partial(key))
         found = self.find(key)
         if found is None:
             raise StoreError.of(f"store '{self.url}'", f"lost the cell {key} while writing it")
@@ -171,22 +159,22 @@ class Store:
 
     def keys(self) -> list[str]:
         """List the keys of all cells, from the files."""
-        paths = map(PurePosixPath, self.fs.find(self._path("cells")))
+        paths = self._files.find(self._files.path("cells"))
         return sorted(path.parent.name for path in paths if path.name == "cell.json")
 
     # Failures
 
     def fail(self, key: str, failure: Mapping[str, JSON]) -> None:
         """Note why a cell failed; the next run tries it again."""
-        self._write(self._path("failures", f"{key}.json"), json.dumps(dict(failure)).encode())
+        self._files.write(self._failure(key), json.dumps(dict(failure)).encode())
 
     def failure(self, key: str) -> dict[str, Any] | None:
         """Return the note of a cell's last failure, if it has not succeeded since."""
-        return self._read_json(self._path("failures", f"{key}.json"))
+        return self._files.read_json(self._failure(key))
 
     def forgive(self, key: str) -> None:
         """Drop the note of a failure."""
-        self._drop("failures", f"{key}.json")
+        self._files.drop(self._failure(key))
 
     # Work that is under way
 
@@ -201,13 +189,12 @@ class Store:
         """
         body = maker.encode() + b"\n" + blob
         whole = hashlib.sha256(body).digest() + body
-        self._write(self._path("partial", key), whole, lasting=False)
+        self._files.write(self._partial(key), whole, lasting=False)
 
     def partial(self, key: str, maker: str) -> bytes | None:
         """Return what an unfinished cell kept; None where it is not whole, or another's."""
-        try:
-            whole: bytes = self.fs.cat_file(self._path("partial", key))
-        except FileNotFoundError:
+        whole = self._files.read(self._partial(key))
+        if whole is None:
             return None
         digest, body = whole[:32], whole[32:]
         made_by, _, blob = body.partition(b"\n")
@@ -218,11 +205,11 @@ class Store:
 
     def put_run(self, run: str, document: Mapping[str, Any]) -> None:
         """Write or replace the account of a run."""
-        self._write(self._path("runs", f"{run}.json"), json.dumps(dict(document)).encode())
+        self._files.write(self._run(run), json.dumps(dict(document)).encode())
 
     def runs(self, suite: str | None = None) -> list[str]:
         """List runs, the oldest first; of one suite, or of all."""
-        paths = map(PurePosixPath, self.fs.find(self._path("runs")))
+        paths = self._files.find(self._files.path("runs"))
         names = [path.stem for path in paths if path.suffix == ".json"]
         return sorted(name for name in names if suite is None or _suite_of(name) == suite)
 
@@ -234,7 +221,7 @@ class Store:
 
         """
         runs = self.runs(suite)
-        document = self._read_json(self._path("runs", f"{runs[-1]}.json")) if runs else None
+        document = self._files.read_json(self._run(runs[-1])) if runs else None
         if document is None:
             known = sorted({_suite_of(run) for run in self.runs()})
             raise StoreError.of(
@@ -247,12 +234,21 @@ class Store:
 
     # Files
 
-    def _path(self, *parts: str) -> str:
-        return "/".join((self.root.rstrip("/"), *parts))
+    def _cell(self, key: str, *parts: str) -> str:
+        return self._files.path("cells", key[:2], key, *parts)
+
+    def _failure(self, key: str) -> str:
+        return self._files.path("failures", f"{key}.json")
+
+    def _partial(self, key: str) -> str:
+        return self._files.path("partial", key)
+
+    def _run(self, name: str) -> str:
+        return self._files.path("runs", f"{name}.json")
 
     def _put_data(self, key: str, name: str, suffix: str, blob: bytes) -> str:
         file = f"{name}-{hashlib.sha256(blob).hexdigest()[:16]}.{suffix}"
-        self._write(self._path("cells", key[:2], key, file), blob)
+        self._files.write(self._cell(key, file), blob)
         return file
 
     def _data(self, stored: Stored, name: str) -> bytes:
@@ -260,80 +256,18 @@ class Store:
         where = f"store '{self.url}': cell {stored.key[:12]} ({stored.label})"
         if file is None:
             raise StoreError.of(where, f"holds no {name}")
-        path = self._path("cells", stored.key[:2], stored.key, file)
-        try:
-            blob: bytes = self.fs.cat_file(path)
-        except FileNotFoundError:
-            blob = b""
+        blob = self._files.read(self._cell(stored.key, file)) or b""
         if hashlib.sha256(blob).hexdigest()[:16] not in file:
             raise StoreError.of(
                 where,
                 f"the file {file} is not what was written",
                 "its own digest",
-                f"remove {PurePosixPath(path).parent} and run again",
+                f"remove {self._cell(stored.key)} and run again",
             )
         return blob
 
-    def _drop(self, *parts: str) -> None:
-        with contextlib.suppress(FileNotFoundError):
-            self.fs.rm_file(self._path(*parts))
-
-    def _write(self, path: str, blob: bytes, *, lasting: bool = True) -> None:
-        """Write a file whole: readers see the old one or the new one."""
-        with self._writing():
-            if self.folder is None:
-                self.fs.pipe_file(path, blob)
-            else:
-                Path(self._temporary(path, blob, lasting=lasting)).replace(path)
-
-    def _write_once(self, path: str, blob: bytes) -> None:
-        """Write a file whole unless there is one already."""
-        with self._writing():
-            if self.folder is None:
-                if not self.fs.exists(path):
-                    self.fs.pipe_file(path, blob)
-                return
-            temporary = Path(self._temporary(path, blob))
-            with contextlib.suppress(FileExistsError):
-                os.link(temporary, path)
-            temporary.unlink()
-
-    @contextlib.contextmanager
-    def _writing(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            raise StoreError.of(
-                f"store '{self.url}'",
-                f"cannot be written: {error}",
-                "room and the right to write",
-                "nothing that was finished is lost; run the same command again",
-            ) from error
-
-    def _temporary(self, path: str, blob: bytes, *, lasting: bool = True) -> str:
-        target = Path(path)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = target.parent / f".{target.name}-{uuid.uuid4().hex[:8]}"
-        with temporary.open("wb") as file:
-            file.write(blob)
-            file.flush()
-            if lasting:  # what only spares work need not outlast a power cut
-                os.fsync(file.fileno())
-        return str(temporary)
-
-    def _read_json(self, path: str) -> dict[str, Any] | None:
-        try:
-            document = json.loads(self.fs.cat_file(path))
-        except FileNotFoundError:
-            return None
-        except ValueError as error:
-            raise StoreError.of(path, f"is not JSON: {error}", "a file that bench wrote") from error
-        if not isinstance(document, dict):
-            raise StoreError.of(path, "holds no JSON object", "a file that bench wrote")
-        return document
-
     def _read_manifest(self, key: str) -> dict[str, Any] | None:
-        return self._read_json(self._path("cells", key[:2], key, "cell.json"))
+        return self._files.read_json(self._cell(key, "cell.json"))
 
     def _stored(self, key: str, manifest: Any) -> Stored:
         if isinstance(manifest, dict) and manifest.get("format") != FORMAT:
@@ -359,7 +293,7 @@ class Store:
                 f"store '{self.url}': cell {key[:12]}",
                 f"has a manifest that lacks or misplaces {error}",
                 "what bench wrote",
-                f"remove {self._path('cells', key[:2], key)} and run again",
+                f"remove {self._cell(key)} and run again",
             ) from error
 
     @cached_property

@@ -20,7 +20,6 @@ from bench import machine
 from bench.errors import UsageError
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc, which Linux has")
-locks = pytest.mark.skipif(sys.platform == "win32", reason="no fcntl: nothing is locked")
 
 
 @contextmanager
@@ -320,7 +319,6 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-@locks
 def test_a_second_process_is_kept_out_until_the_first_is_through(folder: Path) -> None:
     with program(HOLD) as other:
         with pytest.raises(ExcludedError), machine.timing_lock(refuse):
@@ -331,7 +329,6 @@ def test_a_second_process_is_kept_out_until_the_first_is_through(folder: Path) -
         pass
 
 
-@locks
 def test_who_is_killed_lets_go(folder: Path) -> None:
     with program(HOLD) as other:
         other.kill()
@@ -340,7 +337,6 @@ def test_who_is_killed_lets_go(folder: Path) -> None:
             pass
 
 
-@locks
 def test_who_waits_gets_in(folder: Path) -> None:
     with ExitStack() as after:
         with machine.timing_lock():
@@ -350,7 +346,6 @@ def test_who_waits_gets_in(folder: Path) -> None:
     assert output == "inside\n"
 
 
-@locks
 def test_ctrl_c_ends_the_wait(folder: Path) -> None:
     with machine.timing_lock(), program(WAIT) as other:
         other.send_signal(signal.SIGINT)
@@ -359,7 +354,6 @@ def test_ctrl_c_ends_the_wait(folder: Path) -> None:
     assert errors.strip().endswith("KeyboardInterrupt")
 
 
-@locks
 def test_an_error_inside_lets_go(folder: Path) -> None:
     with pytest.raises(ExcludedError), machine.timing_lock():
         raise ExcludedError
@@ -367,14 +361,12 @@ def test_an_error_inside_lets_go(folder: Path) -> None:
         pass
 
 
-@locks
 def test_a_lock_that_cannot_be_opened_is_told(folder: Path) -> None:
     (folder / f"bench-{os.getuid()}.lock").mkdir()
     with pytest.raises(UsageError, match=r"bench-.*\.lock: cannot be locked: .*TMPDIR"):
         machine.timing_lock().__enter__()
 
 
-@locks
 def test_a_link_in_the_lock_s_place_is_not_followed(folder: Path) -> None:
     (folder / f"bench-{os.getuid()}.lock").symlink_to(folder / "elsewhere")
     with pytest.raises(UsageError, match="cannot be locked"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import os
@@ -493,6 +494,65 @@ def test_a_missing_run_names_the_suites_that_there_are(store: Store) -> None:
     store.put_run(run_name(1, "c"), {})
     with pytest.raises(StoreError, match="no run of suite 'd', expected a run of one of a-b, c"):
         store.last_run("d")
+
+
+# Without hard links
+
+
+@pytest.fixture(params=[errno.EPERM, errno.ENOTSUP, errno.ENOSYS], ids=errno.errorcode.get)
+def linkless(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file system such as exFAT, or a share of another machine."""
+
+    def refuse(source: str, target: str) -> None:
+        raise OSError(request.param, os.strerror(request.param), source, None, target)
+
+    monkeypatch.setattr(os, "link", refuse)
+
+
+@pytest.mark.usefixtures("linkless")
+def test_a_cell_is_stored_where_there_are_no_hard_links(store: Store) -> None:
+    first = put(store, records=ATTACKS, summary={"seconds": 1})
+    assert put(again(store), records=ATTACKS[:1], summary={"seconds": 2}) == first
+    (store.folder / "index.sqlite").unlink()
+    assert again(store).find(KEY) == first
+    names = [path.name for path in store.folder.rglob("*") if path.is_file()]
+    assert not [name for name in names if name.startswith(".")]
+
+
+@pytest.mark.usefixtures("linkless")
+def test_without_hard_links_two_threads_still_see_one_winner(store: Store) -> None:
+    test_two_threads_with_stores_of_their_own_write_the_same_cells(store)
+
+
+@pytest.mark.usefixtures("linkless")
+def test_without_hard_links_a_kill_in_the_middle_leaves_no_cell(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Killed(BaseException):
+        """What SIGKILL would do here."""
+
+    def die(self: Path, target: Path) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", die)
+        with pytest.raises(Killed):
+            put(store, records=ATTACKS)
+    assert again(store).find(KEY) is None
+    assert put(again(store), records=ATTACKS).key == KEY
+
+
+@pytest.mark.usefixtures("linkless")
+def test_what_cannot_be_written_is_an_error_without_hard_links_too(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(self: Path, target: Path) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "rename", full)
+    with pytest.raises(StoreError, match=r"cannot be written: .*No space left"):
+        put(store, records=ATTACKS)
+    assert again(store).find(KEY) is None
 
 
 # Several at once
