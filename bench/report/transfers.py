@@ -2,37 +2,17 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from tabulate import tabulate
 
-from bench import statistics
-from bench.compare.models import ALPHA
-from bench.compare.pairs import difference, lost
+from bench.compare.transfers import TransferPair, pairs
 from bench.figures import transfer as drawings
-from bench.matrix import Entry, Matrix
+from bench.matrix import Matrix
 from bench.metrics import METRICS
 from bench.report.pictures import embedded
-from bench.statistics import Estimate, PairedTest
-
-if TYPE_CHECKING:
-    from pandas import DataFrame, Series
-
-
-@dataclass(frozen=True)
-class Contrast:
-    """Two transfers that differ in one property, on the images that both speak of."""
-
-    property: str
-    first: str
-    second: str
-    where: str
-    test: PairedTest
-    images: int
+from bench.statistics import Estimate
 
 
 def section(matrix: Matrix, folder: Path) -> Iterator[str]:
@@ -42,8 +22,8 @@ def section(matrix: Matrix, folder: Path) -> Iterator[str]:
     for entry in found:
         rate = matrix.estimate([entry], METRICS["transfer_rate"])
         if isinstance(rate, Estimate) and rate.value is not None and not entry.coordinates.replica:
-            pair = (str(entry.value("source")), entry.coordinates.model_variant)
-            rates[str(entry.coordinates.attack), pair] = rate
+            places = (str(entry.value("source")), entry.coordinates.model_variant)
+            rates[str(entry.coordinates.attack), places] = rate
     if not found:
         return
     yield "## Transfer"
@@ -53,31 +33,33 @@ def section(matrix: Matrix, folder: Path) -> Iterator[str]:
         yield from embedded(
             path, "Of the images that fooled their source, those that fool the target too, in %"
         )
-    contrasts = list(_contrasts(matrix, found))
-    if not contrasts:
+    yield from _pairs(pairs(matrix))
+
+
+def _pairs(tested: Sequence[TransferPair]) -> Iterator[str]:
+    if not tested:
         return
-    corrected = statistics.holm([contrast.test.p_value for contrast in contrasts])
-    told = [(c, p) for c, p in zip(contrasts, corrected, strict=True) if p < ALPHA]
+    different = [pair for pair in tested if pair.is_different]
     yield (
-        f"Which property transfers better: {len(contrasts)} pairs of transfers differ in one "
+        f"Which property transfers better: {len(tested)} pairs of transfers differ in one "
         "property alone (targeted, eps, plugin, or direction), and are compared image by image; "
-        f"{len(told)} can be told apart."
+        f"{len(different)} can be told apart."
     )
     yield ""
-    if not told:
+    if not different:
         return
     rows = [
         [
-            contrast.property,
-            contrast.first,
-            contrast.second,
-            contrast.where,
-            contrast.test.only_first,
-            contrast.test.only_second,
-            contrast.images,
-            f"{p:.2g}",
+            pair.varied,
+            pair.first,
+            pair.second,
+            pair.where,
+            pair.test.only_first,
+            pair.test.only_second,
+            pair.test.n,
+            f"{pair.p_value:.2g}",
         ]
-        for contrast, p in told
+        for pair in different
     ]
     headers = ["property", "one", "other", "where", "only one", "only other", "n", "p"]
     yield tabulate(rows, headers, tablefmt="github", disable_numparse=True)
@@ -85,37 +67,6 @@ def section(matrix: Matrix, folder: Path) -> Iterator[str]:
     yield (
         "Only one, only other: images that just one of the two brings over, of the n that the "
         "target has right without an attack and that count for both; what is lost counts, to "
-        f"whatever class. p: McNemar's exact test, corrected over all {len(contrasts)} (Holm)."
+        f"whatever class. p: McNemar's exact test, corrected over all {len(tested)} (Holm)."
     )
     yield ""
-
-
-def _contrasts(matrix: Matrix, entries: list[Entry]) -> Iterator[Contrast]:
-    """Pair transfers that differ in one property: target, eps, plugin (steps), or direction."""
-    known: dict[str, Series[bool]] = {}
-    for one, other in itertools.combinations(entries, 2):
-        name = difference(one, other)
-        if name is None or name == "model":  # other tables tell which model loses sooner
-            continue
-        for entry in (one, other):
-            if entry.label not in known:
-                known[entry.label] = lost(_records(matrix, entry))
-        values = [known[entry.label] for entry in (one, other)]
-        common = values[0].index.intersection(values[1].index)
-        if not len(common):
-            continue
-        hits, others = (part.loc[common].to_numpy(bool) for part in values)
-        test = statistics.mcnemar(hits, others)
-        pair = f"{one.value('source')} > {one.coordinates.model_variant}"
-        labels = [str(e.coordinates.attack) for e in (one, other)]
-        if name == "direction":
-            labels = [f"{e.value('source')} > {e.coordinates.model_variant}" for e in (one, other)]
-            pair = str(one.coordinates.attack)
-        yield Contrast(name, labels[0], labels[1], pair, test, len(common))
-
-
-def _records(matrix: Matrix, entry: Entry) -> DataFrame:
-    records = matrix.records(entry)
-    if records is None:
-        raise TypeError(f"{entry.label} has no records")
-    return records

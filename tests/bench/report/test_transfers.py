@@ -12,7 +12,7 @@ from bench.commands import run as session
 from bench.figures.transfer import heat_map
 from bench.matrix import Matrix
 from bench.report import transfers
-from bench.statistics import Estimate, mcnemar
+from bench.statistics import Estimate
 from bench.store import Store
 
 
@@ -25,35 +25,6 @@ def matrix(tiny: dict[str, Any], tmp_path: Path) -> Matrix:
     }
     session.run({**tiny, "attacks": attacks}, store=tmp_path / "store", reports=None)
     return Matrix.last(Store(tmp_path / "store"))
-
-
-def test_contrasts_differ_in_one_property_and_count_images_by_hand(matrix: Matrix) -> None:
-    entries = {
-        (str(e.value("source")), e.coordinates.model, str(e.coordinates.attack)): e
-        for e in matrix.entries
-        if e.kind == "transfer"
-    }
-    found = list(transfers._contrasts(matrix, list(entries.values())))
-    assert sorted((c.property, c.first, c.second) for c in found) == sorted(
-        [
-            *[("eps", "fgsm@eps=0.035", "fgsm@eps=0.3")] * 2,
-            *[("targeted", "fgsm@eps=0.3", "fgsm-targeted")] * 2,
-            *[("plugin", "fgsm@eps=0.3", "pgd")] * 2,
-            *[("direction", "linear > gaudy", "gaudy > linear")] * 4,
-        ]
-    )
-    [contrast] = [c for c in found if c.property == "eps" and c.where == "linear > gaudy"]
-    small, large = (
-        matrix.records(entries["linear", "gaudy", attack]).to_dict("records")
-        for attack in ("fgsm@eps=0.035", "fgsm@eps=0.3")
-    )
-    pairs = [
-        (one["prediction"] != one["label"], two["prediction"] != two["label"])
-        for one, two in zip(small, large, strict=True)
-        if one["clean_prediction"] == one["label"]
-    ]
-    assert contrast.images == len(pairs)
-    assert contrast.test == mcnemar(*zip(*pairs, strict=True))
 
 
 def test_the_page_shows_the_map_and_only_what_can_be_told_apart(
