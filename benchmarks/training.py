@@ -26,7 +26,7 @@ from bench.api import Model
 from bench.api.recipes import Recipe
 from bench.cells.train import channel_statistics
 from bench.suite import DatasetEntry
-from bench.training import trainer as training
+from bench.training import trainer
 
 SIZE = 32
 BARS = {"simple_cnn": 3.5, "resnet_small": 2.0}
@@ -79,7 +79,7 @@ def our_epoch(
     """Train one epoch with bench's trainer; returns seconds."""
     network.to(memory_format=torch.channels_last)
     started = time.perf_counter()
-    training.train(network, images, labels, recipe, mean=mean, std=std, seed=0)
+    trainer.train(network, images, labels, recipe, mean=mean, std=std, seed=0)
     return time.perf_counter() - started
 
 

@@ -23,7 +23,8 @@ from bench.suite import StepEntry
 if TYPE_CHECKING:
     from torch import nn
 
-    from bench.training.trainer import TrainingHooks
+    from bench.training.loop import TrainingHooks
+    from bench.training.schedule import Epoch, Progress
 
 
 @dataclass(frozen=True)
@@ -110,50 +111,17 @@ class TrainCell(Cell):
     def run(self, workbench: Workbench, parents: Mapping[str, Stored]) -> Result:
         """Train from fresh weights, or from the last epoch that an interrupted run finished."""
         from bench.classifier.weights import output_digests, state_arrays
-        from bench.training import trainer as training
+        from bench.training.schedule import kept
 
         mean, std = self._normalisation(workbench, parents)
         self.architecture.check_channels(mean, self.architecture.culprit)
-        key = self.key(parents)
-        # a state that other code left would make weights that neither would
-        trainer = fingerprint.fingerprint([registry.source_digest(name) for name in self.modules])
-
-        def progress(told: training.Progress) -> None:
-            epoch = told.epoch
-            workbench.store.put_partial(key, trainer, told.state())
-            workbench.measure(epoch.plain())
-            workbench.notify(
-                epoch.epoch / self.recipe.epochs,
-                f"epoch {epoch.epoch} of {self.recipe.epochs}: loss {epoch.loss:.3f}, "
-                f"accuracy {epoch.accuracy:.1%}",
-            )
-
         task: Any = {"recipe": self.recipe, "mean": mean, "std": std, "seed": self.seed}
         task["images"], task["labels"] = self.images.tensors()
-
-        def trained(state: bytes | None) -> tuple[nn.Module, list[training.Epoch]]:
-            network = workbench.place(self._network(workbench, parents))
-            history = training.train(
-                network,
-                **task,
-                held_out=None if self.held_out is None else self.held_out.tensors(),
-                hooks=self._hooks(workbench, parents),
-                state=state,
-                progress=progress,
-            )
-            return network, history
-
-        known = workbench.store.partial(key, trainer)
         with machine.busy_elsewhere() as load:
-            try:
-                network, history = trained(known)
-            except training.StateError:
-                workbench.notify(0, "the kept state is of another version; from the start")
-                known = None
-                network, history = trained(None)
+            network, history, is_resumed = self._trained(workbench, parents, task)
         arrays = state_arrays(network)
         del network  # or it is let go of while another's memory is counted
-        applied = self._forms(workbench, parents)
+        applied = self._applied(workbench, parents)
         return Result(
             arrays=arrays,
             header={"mean": json.dumps(mean), "std": json.dumps(std), **applied.header},
@@ -162,22 +130,54 @@ class TrainCell(Cell):
                 "training_seconds": sum(epoch.seconds for epoch in history),
                 "peak_memory_bytes": self._peak_memory(workbench, parents, task),
                 "busy_elsewhere": load.share,
-                "resumed": known is not None,
+                "resumed": is_resumed,
                 "epochs": [epoch.plain() for epoch in history],
-                "kept_epoch": training.kept(history, self.recipe),
+                "kept_epoch": kept(history, self.recipe),
             },
         )
+
+    def _trained(
+        self, workbench: Workbench, parents: Mapping[str, Stored], task: Mapping[str, Any]
+    ) -> tuple[nn.Module, list[Epoch], bool]:
+        """Train, keeping each epoch's state; return the network, its epochs, and if it went on."""
+        from bench.training import trainer
+        from bench.training.loop import StateError
+
+        key = self.key(parents)
+        # a state that other code left would make weights that neither would
+        maker = fingerprint.fingerprint([registry.source_digest(name) for name in self.modules])
+
+        def progress(reached: Progress) -> None:
+            epoch, epochs = reached.epoch, self.recipe.epochs
+            workbench.store.put_partial(key, maker, reached.state())
+            workbench.measure(epoch.plain())
+            words = f"loss {epoch.loss:.3f}, accuracy {epoch.accuracy:.1%}"
+            workbench.notify(epoch.epoch / epochs, f"epoch {epoch.epoch} of {epochs}: {words}")
+
+        def trained(state: bytes | None) -> tuple[nn.Module, list[Epoch], bool]:
+            network = workbench.place(self._network(workbench, parents))
+            held_out = None if self.held_out is None else self.held_out.tensors()
+            hooks = self._hooks(workbench, parents)
+            given: Any = {**task, "held_out": held_out, "hooks": hooks, "state": state}
+            history = trainer.train(network, **given, progress=progress)
+            return network, history, state is not None
+
+        try:
+            return trained(workbench.store.partial(key, maker))
+        except StateError:
+            workbench.notify(0, "the kept state is of another version; from the start")
+            return trained(None)
 
     def _peak_memory(
         self, workbench: Workbench, parents: Mapping[str, Stored], task: Mapping[str, Any]
     ) -> int | None:
         """Count what the tensors of a step hold; None where that fails, which training did not."""
-        from bench.training import trainer as training
+        from bench.training import trainer
 
         try:
             with machine.peak_memory(self.compute.device) as memory:
                 network = workbench.place(self._network(workbench, parents))
-                training.rehearse(network, **task, hooks=self._hooks(workbench, parents))
+                trainer.rehearse(network, **task, hooks=self._hooks(workbench, parents))
         except Exception as error:  # noqa: BLE001 (no figure of its cost is worth a training)
             workbench.notify(1, f"its memory was not counted: {error}")
             return None
@@ -202,7 +202,7 @@ class TrainCell(Cell):
             return self.architecture.build(self.seed)
         return workbench.network(self.architecture, parents["start"])
 
-    def _forms(self, workbench: Workbench, parents: Mapping[str, Stored]) -> AppliedReductions:
+    def _applied(self, workbench: Workbench, parents: Mapping[str, Stored]) -> AppliedReductions:
         """Return the reductions that the start went through."""
         if self.start is None:
             return AppliedReductions()
@@ -212,7 +212,7 @@ class TrainCell(Cell):
 
     def _hooks(self, workbench: Workbench, parents: Mapping[str, Stored]) -> TrainingHooks:
         """Say what the step changes in the training."""
-        from bench.training.trainer import TrainingHooks
+        from bench.training.loop import TrainingHooks
 
         plugin = None if self.step is None else self.step.plugin
         if not isinstance(plugin, Tuning):

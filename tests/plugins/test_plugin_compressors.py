@@ -36,7 +36,9 @@ from bench.errors import PluginError, UsageError
 from bench.matrix import Matrix
 from bench.store import Store
 from bench.suite import shipped
-from bench.training.trainer import Progress, TrainingHooks, train
+from bench.training.loop import TrainingHooks
+from bench.training.schedule import Progress
+from bench.training.trainer import train
 
 SHAPE = (3, 16, 16)
 CLASSES = 10

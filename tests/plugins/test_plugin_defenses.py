@@ -25,7 +25,8 @@ from bench.errors import SuiteError
 from bench.matrix import Matrix
 from bench.metrics import METRICS
 from bench.store import Store
-from bench.training.trainer import TrainingHooks, train
+from bench.training.loop import TrainingHooks
+from bench.training.trainer import train
 
 SHAPE = (3, 8, 8)
 CLASSES = 3

@@ -14,10 +14,12 @@ from torch import nn
 
 from bench import machine
 from bench.api.recipes import PRESETS, Recipe
+from bench.classifier import layers
 from bench.errors import UsageError
-from bench.training import trainer as training
+from bench.training import examples, loop, schedule, trainer
 from bench.training.augmentation import augment
-from bench.training.trainer import Epoch, TrainingHooks
+from bench.training.loop import TrainingHooks
+from bench.training.schedule import Epoch
 
 MEAN, STD = (0.5,) * 3, (0.25,) * 3
 OPTIMIZERS = ["adamw", "adam", "sgd"]
@@ -52,7 +54,7 @@ def network(seed: int = 1) -> nn.Module:
 def train(recipe: Recipe, seed: int = 5, **kwargs: Any) -> tuple[nn.Module, list[Epoch]]:
     images, labels = kwargs.pop("data", data())
     model = kwargs.pop("network", None) or network()
-    history = training.train(model, images, labels, recipe, mean=MEAN, std=STD, seed=seed, **kwargs)
+    history = trainer.train(model, images, labels, recipe, mean=MEAN, std=STD, seed=seed, **kwargs)
     return model, history
 
 
@@ -126,7 +128,7 @@ def test_no_part_of_a_state_is_idle(part: str) -> None:
 
 
 def test_it_learns_and_tells_each_epoch() -> None:
-    told: list[training.Progress] = []
+    told: list[schedule.Progress] = []
     model, history = train(Recipe(epochs=12, batch_size=16, lr=0.01), progress=told.append)
     assert [progress.epoch for progress in told] == history
     assert [epoch.epoch for epoch in history] == list(range(1, 13))
@@ -189,7 +191,7 @@ def test_a_last_batch_of_one_is_left_out_and_the_schedule_goes_on(scheduler: str
     _, history = train(recipe, data=data(33))
     assert all(math.isfinite(epoch.loss) for epoch in history)
     optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.01)
-    plan = training._scheduler(optimizer, recipe, 9)  # three steps an epoch, the empty one too
+    plan = schedule.scheduler(optimizer, recipe, 9)  # three steps an epoch, the empty one too
     rates = []
     for step in range(1, 10):
         optimizer.step()
@@ -269,7 +271,7 @@ def test_smoothed_and_mixed_targets_give_the_loss_and_the_step_of_the_closed_for
 
 
 def test_a_loss_that_is_not_finite_is_told() -> None:
-    with pytest.raises(training.DivergedError, match=r"epoch 1.*lower lr"):
+    with pytest.raises(loop.DivergedError, match=r"epoch 1.*lower lr"):
         train(Recipe(epochs=1, lr=10, optimizer="sgd", scheduler="constant"), data=(
             data()[0] * float("inf"), data()[1],
         ))  # fmt: skip
@@ -319,7 +321,7 @@ def test_a_shrunk_image_is_the_mean_of_what_each_pixel_covers() -> None:
     slow = nn.functional.conv2d(images, kernel, stride=2, padding=1, groups=3)
     inner = slice(1, -1)
     assert torch.allclose(
-        training._shrunk(images, 8)[:, :, inner, inner], slow[:, :, inner, inner], atol=1e-6
+        examples.shrunk(images, 8)[:, :, inner, inner], slow[:, :, inner, inner], atol=1e-6
     )
 
 
@@ -366,7 +368,7 @@ def test_training_stops_patience_epochs_after_the_best_and_keeps_it(patience, se
         assert i - best < patience or i == len(history) - 1  # it went on no longer
     assert len(history) < 40  # or else nothing was stopped
     assert len(history) - 1 - best == patience
-    assert training.kept(history, recipe) == best + 1
+    assert schedule.kept(history, recipe) == best + 1
     assert same_weights(model.state_dict(), weights[best])
     assert not same_weights(model.state_dict(), weights[-1])
     model.eval()
@@ -419,8 +421,8 @@ def test_which_epoch_is_kept(told: list[tuple[float, float]], kept: int) -> None
         Epoch(i, 1.0, 0.5, 0.1, 0.0, valid_loss=loss, valid_accuracy=accuracy)
         for i, (accuracy, loss) in enumerate(told, 1)
     ]
-    assert training.kept(history, Recipe(patience=5)) == kept
-    assert training.kept(history, Recipe()) == len(history)
+    assert schedule.kept(history, Recipe(patience=5)) == kept
+    assert schedule.kept(history, Recipe()) == len(history)
 
 
 def test_without_patience_nothing_is_selected_on_held_out_images() -> None:
@@ -429,7 +431,7 @@ def test_without_patience_nothing_is_selected_on_held_out_images() -> None:
     watched, told = train(recipe, data=hard(48, 1), held_out=hard(30, 2))
     assert len(history) == len(told) == 6
     assert same_weights(alone.state_dict(), watched.state_dict())
-    assert training.kept(told, recipe) == 6
+    assert schedule.kept(told, recipe) == 6
 
 
 def test_looking_at_held_out_images_changes_no_weight() -> None:
@@ -522,7 +524,7 @@ def test_a_weight_that_layers_share_is_held_in_both() -> None:
     model = Tied()
     with torch.no_grad():
         model.first.weight[:, ::2] = 0.0
-    assert list(training.layer_weights(model)) == ["first.weight", "last.weight"]
+    assert list(layers.layer_weights(model)) == ["first.weight", "last.weight"]
     train(Recipe(epochs=2, batch_size=16, lr=0.01), network=model, hooks=HELD)
     assert model.second.weight is model.first.weight
     assert (model.second.weight[:, ::2] == 0).all()
@@ -592,7 +594,7 @@ def peak(recipe: Recipe, count: int) -> int | None:
     images, labels = data(count)
     with machine.peak_memory("cpu") as found:
         net = nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, 1000), nn.Linear(1000, 3))
-        training.rehearse(net, images, labels, recipe, mean=MEAN, std=STD, seed=1)
+        trainer.rehearse(net, images, labels, recipe, mean=MEAN, std=STD, seed=1)
     return found.bytes
 
 
@@ -629,7 +631,7 @@ def test_a_rehearsal_takes_images_at_their_full_size_and_teachers_of_lessons() -
     recipe = Recipe(batch_size=4, epochs=50, grow_from=8, patience=3)
     images, labels = torch.rand(9, 3, 16, 16), torch.arange(9) % 3
     hooks = TrainingHooks(adversarial_batch, loss, copy.deepcopy(pupil))
-    training.rehearse(pupil, images, labels, recipe, mean=MEAN, std=STD, seed=1, hooks=hooks)
+    trainer.rehearse(pupil, images, labels, recipe, mean=MEAN, std=STD, seed=1, hooks=hooks)
     assert sides == [16, 16]
     assert [teacher_logits.shape for teacher_logits in asked] == [(4, 3), (4, 3)]
 
@@ -642,5 +644,5 @@ def test_a_training_of_a_single_step_can_be_rehearsed_and_global_generators_stay
     recipe = Recipe(epochs=1, batch_size=8, scheduler=scheduler, augment=("flip", "cutmix"))
     net = network()  # with dropout
     before = torch.get_rng_state()
-    training.rehearse(net, *data(8), recipe, mean=MEAN, std=STD, seed=1)
+    trainer.rehearse(net, *data(8), recipe, mean=MEAN, std=STD, seed=1)
     assert torch.equal(before, torch.get_rng_state())
