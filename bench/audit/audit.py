@@ -155,6 +155,6 @@ def _gaps(rule: Rule, matrix: Matrix, *, looked: bool) -> Iterator[str]:
         if probe.facts["probe"] in rule.probes and probe.state != "done":
             yield f"{probe.label}: {probe.state}" + (f": {probe.reason}" if probe.reason else "")
     if not looked:
-        is_off = matrix.run["document"].get("audit") == "off"
+        is_off = matrix.run["audit_extent"] == "off"
         missing = ", and its probes" + (": the audit is off" if is_off else "")
         yield f"needs {rule.needs}" + (missing if rule.probes else "")

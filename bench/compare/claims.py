@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from bench.audit.evidence import Evidence
 from bench.compare.pairs import Property, difference, lost
@@ -120,8 +120,8 @@ def _half_first(evidence: Evidence) -> Iterator[Pair]:
 
 def _steps(evidence: Evidence, variant: str) -> tuple[str, ...]:
     """Return the names of a variant's steps, as the suite has them."""
-    known: Any = evidence.matrix.run["document"].get("variants") or {}
-    return tuple(str(next(iter(s)) if isinstance(s, dict) else s) for s in known.get(variant, ()))
+    steps = evidence.matrix.run["variants"].get(variant, [])
+    return tuple(str(step["step"]) for step in steps)
 
 
 def _pruned_first(evidence: Evidence) -> Iterator[Pair]:

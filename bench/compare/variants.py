@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from bench import metrics, statistics
 from bench.compare.models import ALPHA, Comparison
@@ -91,12 +91,11 @@ class Compression:
 
     def _words(self, variant: str, place: int) -> str:
         """Return the parameters of a step that are no numbers, as `` (scope layer)``."""
-        steps: Any = (self.matrix.run["document"].get("variants") or {}).get(variant, [])
-        step = steps[place - 1] if len(steps) >= place else None
-        given = [each or {} for each in step.values()] if isinstance(step, dict) else [{}]
+        steps = self.matrix.run["variants"].get(variant, [])
+        given = steps[place - 1]["parameters"] if len(steps) >= place else {}
         words = [
             f"{key} {value}"
-            for key, value in given[0].items()
+            for key, value in given.items()
             if isinstance(value, bool) or (isinstance(value, str) and not value[:1].isdigit())
         ]
         return f" ({', '.join(words)})" if words else ""

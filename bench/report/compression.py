@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -56,19 +56,16 @@ def section(matrix: Matrix, folder: Path, *, audited: Audit) -> Iterator[str]:
 
 def _recipes(known: Compression) -> Iterator[str]:
     """Write the steps of each variant."""
-    steps: Any = known.matrix.run["document"].get("variants") or {}
+    variants = known.matrix.run["variants"]
     for name in dict.fromkeys(variant.partition("/")[2] for variant in known.families):
-        if name in steps:
-            yield f"- `{name}`: " + ", then ".join(_step(step) for step in steps[name])
+        if name in variants:
+            yield f"- `{name}`: " + ", then ".join(_step(step) for step in variants[name])
     yield ""
 
 
-def _step(raw: str | dict[str, Any]) -> str:
-    if isinstance(raw, str):
-        return raw
-    [(name, parameters)] = raw.items()
-    words = ", ".join(f"{key} {value}" for key, value in (parameters or {}).items())
-    return f"{name} ({words})" if words else str(name)
+def _step(step: Mapping[str, Any]) -> str:
+    words = ", ".join(f"{key} {value}" for key, value in step["parameters"].items())
+    return f"{step['step']} ({words})" if words else str(step["step"])
 
 
 def _grid(known: Compression, grid: Any, title: str, names: Sequence[str]) -> Iterator[str]:

@@ -100,6 +100,10 @@ class Run:
                 "splits": list(suite.images.splits),
                 "images": len(self.plan.images),
             },
+            "audit_extent": suite.audit,
+            "variants": {
+                variant.name: [step.account for step in variant.steps] for variant in suite.variants
+            },
             "tables": {name: table.model_dump(mode="json") for name, table in suite.tables.items()},
             "recommend": {
                 name: choice.model_dump(mode="json") for name, choice in suite.recommend.items()

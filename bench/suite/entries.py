@@ -111,6 +111,13 @@ class StepEntry(Named):
         return {**told, "parameters": own}
 
     @property
+    def account(self) -> dict[str, JSON]:
+        """What the run's account holds of it: its name, and the parameters that the suite gives."""
+        given = self.plugin.model_fields_set
+        own = {key: value for key, value in self.plugin.parameters().items() if key in given}
+        return {"step": self.name, "parameters": own}
+
+    @property
     def label(self) -> str:
         """Which step of its variant it is."""
         return f"{self.position}-{self.name}"

@@ -23,7 +23,7 @@ from bench.records import (
     Result,
     TransferRecord,
 )
-from bench.store import Store
+from bench.store import Store, accounts
 
 
 def compared(
@@ -219,7 +219,7 @@ class Planted:
             "dataset": dataset,
             "cells": self.cells,
         }
-        return Matrix(self.store, run)
+        return Matrix(self.store, accounts.resolved(run))
 
     @property
     def comparison(self) -> Comparison:
