@@ -138,6 +138,17 @@ class Compression:
         names = (e.coordinates.attack for e in self.matrix.entries if e.kind == "attack")
         return list(dict.fromkeys(name for name in names if name is not None))
 
+    @property
+    def strongest_attack(self) -> str | None:
+        """The attack after which the first model variant has the fewest images right."""
+        left: dict[str, float] = {}
+        for attack in self.attacks:
+            cells = self.entries("attack", self.model_variants[0], attack)
+            found = self.estimate("robust_accuracy", cells)
+            if found is not None and found.value is not None:
+                left[attack] = found.value
+        return min(left, key=lambda attack: left[attack]) if left else None
+
     def entries(self, kind: str, model_variant: str, attack: str | None = None) -> list[Entry]:
         """Return the cells of a model variant: one for each replica, done or not."""
         found = self.comparison.entries(kind, model_variant)

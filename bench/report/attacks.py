@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from tabulate import tabulate
 
 from bench import metrics, tables
 from bench.audit import Audit
+from bench.compare.cascades import stages
 from bench.figures import curves
 from bench.figures import norms as drawings
 from bench.matrix import Entry, Matrix
@@ -87,20 +87,10 @@ def _cascades(matrix: Matrix, entries: list[Entry]) -> Iterator[str]:
     yield ""
     rows = []
     for entry in entries:
-        stages: Any = matrix.stored(entry).summary["stages"]
-        met = [int(stage["images"]) for stage in stages.values()]
-        left = [*met[1:], _standing(matrix, entry)]
-        for (name, stage), images, after in zip(stages.items(), met, left, strict=True):
-            rows.append(
-                [
-                    str(entry.coordinates),
-                    name,
-                    images,
-                    images - after,
-                    *(f"{stage[count] / images:.4g}" for count in ("forwards", "backwards")),
-                    f"{stage['seconds']:.1f}",
-                ]
-            )
+        for stage in stages(matrix, entry):
+            passes = (f"{count:.4g}" for count in (stage.forwards, stage.backwards))
+            row = [str(entry.coordinates), stage.attack, stage.images, stage.fooled, *passes]
+            rows.append([*row, f"{stage.seconds:.1f}"])
     headers = ["cell", "attack", "met", "felled", "forwards", "backwards", "seconds"]
     yield tabulate(rows, headers, tablefmt="github", disable_numparse=True)
     yield ""
@@ -109,12 +99,3 @@ def _cascades(matrix: Matrix, entries: list[Entry]) -> Iterator[str]:
         "backwards: passes for each image that it met."
     )
     yield ""
-
-
-def _standing(matrix: Matrix, entry: Entry) -> int:
-    """Count the images that no attack of a cascade felled, by the referee's verdict."""
-    records: Any = matrix.records(entry)
-    counted = (
-        metrics.eligible(records) if entry.facts["targeted"] else metrics.right_before(records)
-    )
-    return int((counted & ~metrics.fooled(records)).sum())

@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from tabulate import tabulate
 
-from bench import metrics
+from bench.compare.classes import class_scores, confusions, frequent_confusions, macro_scores
 from bench.compare.models import Comparison
 from bench.figures import evaluation as drawings
 from bench.matrix import Entry, Matrix
-from bench.metrics import classification
 from bench.report.pictures import embedded, named
 from bench.tables import DASH
 
@@ -23,6 +22,9 @@ if TYPE_CHECKING:
 
 LARGEST = 40
 """With more classes a matrix is no longer read, and tables of classes are long."""
+
+_MOST = 8
+"""Frequent confusions in the table."""
 
 
 def section(matrix: Matrix, folder: Path) -> Iterator[str]:
@@ -40,20 +42,7 @@ def section(matrix: Matrix, folder: Path) -> Iterator[str]:
         yield ""
         if len(classes) <= LARGEST:
             yield from _matrix_of(model, counts, classes, folder)
-        yield from _frequent(matrix, model, found, np.sum(counts, axis=0), folder)
-
-
-def confusions(matrix: Matrix, entries: list[Entry]) -> list[NDArray[np.float64]]:
-    """Count a model's images by (class, predicted class), for each training."""
-    classes = len(matrix.run["dataset"]["classes"])
-    return [
-        classification.confusion(
-            records["label"].to_numpy(dtype=np.int64),
-            records["prediction"].to_numpy(dtype=np.int64),
-            classes,
-        )
-        for records in metrics.by_training(matrix.cell_data(entries))
-    ]
+        yield from _frequent(matrix, model, found, counts, folder)
 
 
 def class_table(counts: Sequence[NDArray[np.float64]], classes: list[str]) -> str:
@@ -62,25 +51,15 @@ def class_table(counts: Sequence[NDArray[np.float64]], classes: list[str]) -> st
     A class that no image has, or that nothing is predicted as, has a dash; in means it counts 0, as
     scikit-learn has it.
     """
-    parts = [classification.per_class(one) for one in counts]
-    support = np.mean([part["support"] for part in parts], axis=0)
-    predicted = np.mean([one.sum(0) for one in counts], axis=0)
-    shown = [np.mean([p[name] for p in parts], axis=0) for name in ("precision", "recall", "f1")]
-    defined = [predicted > 0, support > 0, support + predicted > 0]
+    scores = [*class_scores(counts), macro_scores(counts)]
     rows = [
         [
             name,
-            *(_percent(s[i]) if d[i] else DASH for s, d in zip(shown, defined, strict=True)),
-            f"{support[i]:.0f}",
+            *(DASH if s is None else _percent(s) for s in (one.precision, one.recall, one.f1)),
+            f"{one.support:.0f}",
         ]
-        for i, name in enumerate(classes)
+        for name, one in zip([*classes, "macro mean"], scores, strict=True)
     ]
-    occurs = [one.sum(0) + one.sum(1) > 0 for one in counts]
-    means = [
-        np.mean([part[name][o].mean() for part, o in zip(parts, occurs, strict=True)])
-        for name in ("precision", "recall", "f1")
-    ]
-    rows.append(["macro mean", *map(_percent, means), f"{support.sum():.0f}"])
     headers = ["class", "precision", "recall", "F1", "support"]
     return tabulate(
         rows, headers, tablefmt="github", colalign=["left", *["right"] * 4], disable_numparse=True
@@ -108,26 +87,25 @@ def _matrix_of(
 
 
 def _frequent(
-    matrix: Matrix, model: str, entries: list[Entry], counts: NDArray[np.float64], folder: Path
+    matrix: Matrix,
+    model: str,
+    entries: list[Entry],
+    counts: Sequence[NDArray[np.float64]],
+    folder: Path,
 ) -> Iterator[str]:
     """Write the most frequent confusions, with images of the first training or fold."""
     classes: list[str] = matrix.run["dataset"]["classes"]
-    wrong = counts * (1 - np.eye(len(classes)))
-    order = [
-        divmod(int(cell), len(classes)) for cell in np.argsort(-wrong, axis=None, kind="stable")[:8]
-    ]
-    frequent = [(true, said) for true, said in order if wrong[true, said]]
+    frequent = frequent_confusions(counts, _MOST)
     if not frequent:
         yield "No image is predicted wrong."
         yield ""
         return
-    support = counts.sum(1)
     yield "Most frequent confusions:"
     yield ""
     yield tabulate(
         [
-            [classes[true], classes[said], f"{wrong[true, said]:.0f} of {support[true]:.0f}"]
-            for true, said in frequent
+            [classes[one.label], classes[one.prediction], f"{one.images} of {one.support}"]
+            for one in frequent
         ],
         ["true", "predicted as", "images"],
         tablefmt="github",

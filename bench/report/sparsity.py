@@ -130,7 +130,7 @@ def _spread(known: Compression, timed: Sequence[Entry], mean: Estimate) -> Estim
 
 def trades(known: Compression, folder: Path) -> Iterator[str]:
     """Draw accuracy, robustness and latency of each model variant beside each other."""
-    attack = _strongest(known)
+    attack = known.strongest_attack
     if attack is None or not known.batches:
         return
     batch = known.batches[0]
@@ -159,13 +159,3 @@ def trades(known: Compression, folder: Path) -> Iterator[str]:
         "Pareto front of the measured values, whatever their intervals: no other is at least as "
         "good in all three",
     )
-
-
-def _strongest(known: Compression) -> str | None:
-    """Return the attack that leaves the fewest of the first model_variant's images."""
-    left: dict[str, float] = {}
-    for attack in known.attacks:
-        found = _figure(known, "robust_accuracy", known.model_variants[0], attack, None)
-        if found is not None and found.value is not None:
-            left[attack] = found.value
-    return min(left, key=lambda attack: left[attack]) if left else None

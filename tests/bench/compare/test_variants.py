@@ -847,6 +847,18 @@ def test_an_attack_without_a_verdict_on_layers_has_no_figure(
     assert other == ["b", "80.0 %", "0.0", "no verdict"]
 
 
+def test_the_strongest_attack_leaves_the_original_the_fewest_images(planted: Planted) -> None:
+    planted.evaluate("net", first(40))
+    planted.reduced("net", "half", "magnitude")
+    planted.evaluate("net", first(40), variant="half")
+    assert Compression(planted.matrix).strongest_attack is None
+    for name, fooled, of_variant in (("fgsm", 10, 40), ("pgd", 30, 0), ("free", 40, 40)):
+        facts = {"budget": None} if name == "free" else {}  # without a budget it has no rate
+        planted.attack("net", name, first(fooled), facts=facts)
+        planted.attack("net", name, first(of_variant), variant="half", facts=facts)
+    assert Compression(planted.matrix).strongest_attack == "pgd"
+
+
 # Which to choose
 
 
