@@ -286,7 +286,12 @@ def table(
     metric: Annotated[
         str, typer.Option(help="See 'bench list metrics'; several with commas between.")
     ] = "success_rate",
-    rows: Annotated[str, typer.Option(help="Dimensions, with commas between.")] = "attack",
+    rows: Annotated[
+        str | None,
+        typer.Option(
+            help="Dimensions, with commas between. [default: what the metric's cells have]"
+        ),
+    ] = None,
     columns: Annotated[
         str | None, typer.Option(help="Dimensions. [default: who is judged]")
     ] = None,
@@ -305,7 +310,7 @@ def table(
     outcome = session.open_last(suite, store)
     made = outcome.table(
         _names(metric),
-        rows=_names(rows),
+        rows=None if rows is None else _names(rows),
         columns=None if columns is None else _names(columns),
         where=dict(_condition(text) for text in where or ()),
         intervals=intervals,

@@ -39,7 +39,7 @@ class Outcome:
         self,
         metric: str | Sequence[str] = "success_rate",
         *,
-        rows: Sequence[str] = ("attack",),
+        rows: Sequence[str] | None = None,
         columns: Sequence[str] | None = None,
         where: Mapping[str, JSON] | None = None,
         intervals: bool = False,

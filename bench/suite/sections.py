@@ -181,8 +181,10 @@ class TableSpec(_Section):
     metric: str | Annotated[tuple[str, ...], Field(min_length=1)] = Field(
         description="of several, the dimension 'metric' is the last of the columns, unless named"
     )
-    rows: tuple[str, ...] = ("attack",)
-    columns: tuple[str, ...] = ("model",)
+    rows: tuple[str, ...] | None = Field(
+        None, description="by default what the metric's cells have: attack, explainer, model"
+    )
+    columns: tuple[str, ...] | None = Field(None, description="by default who is judged")
     where: dict[str, str | int | float | bool] = Field(default_factory=dict)
     intervals: bool = False
     title: str = ""

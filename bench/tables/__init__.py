@@ -4,7 +4,8 @@ A table is a metric, or several, laid out over rows and columns. Each place hold
 with its n, or says why there is none. No torch.
 """
 
-from bench.tables.placing import METRIC, build, judged
+from bench.tables.layout import METRIC, judged
+from bench.tables.placing import build
 from bench.tables.table import FORMATS, Format, Place, Table
 from bench.tables.words import DASH, class_distribution, figure, number
 
