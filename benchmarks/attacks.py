@@ -3,8 +3,8 @@
     python benchmarks/attacks.py
 
 Bare torchattacks is what a script does: the network in a module that normalises, and one call for
-each batch. Every other contender takes turns with it (bare, one, bare, another, bare, ...) and is
-told as a ratio to the bare calls just before and after it: the median over rounds, and the range.
+each batch. Every other competitor takes turns with it (bare, one, bare, another, bare, ...) and is
+reported as a ratio to the bare calls just before and after it: the median over rounds, the range.
 All use the same weights, images, batches, eps, alpha, steps and a random start.
 
 A cell is timed as it times itself (the attack, with the classifier that counts and traces, and the
@@ -60,7 +60,7 @@ BUSY = 0.05
 
 LADDER = (0.005, 0.01, 0.015, 0.02, 0.03, 0.04, 0.06, 0.08, 0.12)
 HALF, MIDDLE = 0.5, (0.2, 0.8)
-"""The success rate at which seeds and precisions differ most, and the range that still tells."""
+"""The success rate at which seeds and precisions differ most, and how far from it they still do."""
 SIGNIFICANT = 0.05
 
 
@@ -129,33 +129,33 @@ class Turn:
     adversarial_images: Tensor
 
 
-Contender = Callable[[], Turn]
+Competitor = Callable[[], Turn]
 OnBatch = Callable[[Tensor, Tensor], Tensor]
 
 
-def in_a_cell(case: Case, *names: str) -> Contender:
-    """Run the cell as a run would; names are those of the attack and, if told, of the whole."""
+def in_a_cell(case: Case, *names: str) -> Competitor:
+    """Run the cell as a run would; names are those of the attack and, if given, of the whole."""
 
-    def contender() -> Turn:
+    def competitor() -> Turn:
         started = time.perf_counter()
         with case.cell.compute.applied():
             result = case.cell.run(case.workbench, case.parents)
         whole = time.perf_counter() - started
         attack = result.summary["seconds"]
         if not isinstance(attack, float):
-            raise TypeError("the cell does not tell its seconds")
+            raise TypeError("the cell does not record its seconds")
         images = torch.from_numpy(result.arrays["adversarial_images"])
         return Turn(dict(zip(names, (attack, whole), strict=False)), images)
 
-    return contender
+    return competitor
 
 
-def batch_by_batch(case: Case, name: str, attack: OnBatch) -> Contender:
+def batch_by_batch(case: Case, name: str, attack: OnBatch) -> Competitor:
     """Attack the cell's images in the cell's batches."""
     images, labels = case.cell.images.tensors()
     size = case.cell.compute.batch_size
 
-    def contender() -> Turn:
+    def competitor() -> Turn:
         started = time.perf_counter()
         parts = [
             attack(images[start : start + size], labels[start : start + size])
@@ -163,7 +163,7 @@ def batch_by_batch(case: Case, name: str, attack: OnBatch) -> Contender:
         ]
         return Turn({name: time.perf_counter() - started}, torch.cat(parts))
 
-    return contender
+    return competitor
 
 
 def bare(case: Case, network: nn.Module) -> OnBatch:
@@ -259,7 +259,7 @@ def cases(folder: Path, given: argparse.Namespace) -> Iterator[Case]:
         yield Case(cell, Workbench(store, plan.compute), parents)
 
 
-def contenders_of(case: Case) -> list[Contender]:
+def competitors_of(case: Case) -> list[Competitor]:
     """Return all that take turns with bare torchattacks on one model."""
     channels_last = case.naive().to(memory_format=torch.channels_last)
     found = [
@@ -288,17 +288,17 @@ def success(case: Case, adversarial_images: Tensor) -> NDArray[np.bool_]:
     return found
 
 
-def warm_up(case: Case, contenders: Sequence[Contender], rounds: int) -> dict[str, float]:
+def warm_up(case: Case, competitors: Sequence[Competitor], rounds: int) -> dict[str, float]:
     """Run all, untimed; return success rates, so that all are seen to attack equally well."""
     rates: dict[str, float] = {}
-    for contender in list(contenders) * rounds:
-        turn = contender()
+    for competitor in list(competitors) * rounds:
+        turn = competitor()
         rates |= dict.fromkeys(turn.seconds, float(success(case, turn.adversarial_images).mean()))
     return rates
 
 
 def take_turns(
-    reference: Contender, contenders: Sequence[Contender], rounds: int
+    reference: Competitor, competitors: Sequence[Competitor], rounds: int
 ) -> dict[str, list[float]]:
     """Return, for each round, the reference's seconds, and the ratios of all others to it.
 
@@ -308,8 +308,8 @@ def take_turns(
     for _ in range(rounds):
         ((name, before),) = reference().seconds.items()
         spent = [before]
-        for contender in contenders:
-            seconds = contender().seconds
+        for competitor in competitors:
+            seconds = competitor().seconds
             (after,) = reference().seconds.values()
             for each, one in seconds.items():
                 found.setdefault(each, []).append(2 * one / (before + after))
@@ -320,33 +320,33 @@ def take_turns(
 
 
 def time_model(case: Case, given: argparse.Namespace) -> list[str]:
-    """Print what every contender costs on one model; return the bars that were missed."""
+    """Print what every competitor costs on one model; return the bars that were missed."""
     case = case.of(ImageSet(case.cell.images.data, case.cell.images.positions[: given.images]))
     model, reference = case.cell.coordinates.model, "torchattacks"
     bare_call = batch_by_batch(case, reference, bare(case, case.naive()))
-    contenders = contenders_of(case)
-    rates = warm_up(case, [bare_call, *contenders], given.warmup)
+    competitors = competitors_of(case)
+    rates = warm_up(case, [bare_call, *competitors], given.warmup)
     with machine.timing_lock(), machine.busy_elsewhere() as load:
-        found = take_turns(bare_call, contenders, given.rounds)
+        found = take_turns(bare_call, competitors, given.rounds)
     print(f"\n{model}: {len(case.cell.images)} images, batches of {case.cell.compute.batch_size}, "
           f"{case.steps} steps, {given.rounds} rounds after {given.warmup} to warm up; "
           f"torchattacks {statistics.median(found.pop(reference)):.2f} s")  # fmt: skip
-    print("| contender | ratio | lowest | highest | success | bar |")
+    print("| competitor | ratio | lowest | highest | success | bar |")
     print("| --- | ---: | ---: | ---: | ---: | --- |")
     missed = []
     for name, ratios in found.items():
         ratio, bar = statistics.median(ratios), bar_of(name)
         is_missed = bar is not None and ratio > bar
-        told = "" if bar is None else f"{bar:.2f}: {'MISSED' if is_missed else 'held'}"
+        words = "" if bar is None else f"{bar:.2f}: {'MISSED' if is_missed else 'held'}"
         print(f"| {name} | {ratio:.2f} | {min(ratios):.2f} | {max(ratios):.2f} "
-              f"| {rates[name]:.0%} | {told} |")  # fmt: skip
+              f"| {rates[name]:.0%} | {words} |")  # fmt: skip
         missed += [f"{model}: {name} {ratio:.2f} > {bar:.2f}"] if is_missed else []
     print(told_of_others(load.share), flush=True)
     return missed
 
 
 def bar_of(name: str) -> float | None:
-    """Return the ratio that a contender must not exceed here, or None."""
+    """Return the ratio that a competitor must not exceed here, or None."""
     return None if name == BF16 and not machine.bf16_instructions() else BARS.get(name)
 
 
@@ -359,7 +359,7 @@ def told_of_others(share: float | None) -> str:
 
 
 def outcomes(case: Case, plugin: Attack, seed: int) -> NDArray[np.bool_]:
-    """Attack from one random start; say of each image that was right before whether it fell."""
+    """Attack from one random start; return for each image right before whether it was fooled."""
     classifier = case.cell.subject.attacked(case.workbench, case.parents)
     generator = torch.Generator().manual_seed(seed)
     attack = batch_by_batch(
@@ -372,7 +372,7 @@ def outcomes(case: Case, plugin: Attack, seed: int) -> NDArray[np.bool_]:
 
 
 def telling_eps(case: Case) -> float:
-    """Return the eps of the ladder at which nearest to half of some images fall."""
+    """Return the eps of the ladder at which nearest to half of some images are misclassified."""
     few = case.of(ImageSet(case.cell.images.data, case.cell.images.positions[:50]))
     distances: dict[float, float] = {}
     for eps in LADDER:
@@ -386,8 +386,8 @@ def telling_eps(case: Case) -> float:
 def compare_precisions(case: Case, given: argparse.Namespace) -> list[str]:
     """Print how often bf16 and fp32 differ from one start, and fp32 from start to start.
 
-    Images count that fall under one and not under the other, on average over starts: that rates
-    are equal may be luck. A paired test that tells the rates apart is a miss too.
+    Images count that one fools and the other does not, on average over starts: that rates
+    are equal may be luck. A significant paired test is a miss too.
     """
     images = case.cell.images
     case = case.of(ImageSet(images.data, images.positions[: given.agreement_images]))
@@ -416,7 +416,7 @@ def compare_precisions(case: Case, given: argparse.Namespace) -> list[str]:
               f"| {test.p_value:.2g} |")  # fmt: skip
     low, high = MIDDLE
     if not low <= found["fp32", 1].mean() <= high:
-        return [f"{model}: no eps of the ladder has a success rate that could tell"]
+        return [f"{model}: no eps of the ladder has a success rate at which seeds differ"]
     by_precision, by_seed = (statistics.fmean(changed[name]) for name in ("bf16", "fp32"))
     is_missed = by_precision > by_seed or min(holm(p_values)) < SIGNIFICANT
     words = f"bf16 changes the outcome of {by_precision:.1f} images, another seed {by_seed:.1f}"

@@ -40,8 +40,8 @@ def main() -> None:
     print("| command | median s | min | max |\n| --- | ---: | ---: | ---: |")
     for words in commands:
         found = seconds(words)
-        told = f"{statistics.median(found):.2f} | {min(found):.2f} | {max(found):.2f}"
-        print(f"| `bench {' '.join(words)}` | {told} |", flush=True)
+        times = f"{statistics.median(found):.2f} | {min(found):.2f} | {max(found):.2f}"
+        print(f"| `bench {' '.join(words)}` | {times} |", flush=True)
 
 
 if __name__ == "__main__":

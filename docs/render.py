@@ -180,7 +180,7 @@ def attacks_page() -> str:
                     "yes" if getattr(usual, flag) else ""
                     for flag in ("targetable", "traceable", "batch_invariant")
                 ),
-                ", ".join(need.told for need in getattr(usual, "needs", ())),
+                ", ".join(need.requirement for need in getattr(usual, "needs", ())),
                 getattr(usual, "since", ""),
             ]
         )

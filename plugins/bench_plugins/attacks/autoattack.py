@@ -1,7 +1,7 @@
 """AutoAttack, as the field means it.
 
 This room knows which attacks it is made of, and with which parameters. It does not know how they
-work, nor how images that still stand are kept apart.
+work, nor how images that remain correct are kept apart.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _EOT_ITER = 20
 
 
 class AutoAttack(Cascade):
-    """APGD, targeted APGD, targeted FAB and Square, each on the images that still stand.
+    """APGD, targeted APGD, targeted FAB and Square, each on the images that remain correct.
 
     The version ``standard``: APGD on the cross-entropy and APGD-T, 100 steps each; FAB-T, 100
     steps; Square, 5000 queries; APGD-T and FAB-T aim at the 9 likeliest wrong classes, or at all
@@ -36,7 +36,7 @@ class AutoAttack(Cascade):
     """
 
     wraps: ClassVar[str | None] = "torchattacks"
-    caveats: ClassVar[tuple[str, ...]] = tuple(f"apgd-t: {told}" for told in APGDT.caveats)
+    caveats: ClassVar[tuple[str, ...]] = tuple(f"apgd-t: {caveat}" for caveat in APGDT.caveats)
 
     norm: Literal["linf", "l2"] = Field("linf", description="of the ball")  # type: ignore[misc]
     eps: float = Field(8 / 255, ge=0, description="radius in the norm, for pixels of [0, 1]")

@@ -23,7 +23,8 @@ class Bisection(Attack):
 
     A few sizes are tried in order, since more eps does not always fool more; between the first that
     fools and the one before it, the interval is halved. Where none fools, the image stays as it is.
-    ``median_norm`` and ``norm_80`` are then the eps at which 50 % and 80 % of the images fall.
+    ``median_norm`` and ``norm_80`` are then the eps at which 50 % and 80 % of the images are
+    misclassified.
 
     Source: the step of Goodfellow, Shlens and Szegedy, "Explaining and Harnessing Adversarial
         Examples", 2015, section 4; the search is ours.
@@ -60,8 +61,8 @@ class Bisection(Attack):
         def fooled(sizes: Tensor) -> Tensor:
             with torch.no_grad():
                 predictions = classifier(_moved(images, direction, sizes)).argmax(1)
-            fell: Tensor = predictions != labels if targets is None else predictions == targets
-            return fell
+            is_fooled: Tensor = predictions != labels if targets is None else predictions == targets
+            return is_fooled
 
         below = torch.zeros(len(images), device=images.device)
         above = torch.full_like(below, float("inf"))
@@ -72,9 +73,9 @@ class Bisection(Attack):
             below = torch.where(above.isinf(), sizes, below)
         for _ in range(self.halvings):
             middle = torch.where(above.isinf(), below, (below + above) / 2)
-            falls = fooled(middle) & above.isfinite()
-            above = torch.where(falls, middle, above)
-            below = torch.where(falls, below, middle)
+            is_hit = fooled(middle) & above.isfinite()
+            above = torch.where(is_hit, middle, above)
+            below = torch.where(is_hit, below, middle)
         return _moved(images, direction, torch.where(above.isinf(), 0.0, above))
 
 

@@ -37,7 +37,7 @@ def _numbers(version: str) -> tuple[int, ...]:
 class Need:
     """What data must be like for an attack to run: in words, and checked."""
 
-    told: str
+    requirement: str
     is_met: Callable[[Any, int, tuple[int, int, int]], bool]
     """Given the attack, the number of classes and (channel, height, width)."""
 
@@ -121,11 +121,11 @@ class Wrapped(Attack):
 
     def parameters(self) -> dict[str, JSON]:
         """Return the parameters as they are used; without a precision that changes nothing."""
-        told = super().parameters()
+        found = super().parameters()
         followers = {name: p.value(self, name) for name, p in self.table.items() if p.follows}
-        if told.get("precision") == PRECISION.default:
-            del told["precision"]
-        return {**told, **followers}
+        if found.get("precision") == PRECISION.default:
+            del found["precision"]
+        return {**found, **followers}
 
     @property
     def budget(self) -> Budget | None:
@@ -203,7 +203,9 @@ class Wrapped(Attack):
         """Say which need the data, or the installed torchattacks, does not meet."""
         if not installed(self.since):
             return f"it needs torchattacks {self.since}, {metadata.version('torchattacks')} is here"
-        unmet = [need.told for need in self.needs if not need.is_met(self, classes, image_shape)]
+        unmet = [
+            need.requirement for need in self.needs if not need.is_met(self, classes, image_shape)
+        ]
         return f"it needs {' and '.join(unmet)}" if unmet else None
 
 
@@ -222,7 +224,7 @@ def wrapped(
     Args:
         class_name: of the attack's class in torchattacks.
         doc: the plugin's docstring.
-        parameters: by name, in the order in which they are told.
+        parameters: by name, in the order in which they are listed.
         gradients: whether it follows them; then their ``precision`` is a parameter too.
         passes: from the attack to how many an image costs; ``steps`` where not given.
         caveats: known faults that concern results and fail no check of the contract.

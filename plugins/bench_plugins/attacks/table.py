@@ -20,7 +20,7 @@ from bench_plugins.attacks.generated import Need, Parameter, Wrapped, installed,
 
 LEFT_OUT: Mapping[str, str] = {
     "AutoAttack": "offered as the field means it, by bench_plugins.attacks.autoattack",
-    "MultiAttack": "it runs other attacks on what still stands: a suite's cascade does",
+    "MultiAttack": "it runs other attacks on what remains correct: a suite's cascade does",
     "LGV": "it trains the classifier further, on training images, which no attack is given here",
 }
 """What torchattacks offers beside the attacks of this table, and why it is not in it."""
@@ -264,7 +264,7 @@ PGD = wrapped(
 
     Source: Madry et al., "Towards Deep Learning Models Resistant to Adversarial Attacks", 2018,
         section 2.1. Computed by torchattacks' PGD.
-    Deviations: alpha follows eps, as said above; one random start, where the paper also restarts.
+    Deviations: alpha follows eps, as above; one random start, where the paper also restarts.
     """,
     norm="linf",
     targetable=True,
@@ -306,7 +306,7 @@ TPGD = wrapped(
     faults={
         "rises": "it may settle where the classifier is more certain of the true class than before"
     },
-    caveats=("it is not told the labels: an image that was wrong before may come out right",),
+    caveats=("it is not given the labels: an image that was wrong before may come out right",),
 )
 
 UPGD = wrapped(
@@ -579,7 +579,7 @@ PIFGSM = wrapped(
     Source: Gao et al., "Patch-wise Attack for Fooling Deep Neural Network", 2020, algorithm 1.
         Computed by torchattacks' PIFGSM.
     Deviations: max_epsilon is 8/255, as eps of all other attacks, where torchattacks has 16/255;
-        else two attacks of one table would stand at two budgets unasked.
+        else two attacks of one table would have two budgets unasked.
     """,
     norm="linf",
     traceable=True,
@@ -658,7 +658,7 @@ APGDT = wrapped(
     Source: Croce and Hein, "Reliable Evaluation of Adversarial Robustness with an Ensemble of
         Diverse Parameter-free Attacks", 2020, sections 4 and 5. Computed by torchattacks' APGDT.
     Deviations: 10 steps by default, as torchattacks, where the paper takes 100. torchattacks tries
-        all wrong classes of 10, however many there are; here target_classes says how many, 9 as in
+        all wrong classes of 10, however many there are; here target_classes sets how many, 9 as in
         the paper. Images that it does not fool come back as they were.
     """,
     wants=("seed", "n_classes"),
@@ -805,7 +805,7 @@ Pixle = wrapped(
     "Pixle",
     doc="""Copy the pixels of random patches to other places: asks for logits only.
 
-    It stops at the first image that falls, and promises no ball: it is scored as an attack of
+    It stops at the first image that fools, and promises no ball: it is scored as an attack of
     minimum norm, though it does not look for the nearest.
 
     Source: Pomponi, Scardapane and Uncini, "Pixle: a fast and effective black-box attack based on
@@ -857,7 +857,7 @@ CW = wrapped(
         "black_and_white": FROZEN,
         "negative_logits": (
             "its margin is wrong where the true logit, or all others, are negative: "
-            "images that should fall stay as they are"
+            "images that could be fooled stay as they are"
         ),
     },
     parameters={
@@ -918,7 +918,7 @@ JSMA = wrapped(
     "JSMA",
     doc="""Set the pair of values that a class's logit rests on most, again and again.
 
-    It stops where the image falls, and is scored as an attack of minimum norm.
+    It stops where the image is fooled, and is scored as an attack of minimum norm.
 
     Source: Papernot et al., "The Limitations of Deep Learning in Adversarial Settings", 2016.
         Computed by torchattacks' JSMA.

@@ -1,7 +1,7 @@
 """Runs attacks of torchattacks: the only room that imports it.
 
 It serves 3.3.0 to 3.5.1, and keeps their habits in here: they draw from the global generators,
-print, change the classifier's mode, leave gradients behind, want to be told a seed and a number of
+print, change the classifier's mode, leave gradients behind, want to be given a seed and a number of
 classes, reshape gradients in a way that memory formats forbid, and have a normalisation switch that
 must stay off. It does not know what any attack does.
 """
@@ -55,7 +55,7 @@ def run(
         name: the attack's class in torchattacks.
         classifier: from pixels in [0, 1] to logits.
         images: float32 in [0, 1].
-        labels: true classes; not told to the attack where there are targets.
+        labels: true classes; not given to the attack where there are targets.
         targets: classes to reach, or None: untargeted.
         generator: on the CPU.
         wants: what else the attack must be given: ``seed``, for the generators that it seeds
@@ -86,11 +86,11 @@ def run(
         if targets is not None:
             _aim(attack, targets if "labels" in wants else None)
         _leave_normalization_off(attack)
-        told = labels if targets is None or "labels" in wants else targets
+        aims = labels if targets is None or "labels" in wants else targets
         with warnings.catch_warnings():
             for message in _HARMLESS:
                 warnings.filterwarnings("ignore", message)
-            adversarial_images: Images = attack(given, told)
+            adversarial_images: Images = attack(given, aims)
     return adversarial_images.detach().to(images.device)
 
 

@@ -34,7 +34,7 @@ class Structured(Reduction):
     Channels that additions, normalisation or flattening tie together go together. Those of the last
     layer, the logits, stay. ``magnitude`` measures the squared length of the weights of a channel
     and of what hangs on it; ``taylor`` by how much the loss on training images would change, to
-    first order. Parameters fall by about the square of what stays of the channels.
+    first order. Parameters shrink by about the square of what stays of the channels.
 
     Source: Fang et al., "DepGraph: Towards Any Structural Pruning", 2023, section 3; Li et al.,
         "Pruning Filters for Efficient ConvNets", 2017, section 3.1 (magnitude); Molchanov et al.,
@@ -107,7 +107,7 @@ class Structured(Reduction):
     def _check_taken(self, groups: Sequence[tuple[str, int, Callable[[], int]]]) -> None:
         """Refuse where less was taken away than was asked for.
 
-        torch-pruning leaves a group whole that would lose all its channels, and says nothing.
+        torch-pruning leaves a group whole that would lose all its channels, without a warning.
         """
         asked = taken = 0
         whole = []

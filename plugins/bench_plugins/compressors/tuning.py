@@ -53,7 +53,7 @@ class FineTune(FloatTraining):
 
 
 class Distill(FloatTraining):
-    """Train on, taught by the original: its probabilities are learned beside the labels.
+    """Train on with the original as teacher: its probabilities are learned beside the labels.
 
     Both probabilities are softened by a temperature. What is minimised is ``weight`` times their
     divergence, times the temperature squared, which keeps its gradients as large as those of the

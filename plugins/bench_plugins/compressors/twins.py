@@ -1,9 +1,9 @@
 """Twins of int8 networks: float networks that round as the int8 network does, with gradients.
 
 A twin is made by the FX graph mode of ``torch.ao.quantization``: batch normalisation is folded into
-the weights before it, and what quantises stands in the graph as modules. Those modules are our own:
-weights are rounded by scales that follow them, activations by scales that were calibrated once, and
-nothing else is kept, so that a twin's state is weights, biases, scales and zero points.
+the weights before it, and what quantises is part of the graph, as modules. Those modules are our
+own: weights are rounded by scales that follow them, activations by scales that were calibrated
+once, and nothing else is kept: a twin's state is weights, biases, scales and zero points.
 
 This room knows no parameters and no forms.
 """
@@ -209,7 +209,7 @@ def engine(where: str) -> Iterator[None]:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep torch from telling that its quantisation will move."""
+    """Silence torch's notice that its quantisation will move."""
     with warnings.catch_warnings():
         for message in (
             "torch.ao.quantization is deprecated",

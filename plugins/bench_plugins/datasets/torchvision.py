@@ -79,8 +79,8 @@ class Torchvision(Dataset):
             with contextlib.redirect_stdout(sys.stderr):
                 return getattr(datasets, self.name)(self.root, **choice, download=self.download)
         except (OSError, RuntimeError, ValueError, AssertionError, EOFError) as error:
-            told = " ".join(str(error).split()) or type(error).__name__
-            what = f"cannot be read ({told})"
+            words = " ".join(str(error).split()) or type(error).__name__
+            what = f"cannot be read ({words})"
             if self.download:
                 action = (
                     "check the connection and the free space and delete damaged files, or copy the "

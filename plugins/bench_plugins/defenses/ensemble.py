@@ -21,7 +21,7 @@ class Ensemble(Shield):
 
     Each member has one vote; ties go to the class of the largest summed softmax. Logits are the log
     of the shares of votes, with half a vote more that the mean softmax shares out. Who votes is
-    said in ``of`` and nowhere else: the classifier that the ensemble stands before has a vote only
+    said in ``of`` and nowhere else: the classifier behind the ensemble has a vote only
     if it is named there, so a step before the ensemble is an error.
 
     Votes have no gradient: attacks see the log of the mean softmax of the members instead, each
@@ -31,7 +31,7 @@ class Ensemble(Shield):
     Source: Hansen and Salamon, "Neural Network Ensembles", 1990 (majority); mean softmax for
         attacks: Liu, Chen, Liu and Song, "Delving into Transferable Adversarial Examples and
         Black-box Attacks", 2017 (ensemble-based approaches).
-    Deviations: ties, which a majority leaves open, are broken as said.
+    Deviations: ties, which a majority leaves open, are broken as described.
     """
 
     gradients: ClassVar[Gradients] = "straight_through"

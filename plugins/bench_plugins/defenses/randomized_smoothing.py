@@ -57,7 +57,7 @@ class RandomizedSmoothing(Shield):
 
     @property
     def draws(self) -> int:
-        """What ``averaged`` says."""
+        """As ``averaged`` has it."""
         return self.averaged
 
     def defend(self, classifier: Module, members: Sequence[Module], *, seed: int) -> Module:

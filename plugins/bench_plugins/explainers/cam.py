@@ -137,8 +137,8 @@ def _checked(found: Any, image: Images, where: str) -> Tensor:
     """
     shape = (1, *image.shape[2:])
     if not isinstance(found, np.ndarray) or found.shape != shape:
-        told = found.shape if isinstance(found, np.ndarray) else type(found).__name__
-        raise PluginError.of(where, f"returned {told}", f"an array of shape {shape}")
+        got = found.shape if isinstance(found, np.ndarray) else type(found).__name__
+        raise PluginError.of(where, f"returned {got}", f"an array of shape {shape}")
     if not np.isfinite(found).all():
         raise PluginError.of(
             where,

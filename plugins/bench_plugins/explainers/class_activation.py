@@ -1,4 +1,4 @@
-"""Class activation methods: one class for each, and what is to be said about it.
+"""Class activation methods: one class for each, and what to know about it.
 
 This room is the table of what is offered. It does not know how a method is run, which layer it
 looks at, nor what the library does wrong: see :mod:`bench_plugins.explainers.cam`,
@@ -182,11 +182,11 @@ class KPCACAM(ClassActivation):
 
 
 class AblationCAM(ClassActivation):
-    """Weighs each channel by how far the logit falls without it; a pass for each channel.
+    """Weighs each channel by how far the logit drops without it; a pass for each channel.
 
     Source: Desai and Ramaswamy, "Ablation-CAM: Visual Explanations for Deep Convolutional Network
         via Gradient-free Localization", 2020. Computed by pytorch-grad-cam.
-    Deviations: the fall is not divided by the logit: for one image that only scales the map, and a
+    Deviations: the drop is not divided by the logit: for one image that only scales the map, and a
         negative logit would turn it inside out, as it does in the library. Channels are set to
         zero, as in the paper; the library sets them to -10,000,000 where activations can be
         negative.

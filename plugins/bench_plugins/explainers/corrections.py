@@ -116,11 +116,11 @@ def ablation_weights(
     activations: Array,
     _grads: None,
 ) -> Array:
-    """Return Ablation-CAM's weights for one image: how far the score falls without each channel.
+    """Return Ablation-CAM's weights for one image: how far the score drops without each channel.
 
-    The library divides the fall by the score, which turns all weights round where the score is
+    The library divides the drop by the score, which turns all weights round where the score is
     negative; sets channels to -10,000,000 where any activation is not positive; and leaves its own
-    layer in the model after an exception. Here the fall is not divided (for one image, that only
+    layer in the model after an exception. Here the drop is not divided (for one image, that only
     scales the map), and channels are set to zero by a hook.
     """
     unhook(cam)
@@ -142,8 +142,8 @@ def ablation_weights(
 
     with torch.no_grad():
         whole = targets[0](cam.model(images)[0])
-        falls = [whole - scores(part) for part in channels.split(_AT_ONCE)]  # type: ignore[no-untyped-call]
-    weights: Array = torch.cat(falls)[None].cpu().numpy()
+        drops = [whole - scores(part) for part in channels.split(_AT_ONCE)]  # type: ignore[no-untyped-call]
+    weights: Array = torch.cat(drops)[None].cpu().numpy()
     return weights
 
 

@@ -43,9 +43,9 @@ class Checkpoint(Model):
     """A callable of yours that returns a network, and a file of weights for it.
 
     The callable is called with ``kwargs`` and nothing else: bench does not pass it the number of
-    classes, but refuses a network that returns another. A ``file.py`` must stand alone (its folder
-    is not put on the import path). The SHA-256 of the source file that is named is part of the
-    architecture's identity; sources that it imports are not.
+    classes, but refuses a network that returns another. A ``file.py`` must be self-contained (its
+    folder is not put on the import path). The SHA-256 of the source file that is named is part of
+    the architecture's identity; sources that it imports are not.
     """
 
     architecture: Annotated[str, AfterValidator(_names_a_callable)] = Field(

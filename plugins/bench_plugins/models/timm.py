@@ -154,16 +154,16 @@ class Timm(Model):
                 **kwargs,
             )
         except Exception as error:
-            told = f"{type(error).__name__}: {error}"
+            words = f"{type(error).__name__}: {error}"
             if pretrained:
                 raise WeightsError.of(
                     where,
-                    f"timm cannot bring its weights ({told})",
+                    f"timm cannot bring its weights ({words})",
                     "a download, or a copy in the cache of huggingface_hub",
                     "check the connection, or give a local file as 'weights:' and its mean and std",
                 ) from error
             raise UsageError.of(
-                where, f"timm cannot build it ({told})", "", "correct 'kwargs:'"
+                where, f"timm cannot build it ({words})", "", "correct 'kwargs:'"
             ) from error
         try_one_image(
             network,
