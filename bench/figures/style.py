@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import re
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import numpy as np
@@ -64,15 +68,65 @@ def save(figure: Figure, path: Path) -> Path:
         path: without its suffix, or with that of the SVG file.
 
     """
-    from matplotlib import rc_context
-
     path.parent.mkdir(parents=True, exist_ok=True)
     vector = path.with_name(f"{path.name.removesuffix('.svg')}.svg")
-    with rc_context({"svg.hashsalt": "bench"}):
+    with _names_as_text(figure):
         figure.savefig(vector, metadata={"Date": None})
-    vector.write_text(_numbered(vector.read_text(encoding="utf-8")), encoding="utf-8")
-    figure.savefig(vector.with_suffix(".png"), dpi=_DPI, metadata={"Software": None})
+        vector.write_text(_numbered(vector.read_text(encoding="utf-8")), encoding="utf-8")
+        figure.savefig(vector.with_suffix(".png"), dpi=_DPI, metadata={"Software": None})
     return vector
+
+
+@contextmanager
+def _names_as_text(figure: Figure) -> Iterator[None]:
+    """Show words as they are: a dollar sign starts no formula, other scripts have their fonts.
+
+    A sign that no installed font has is an empty box.
+    """
+    from matplotlib import rc_context
+    from matplotlib.text import Text
+
+    texts = [text for text in figure.findobj(Text) if isinstance(text, Text)]
+    signs = frozenset(sign for text in texts for sign in text.get_text() if not sign.isspace())
+    family = [_FONT, *_fonts_for(signs)]
+    for text in texts:
+        text.set_parse_math(False)
+        text.set_fontfamily(family)
+    settings: dict[Any, Any] = {"text.usetex": False, "text.parse_math": False}
+    settings |= {"font.family": family, "svg.hashsalt": "bench"}
+    with rc_context(settings), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r"(?s).*Glyph \d+ .* missing from", UserWarning)
+        warnings.filterwarnings(
+            "ignore", r"(?s).*Matplotlib currently does not support", UserWarning
+        )
+        yield
+
+
+_FONT = "DejaVu Sans"
+"""Comes with matplotlib: figures look the same on every machine."""
+
+
+@cache
+def _fonts_for(signs: frozenset[str]) -> tuple[str, ...]:
+    """Choose installed fonts for the signs that the usual one lacks, as few as it takes."""
+    from matplotlib.font_manager import findfont, fontManager, get_font
+
+    lacking = {ord(sign) for sign in signs} - set(get_font(findfont(_FONT)).get_charmap())
+    chosen: list[str] = []
+    for entry in sorted(fontManager.ttflist, key=lambda it: (it.style != "normal", it.name)):
+        if not lacking:
+            break
+        if entry.name in chosen or "Last Resort" in entry.name:
+            continue
+        try:
+            font = get_font(entry.fname)
+            found = lacking & set(font.get_charmap()) if font.scalable else set()
+        except (OSError, RuntimeError):  # a broken file, or one of a kind that cannot be drawn
+            continue
+        if found:
+            chosen.append(entry.name)
+            lacking -= found
+    return tuple(chosen)
 
 
 def _numbered(text: str) -> str:

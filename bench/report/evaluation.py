@@ -15,6 +15,7 @@ from bench.figures import evaluation as drawings
 from bench.matrix import Entry, Matrix
 from bench.report.pictures import embedded, named
 from bench.tables import DASH
+from bench.tables.markup import markdown_cell
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -54,7 +55,7 @@ def class_table(counts: Sequence[NDArray[np.float64]], classes: list[str]) -> st
     scores = [*class_scores(counts), macro_scores(counts)]
     rows = [
         [
-            name,
+            markdown_cell(name),
             *(DASH if s is None else _percent(s) for s in (one.precision, one.recall, one.f1)),
             f"{one.support:.0f}",
         ]
@@ -77,10 +78,11 @@ def _matrix_of(
     counts, title = np.sum(parts, axis=0), f"{model}{several}"
     path = drawings.confusion(counts, classes, title, folder / named("confusion", model))
     yield from embedded(path, f"Confusion matrix of {title}", width=520)
-    rows = [[name, *(f"{n:.0f}" if n else "" for n in counts[i])] for i, name in enumerate(classes)]
+    names = [markdown_cell(name) for name in classes]
+    rows = [[name, *(f"{n:.0f}" if n else "" for n in counts[i])] for i, name in enumerate(names)]
     yield "<details><summary>The same as a table: true classes down, predicted across</summary>"
     yield ""
-    yield tabulate(rows, ["", *classes], tablefmt="github", disable_numparse=True)
+    yield tabulate(rows, ["", *names], tablefmt="github", disable_numparse=True)
     yield ""
     yield "</details>"
     yield ""
@@ -104,11 +106,15 @@ def _frequent(
     yield ""
     yield tabulate(
         [
-            [classes[one.label], classes[one.prediction], f"{one.images} of {one.support}"]
+            [
+                *(markdown_cell(classes[place]) for place in (one.label, one.prediction)),
+                f"{one.images} of {one.support}",
+            ]
             for one in frequent
         ],
         ["true", "predicted as", "images"],
         tablefmt="github",
+        disable_numparse=True,
     )
     yield ""
     entry = next((e for e in entries if "arrays" in matrix.stored(e).files), None)

@@ -30,7 +30,7 @@ from bench.report import (
     transfers,
 )
 from bench.report.pictures import FOLDER
-from bench.tables import Table
+from bench.tables import Table, markup
 
 
 def suite_tables(matrix: Matrix, audited: Audit) -> tuple[dict[str, Table], list[str]]:
@@ -173,7 +173,10 @@ def _data(matrix: Matrix) -> Iterator[str]:
         one, other = leak["splits"]
         pairs = ", ".join(f"{second} is {first}" for first, second in leak["images"][:10])
         count = len({twin for _, twin in leak["images"]})
-        yield f"**{count} images of {other} stand in {one} too**, pixel for pixel: {pairs}"
+        yield (
+            f"**{count} images of {other} stand in {one} too**, pixel for pixel: "
+            f"{markup.markdown(pairs)}"
+        )
         yield ""
 
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from html import escape
 from pathlib import Path
 from urllib.parse import quote
+
+from bench.tables.markup import markdown
 
 FOLDER = "figures"
 """Beside the page."""
@@ -18,7 +21,7 @@ def named(figure: str, model_variant: str, suffix: str = "") -> str:
 def embedded(path: Path, words: str, *, width: int = 720) -> Iterator[str]:
     """Write the lines that show a figure, which lies in :data:`FOLDER` beside the page."""
     vector, raster = (f"{FOLDER}/{quote(name)}" for name in (path.name, f"{path.stem}.png"))
-    yield f'<img src="{vector}" alt="{words}" width="{width}">'
+    yield f'<img src="{vector}" alt="{escape(" ".join(words.split()))}" width="{width}">'
     yield ""
-    yield f"{words} ([SVG]({vector}), [PNG]({raster}))"
+    yield f"{markdown(words)} ([SVG]({vector}), [PNG]({raster}))"
     yield ""

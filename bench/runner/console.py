@@ -49,12 +49,12 @@ class Bar(Silent):
     def __init__(self, console: Console) -> None:
         self.console = console
         self.progress = Progress(
-            TextColumn("[bold]{task.fields[suite]}"),
+            TextColumn("{task.fields[suite]}", style="bold", markup=False),
             BarColumn(bar_width=24),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[cell]}", style="cyan"),
+            TextColumn("{task.fields[cell]}", style="cyan", markup=False),
             TimeElapsedColumn(),
-            TextColumn("{task.fields[left]}", style="dim"),
+            TextColumn("{task.fields[left]}", style="dim", markup=False),
             console=console,
             transient=True,
         )
@@ -63,7 +63,7 @@ class Bar(Silent):
     def begin(self, run: Run) -> None:
         """Show the bar."""
         for note in run.plan.notes:
-            self.console.print(f"note: {note}", style="yellow")
+            self.console.print(f"note: {note}", style="yellow", markup=False)
         self.task = self.progress.add_task(
             "", total=len(run.plan.steps), suite=run.plan.suite.name, cell="", left=""
         )
@@ -83,7 +83,8 @@ class Bar(Silent):
         """Count the cell; failures stay on the screen."""
         self.progress.update(self.task, advance=1, cell="", left=_left(run))
         if status.state == "failed":
-            self.console.print(f"failed: {status.step.cell.label}: {status.reason}", style="red")
+            words = f"failed: {status.step.cell.label}: {status.reason}"
+            self.console.print(words, style="red", markup=False)
 
     def close(self) -> None:
         """Take the bar away."""

@@ -8,7 +8,8 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
@@ -17,6 +18,7 @@ from bench.matrix import Entry
 from bench.metrics import Metric
 from bench.records import JSON
 from bench.statistics import Estimate
+from bench.tables.markup import latex, latex_cell, markdown, markdown_cell
 from bench.tables.words import figure, text_of
 
 if TYPE_CHECKING:
@@ -62,12 +64,6 @@ class _Footnotes:
         reasons = [f"[{number}] {reason}" for number, reason in enumerate(self.reasons, 1)]
         found = [f"[{_letters(place)}] {words}" for place, words in enumerate(self.findings)]
         return reasons + found
-
-
-def _escaped(line: str) -> str:
-    """Write a line for LaTeX."""
-    special = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
-    return "".join(special.get(c, f"\\{c}" if c in "&%$#_{}" else c) for c in line)
 
 
 def _letters(place: int) -> str:
@@ -154,11 +150,12 @@ class Table:
         told = figure(place.estimate, place.metric, intervals=self.intervals)
         return f"{told} [{', '.join(marks)}]" if marks else told
 
-    def _drawn(self, form: str, notes: _Footnotes) -> str:
-        """Draw the grid in a format of tabulate's; footnotes are noted."""
+    def _drawn(self, form: str, escaped: Callable[[str], str], notes: _Footnotes) -> str:
+        """Draw the grid in a format of tabulate's, each cell escaped; footnotes are noted."""
         from tabulate import tabulate
 
         headers, body = self._grid(notes)
+        headers, *body = ([escaped(cell) for cell in line] for line in (headers, *body))
         align = ["left"] * len(self.row_names) + ["right"] * len(self.columns)
         return tabulate(
             body,
@@ -170,14 +167,18 @@ class Table:
 
     def _github(self) -> str:
         notes = _Footnotes()
-        text = self._drawn("github", notes)
+        text = self._drawn("github", markdown_cell, notes)
         grid = [text, ""] if self.rows else []
-        return "\n".join([*grid, *self._under(notes)])
+        return "\n".join([*grid, *map(markdown, self._under(notes))])
 
     def _latex(self) -> str:
         notes = _Footnotes()
-        text = self._drawn("latex_booktabs", notes)
-        under = [rf"\par\noindent{{\footnotesize {_escaped(line)}}}" for line in self._under(notes)]
+        rules = iter(("\\toprule", "\\midrule", "\\bottomrule"))
+        drawn = self._drawn(
+            "latex_raw", latex_cell, notes
+        )  # booktabs of tabulate's would escape again
+        text = re.sub(r"^\\hline$", lambda _: next(rules), drawn, flags=re.MULTILINE)
+        under = [rf"\par\noindent{{\footnotesize {latex(line)}}}" for line in self._under(notes)]
         return "\n".join([text, *under])
 
     def _under(self, notes: _Footnotes) -> list[str]:

@@ -9,6 +9,7 @@ from typing import Any
 from bench.metrics import Metric, Unit
 from bench.records import JSON
 from bench.statistics import Estimate
+from bench.tables.markup import markdown_cell
 
 DASH = "–"  # noqa: RUF001 (the mark for an empty denominator)
 
@@ -58,7 +59,10 @@ def class_distribution(run: Mapping[str, Any]) -> str:
 
     counts: dict[str, dict[str, int]] = run["dataset"]["counts"]
     rows = [
-        [name, *(counts[split][name] for split in counts)] for name in run["dataset"]["classes"]
+        [markdown_cell(name), *(counts[split][name] for split in counts)]
+        for name in run["dataset"]["classes"]
     ]
     rows.append(["all", *(sum(counts[split].values()) for split in counts)])
-    return tabulate(rows, ["class", *counts], tablefmt="github")
+    headers = ["class", *map(markdown_cell, counts)]
+    align = ["left", *["right"] * len(counts)]
+    return tabulate(rows, headers, tablefmt="github", disable_numparse=True, colalign=align)
