@@ -5,7 +5,7 @@ Nothing is computed here, and torch is not imported.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from bench import machine
 from bench.api import Recipe, Tuning
@@ -91,6 +91,11 @@ def warnings(
     told = {len(c.images): c.split for c in found if wanted and len(c.images) < wanted}
     for count, split in told.items():
         yield f"{count} images instead of {wanted}: {split} of {suite.dataset.name} has no more"
+    if all(map(str.isdecimal, data.classes)) and list(data.classes) != sorted(data.classes):
+        yield (
+            f"the classes of {suite.dataset.name} stand in the order of their numbers, not in that "
+            f"of their names as text: {_listed(data.classes)}"
+        )
     yield from _left_out(suite, found)
     if compute.device == "cpu" and not machine.bf16_instructions():
         for path in _in_bf16(found):
@@ -99,6 +104,15 @@ def warnings(
                 f"{path[1]} trains in bf16, which this processor emulates, several times slower "
                 f"than fp32: --set {precision}=fp32 trains other weights"
             )
+
+
+def _listed(names: Sequence[str]) -> str:
+    """List names; of many, the first and the last."""
+    kept = names if len(names) <= _MANY else (*names[:3], "...", names[-1])
+    return ", ".join(kept)
+
+
+_MANY = 20
 
 
 def _in_bf16(found: list[ModelVariant]) -> Iterator[document.Path]:

@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from bench import registry
 from bench.api import Content, Dataset
 from bench.errors import DataError
+from bench_plugins.datasets import image_folder
 from bench_plugins.datasets.digits import Digits
 from bench_plugins.datasets.image_folder import ImageFolder, Pictures, decode
 from bench_plugins.datasets.sports10 import Sports10
@@ -163,6 +164,38 @@ def test_labels_follow_the_folders(tmp_path: Path) -> None:
     train = content.splits["train"]
     for image, label in zip(train.images, train.labels, strict=True):
         assert tuple(image[4, 4]) == list(COLOURS.values())[label]
+
+
+@pytest.mark.parametrize(
+    ("names", "order"),
+    [
+        ([str(k) for k in range(12)], [str(k) for k in range(12)]),
+        (["007", "10", "9"], ["007", "9", "10"]),
+        # one that is no number, and all are text
+        (["1", "10", "2", "a"], ["1", "10", "2", "a"]),
+        (["v10", "v2"], ["v10", "v2"]),
+    ],
+    ids=str,
+)
+def test_classes_that_are_numbers_stand_in_their_order(
+    names: list[str], order: list[str], tmp_path: Path
+) -> None:
+    colours = {name: (place, 0, 0) for place, name in enumerate(order)}
+    write_folder(tmp_path, {name: colours[name] for name in names}, ("train", "test"))
+    content = ImageFolder(root=tmp_path).read()
+    assert list(content.classes) == order
+    for split in content.splits.values():
+        for image, label in zip(split.images, split.labels, strict=True):
+            assert image[0, 0, 0] == pytest.approx(label, abs=1)
+
+
+def test_the_stamp_sees_another_order_of_the_classes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_folder(tmp_path, {str(k): (k, 0, 0) for k in range(11)}, ("train", "test"))
+    now = ImageFolder(root=tmp_path).stamp()
+    monkeypatch.setattr(image_folder, "_is_number", lambda name: False)  # as it was
+    assert ImageFolder(root=tmp_path).stamp() != now
 
 
 def test_images_are_decoded_when_they_are_asked_for(tmp_path: Path) -> None:

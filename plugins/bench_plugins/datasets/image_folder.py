@@ -39,8 +39,9 @@ class ImageFolder(Dataset):
     """Images in ``root/{train,valid,test}/class/``, resized whole to squares.
 
     ``valid`` may also be called ``val`` or ``validation``, and may be missing; ``train`` and
-    ``test`` may not. Classes are the folders' names, sorted, the same in each split. Files are
-    JPEG, PNG, BMP or WebP of eight bits a channel, turned upright as their EXIF says, made RGB
+    ``test`` may not. Classes are the folders' names, the same in each split: in the order of
+    their numbers where all are numbers (0, 1, 2, ... 10), or else sorted as text. Files are JPEG,
+    PNG, BMP or WebP of eight bits a channel, turned upright as their EXIF says, made RGB
     (transparency is dropped), and resized with an antialiased bilinear filter, which changes the
     aspect of what is not square.
     """
@@ -74,7 +75,10 @@ class ImageFolder(Dataset):
         return Content(classes=classes, splits=splits)
 
     def stamp(self) -> JSON:
-        """Hash each file's path below the root, its size and its time of change."""
+        """Hash each file's path below the root, its size and its time of change, class by class.
+
+        In the classes' order: images that were decoded in another are not taken for these.
+        """
         seen: list[JSON] = []
         for folder in self._folders().values():
             for group in _subfolders(folder):
@@ -197,7 +201,11 @@ def _subfolders(folder: Path) -> list[str]:
             "one folder for each class",
             "sort the images into such",
         )
-    return sorted(names)
+    return sorted(names, key=int if all(map(_is_number, names)) else None)
+
+
+def _is_number(name: str) -> bool:
+    return name.isascii() and name.isdigit()
 
 
 def _files(folder: Path) -> list[Path]:
