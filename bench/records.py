@@ -42,6 +42,12 @@ ORIGINAL = "original"
 SHIELD_FACTS = ("defense", "gradients", "randomised", "averaged")
 """Facts of a cell that follow from its variant: from the shields around the network."""
 
+DECLARED_FACTS = (
+    *("control", "single_step", "iterations", "step_size", "gradient_samples"),
+    *("radius_parameter", "steps_parameter", "step_size_parameter"),
+)
+"""Facts of an attack's cell that its plugin declares: they follow from plugin and parameters."""
+
 
 TOLERANCE = 1e-6
 """How far a norm may exceed eps, or a pixel [0, 1]: float32 rounding, as when normalisation is

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import importlib
 import inspect
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -34,6 +35,9 @@ from bench.api import (
 )
 from bench.errors import PluginError, UsageError, nearest
 from bench.records import NORMS
+
+OWN = "bench-classifiers"
+"""The distribution that this package and the first-party plugins come in."""
 
 _HOOKS: Mapping[type[Plugin], tuple[str, dict[str, Any]]] = {
     Dataset: ("read", {}),
@@ -162,7 +166,7 @@ def _validate(plugin: object, base: type[Plugin], where: str) -> None:
     _check_signature(getattr(plugin, hook), arguments, f"{where}: {hook}")
     if issubclass(plugin, Attack) and "norm" not in plugin.model_fields:
         norm = getattr(plugin, "norm", "")
-        if norm is not None and norm not in NORMS:
+        if norm is not None and not isinstance(norm, property) and norm not in NORMS:
             told = f"got {norm!r}" if norm else "is not declared"
             raise PluginError.of(f"{where}: norm", told, "None or one of " + ", ".join(NORMS))
 
@@ -232,6 +236,12 @@ def summary(offer: Offer) -> str:
             if attribute in names and docs and isinstance(docs[0], ast.Constant):
                 return inspect.cleandoc(str(docs[0].value)).partition("\n")[0]
     return ""
+
+
+def requirements() -> tuple[str, ...]:
+    """Name the distributions that this one depends on, without its extras."""
+    needed = metadata.requires(OWN) or ()
+    return tuple(re.split(r"[^\w.-]", need)[0] for need in needed if "extra ==" not in need)
 
 
 @cache

@@ -30,17 +30,60 @@ class Attack(Plugin):
             it does, the batch size is part of the identity.
         minimum_norm: whether it looks for the nearest adversarial image, rather than for any in a
             ball: then the suite's ``budget`` says what counts as near enough.
-        caveats: known faults, a sentence each, that are told beside every number of the attack.
+        caveats: known faults, a sentence each, that stand beside every number of the attack.
+        is_control: whether it spends its budget in no direction, as noise does: what attacks are
+            compared with.
+        is_single_step: whether it spends its budget in one step along the gradient: what attacks
+            of several steps are compared with.
+        radius_parameter, steps_parameter, step_size_parameter: which parameters are the radius of
+            its ball, its number of steps and the length of one, where it has them.
 
-    A subclass may give ``norm`` as a field ("linf", "l2"), where the suite chooses it.
+    A subclass may give ``norm``, ``targetable`` and ``caveats`` as class variables, as fields
+    (where the suite chooses) or as properties.
     """
 
-    norm: ClassVar[Norm | None]
-    targetable: ClassVar[bool] = False
+    if TYPE_CHECKING:  # a class variable, a field and a property may each stand for a property
+
+        @property
+        def norm(self) -> Norm | None:
+            """The norm that it bounds or minimises."""
+
+        @property
+        def targetable(self) -> bool:
+            """Whether it honours targets."""
+
+        @property
+        def caveats(self) -> tuple[str, ...]:
+            """Its known faults."""
+
+    else:
+        norm: ClassVar[Norm | None]
+        targetable: ClassVar[bool] = False
+        caveats: ClassVar[tuple[str, ...]] = ()
+
     traceable: ClassVar[bool] = False
     batch_invariant: ClassVar[bool] = False
     minimum_norm: ClassVar[bool] = False
-    caveats: ClassVar[tuple[str, ...]] = ()
+    is_control: ClassVar[bool] = False
+    is_single_step: ClassVar[bool] = False
+    radius_parameter: ClassVar[str] = "eps"
+    steps_parameter: ClassVar[str] = "steps"
+    step_size_parameter: ClassVar[str] = "alpha"
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **_: object) -> None:
+        """Refuse a parameter that has the name of a property: it would be ignored.
+
+        Raises:
+            TypeError: naming it.
+
+        """
+        for name in cls.model_fields:
+            if isinstance(getattr(Attack, name, None), property):
+                raise TypeError(
+                    f"{cls.__name__}: the parameter '{name}' hides Attack.{name}: give it another "
+                    "name, and declare what it is (steps_parameter, step_size_parameter)"
+                )
 
     @abstractmethod
     def perturb(
@@ -71,14 +114,35 @@ class Attack(Plugin):
     @property
     def budget(self) -> Budget | None:
         """The ball that every image must lie in; None where the attack promises none."""
-        eps = getattr(self, "eps", None)
-        return None if self.norm is None or eps is None else Budget(self.norm, float(eps))
+        radius = self._declared(self.radius_parameter)
+        return None if self.norm is None or radius is None else Budget(self.norm, float(radius))
+
+    @property
+    def iterations(self) -> int | None:
+        """How many steps it takes; None where it declares none."""
+        steps = self._declared(self.steps_parameter)
+        return 1 if self.is_single_step else None if steps is None else int(steps)
+
+    @property
+    def step_size(self) -> float | None:
+        """How long a step is, in the attack's norm; None where it declares none."""
+        size = self._declared(self.step_size_parameter)
+        return None if size is None else float(size)
+
+    @property
+    def gradient_samples(self) -> int:
+        """Over how many gradients each step averages: more than one on classifiers that draw."""
+        return 1
 
     @property
     def passes(self) -> int:
         """Forward and backward passes that an image costs, roughly: for estimates of time only."""
-        steps = getattr(self, "steps", None)
-        return steps if isinstance(steps, int) else 1
+        return self.iterations or 1
+
+    def _declared(self, name: str) -> float | None:
+        """Return the number that a parameter has as it is used; None where there is no such."""
+        value = self.parameters().get(name) if name in type(self).model_fields else None
+        return value if isinstance(value, int | float) and not isinstance(value, bool) else None
 
     def unsuited(self, *, classes: int, image_shape: tuple[int, int, int]) -> str | None:
         """Say why this attack cannot run on such data, or None; its cells are skipped then."""
@@ -144,6 +208,11 @@ class Cascade(Attack):
             return torch.ones(len(images), dtype=torch.bool, device=images.device)
         size = measure(self.budget.norm, found - images)
         return size <= self.budget.eps + TOLERANCE
+
+    @property
+    def gradient_samples(self) -> int:
+        """The least of any part."""
+        return min(part.gradient_samples for part in self.parts.values())
 
     @property
     def passes(self) -> int:

@@ -12,7 +12,7 @@ from itertools import pairwise
 from bench import statistics
 from bench.audit.evidence import POINTS, Case, Evidence, chance, is_random, outdone, subject
 from bench.matrix import Entry
-from bench.records import JSON, TOLERANCE
+from bench.records import DECLARED_FACTS, JSON, TOLERANCE
 
 FLIPS = 0.01
 """The share of predictions that rounding alone may turn."""
@@ -84,7 +84,7 @@ def _eps(entry: Entry) -> float:
 def _without_eps(entry: Entry) -> list[tuple[str, str]]:
     """Return the facts that points of one attack share, whatever their eps."""
     eps = entry.facts.get("eps")
-    apart = {"eps", "alpha", "budget"} | {
+    apart = {"eps", "alpha", "budget", *DECLARED_FACTS} | {
         name
         for name, value in entry.facts.items()
         if value == eps and not isinstance(value, bool)  # True == 1
@@ -150,7 +150,7 @@ def unconverged(evidence: Evidence) -> Iterator[Case]:
 
 def weaker_than_one_step(evidence: Evidence) -> Iterator[Case]:
     """Compare iterative attacks with a single step at the same budget and target."""
-    for entry, reference in _beside(evidence, "fgsm"):
+    for entry, reference in _beside(evidence, "single_step"):
         if evidence.passes_back(entry) <= 1 or entry.facts["minimum_norm"]:
             continue
         words = f"{entry.coordinates} fools {{strong}} of {{n}} images, a single step {{weak}}"
@@ -163,7 +163,7 @@ def no_better_than_noise(evidence: Evidence) -> Iterator[Case]:
     An attack that follows gradients fools many more than noise does; where noise fools next to
     none, nothing can be told. The share that noise fools is taken at the lower end of its interval.
     """
-    for entry, control in _beside(evidence, "noise"):
+    for entry, control in _beside(evidence, "control"):
         noise, attack = evidence.fooled(control), evidence.fooled(entry)
         images = noise.index.intersection(attack.index)
         hits, n = int(noise[images].sum()), len(images)
@@ -179,17 +179,17 @@ def no_better_than_noise(evidence: Evidence) -> Iterator[Case]:
         yield Case((entry.label,), words, counts, p_value, hits >= POINTS * max(1, n))
 
 
-def _beside(evidence: Evidence, plugin: str) -> Iterator[tuple[Entry, Entry]]:
-    """Pair attacks with those of a plugin, on one classifier, of one budget and one target."""
+def _beside(evidence: Evidence, fact: str) -> Iterator[tuple[Entry, Entry]]:
+    """Pair attacks with what declares a fact, on one classifier, of one budget and one target."""
     probes = [entry for entry in evidence.matrix.probes if entry.state == "done"]
     known = {
         (subject(entry), entry.budget, entry.facts["target"]): entry
         for entry in (*probes, *evidence.attacks)
-        if entry.facts.get("plugin") == plugin
+        if entry.facts.get(fact) is True
     }
     for entry in evidence.attacks:
         other = known.get((subject(entry), entry.budget, entry.facts["target"]))
-        if other is not None and entry.budget is not None and entry.facts["plugin"] != plugin:
+        if other is not None and entry.budget is not None and entry.facts.get(fact) is not True:
             yield entry, other
 
 

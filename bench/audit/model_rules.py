@@ -123,7 +123,7 @@ def not_averaged(evidence: Evidence) -> Iterator[Case]:
         if entry.facts.get("randomised") is not True or not evidence.passes_back(entry):
             continue
         words = f"{entry.coordinates}: the classifier is random, and gradients are not averaged"
-        own = entry.facts.get("eot_iter")
+        own = entry.facts.get("gradient_samples")
         is_averaged = entry.facts.get("averaged") is True or (isinstance(own, int) and own > 1)
         yield Case(
             (entry.label,), words, {"n": len(evidence.records(entry))}, None, not is_averaged

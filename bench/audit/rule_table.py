@@ -101,7 +101,7 @@ RULES: tuple[Rule, ...] = (
         needs="an iterative attack and fgsm at the same linf eps",
         look=attack_rules.weaker_than_one_step,
         metrics=_OF_ATTACKS,
-        probes=("fgsm",),
+        probes=("single-step",),
     ),
     Rule(
         name="no-better-than-noise",
@@ -113,7 +113,7 @@ RULES: tuple[Rule, ...] = (
         needs="an attack and noise at the same linf eps",
         look=attack_rules.no_better_than_noise,
         metrics=_OF_ATTACKS,
-        probes=("noise",),
+        probes=("control",),
     ),
     Rule(
         name="transfer-beats-white-box",

@@ -8,11 +8,12 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from bench import fingerprint, seeds
+from bench.api import Attack
 from bench.cells.cell import Cell, Parent, package_of
 from bench.cells.subject import Subject
 from bench.cells.workbench import Compute, Workbench
 from bench.data import ImageSet
-from bench.records import JSON, AttackRecord, Kind, Result
+from bench.records import DECLARED_FACTS, JSON, AttackRecord, Kind, Result
 from bench.store import Stored
 from bench.suite import AttackEntry
 from bench.tensors import Images, Labels
@@ -77,7 +78,7 @@ class AttackCell(Cell):
 
     @property
     def facts(self) -> dict[str, JSON]:
-        """The attack's group, plugin, norm, budget, target, parameters and caveats."""
+        """The attack's group, plugin, norm, budget, target, parameters and what it declares."""
         entry = self.entry
         told: dict[str, JSON] = {} if entry.members else {**entry.plugin.parameters()}
         if entry.members:
@@ -94,6 +95,7 @@ class AttackCell(Cell):
             "minimum_norm": entry.plugin.minimum_norm,
             "traceable": entry.plugin.traceable,
             "caveats": list(entry.plugin.caveats),
+            **_declared(entry.plugin),
             **self.subject.facts,
         }
 
@@ -205,3 +207,13 @@ class AttackCell(Cell):
             steps += trace.steps
             workbench.notify(min(1.0, (start + size) / len(images)), "")
         return torch.cat(adversarial), steps
+
+
+def _declared(plugin: Attack) -> dict[str, JSON]:
+    """Return what an attack declares of itself, by :data:`bench.records.DECLARED_FACTS`."""
+    values: tuple[JSON, ...] = (
+        *(plugin.is_control, plugin.is_single_step, plugin.iterations, plugin.step_size),
+        plugin.gradient_samples,
+        *(plugin.radius_parameter, plugin.steps_parameter, plugin.step_size_parameter),
+    )
+    return dict(zip(DECLARED_FACTS, values, strict=True))

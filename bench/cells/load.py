@@ -94,7 +94,7 @@ class LoadCell(Cell):
         arrays = state_arrays(network)
         summary: dict[str, JSON] = {"file": str(self.file) if self.file is not None else None}
         if "bench" in header:
-            summary["checkpoint"] = json.loads(header["bench"])
+            summary["origin"] = json.loads(header["bench"])
         return Result(
             arrays=arrays,
             header={"mean": json.dumps(mean), "std": json.dumps(std), **applied.header},

@@ -41,9 +41,17 @@ def sparsity(network: nn.Module) -> float | None:
 
 
 def _effective(network: nn.Module, name: str, weight: Tensor) -> Tensor:
-    """Return the weights that a layer computes with: rounded, where they are quantised."""
-    rounded = getattr(network.get_submodule(name.rpartition(".")[0]), "weight_fake_quant", None)
-    return weight if rounded is None else rounded(weight)
+    """Return the weights that a layer computes with.
+
+    They are those that it stores, unless the layer or a module within it has a method
+    ``effective_weights``, which makes of the stored weights those that are computed with.
+    """
+    for module in network.get_submodule(name.rpartition(".")[0]).modules():
+        declared = getattr(module, "effective_weights", None)
+        if declared is not None:
+            effective: Tensor = declared(weight)
+            return effective
+    return weight
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
 """Which probes the audit needs: of each model and each untargeted attack, a few small variations.
 
-Built from the names that parameters have (``eps``, ``alpha``, ``steps``), whatever the attack; one
-that cannot be varied so is not. This room does not know what will be concluded from them.
+Built from the parameters that an attack declares as its radius, its number of steps and their
+length; one that cannot be varied so is not. This room knows no attack by name, and not what will be
+concluded from probes.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from math import prod, sqrt
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 from pydantic import ValidationError
 
@@ -36,8 +37,8 @@ FEW_STEPS = 5
 LARGE_STEPS = 10
 """Steps of a probe with a large eps, at most; a step that the suite fixes is the larger for it."""
 
-SINGLE_STEP, CONTROL = "fgsm", "noise"
-"""The plugins that attacks are compared with."""
+Reference: TypeAlias = Literal["control", "single-step"]
+"""What attacks are compared with, and what its probe is called."""
 
 
 def lay_out(cells: Iterable[Cell], extent: Extent) -> Iterator[tuple[Cell, str | None]]:
@@ -109,7 +110,8 @@ def _points(attacks: Sequence[AttackCell]) -> Iterator[AttackCell]:
     """
     groups: dict[str, list[AttackCell]] = {}
     for cell in attacks:
-        if cell.entry.target is None and cell.entry.plugin.passes > 0:
+        plugin = cell.entry.plugin
+        if cell.entry.target is None and plugin.passes > 0 and not plugin.is_control:
             groups.setdefault(cell.entry.group, []).append(cell)
     for points in groups.values():
         ordered = sorted(points, key=lambda cell: cell.entry.budget.eps if cell.entry.budget else 0)
@@ -122,29 +124,23 @@ def _variations(cell: AttackCell) -> dict[str, AttackEntry]:
     if isinstance(plugin, Cascade) or budget is None:
         return {}
     found: dict[str, dict[str, Any]] = {}
-    radius, steps = _radius(plugin), _whole(plugin, "steps")
+    radius, counted = _parameter(plugin, plugin.radius_parameter), plugin.steps_parameter
+    steps = plugin.iterations if _parameter(plugin, counted) else None
     if radius is not None and not plugin.minimum_norm:
-        few = {} if steps is None else {"steps": min(steps, FEW_STEPS)}
+        few = {} if steps is None else {counted: min(steps, FEW_STEPS)}
         found["eps-0"] = {radius: 0, **few}
         largest = _largest(budget, cell.subject.architecture.image_shape)
         if largest is not None:
             found["large-eps"] = {radius: largest, **_strides(plugin, budget, steps, largest)}
     if steps is not None:
-        found["doubled-steps"] = {"steps": 2 * steps}
+        found["doubled-steps"] = {counted: 2 * steps}
     made = {probe: _changed(cell.entry, probe, values) for probe, values in found.items()}
     return {probe: entry for probe, entry in made.items() if entry is not None}
 
 
-def _radius(plugin: Attack) -> str | None:
-    """Return the name of the parameter that is the radius of the attack's own ball, if one is."""
-    declared = getattr(type(plugin), "radius", "eps")
-    is_field = isinstance(declared, str) and declared in type(plugin).model_fields
-    return declared if is_field and plugin.budget is not None else None
-
-
-def _whole(plugin: Attack, name: str) -> int | None:
-    value = getattr(plugin, name, None) if name in type(plugin).model_fields else None
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
+def _parameter(plugin: Attack, name: str) -> str | None:
+    """Return a name that an attack declares; None where none of its parameters has it."""
+    return name if name in type(plugin).model_fields else None
 
 
 def _largest(budget: Budget, shape: tuple[int, int, int]) -> float | None:
@@ -160,11 +156,11 @@ def _strides(
     So they go as far, in multiples of eps, as they do in the attack that is probed.
     """
     fewer = min(steps or 1, LARGE_STEPS)
-    strides: dict[str, float | int] = {} if steps is None else {"steps": fewer}
-    alpha = getattr(plugin, "alpha", None)
-    if "alpha" in plugin.model_fields_set and isinstance(alpha, float) and budget.eps:
-        stretched = alpha * (steps or 1) / fewer * largest / budget.eps
-        strides["alpha"] = min(stretched, largest)
+    strides: dict[str, float | int] = {} if steps is None else {plugin.steps_parameter: fewer}
+    length = plugin.step_size
+    if plugin.step_size_parameter in plugin.model_fields_set and length is not None and budget.eps:
+        stretched = length * (steps or 1) / fewer * largest / budget.eps
+        strides[plugin.step_size_parameter] = min(stretched, largest)
     return strides
 
 
@@ -183,22 +179,34 @@ def _changed(entry: AttackEntry, probe: str, values: Mapping[str, Any]) -> Attac
 def _references(cell: AttackCell) -> dict[str, AttackEntry]:
     """Return what an attack must not fall short of: one step, and noise, at the same budget."""
     plugin, budget = cell.entry.plugin, cell.entry.budget
-    if budget is None or budget.norm != "linf":
+    if budget is None:
         return {}
-    steps = _whole(plugin, "steps") or 1
-    names = [CONTROL]
-    if (steps > 1 and not plugin.minimum_norm) or isinstance(plugin, Cascade):
-        names.append(SINGLE_STEP)
-    return {name: made for name in names if (made := _reference(name, budget)) is not None}
+    wanted: list[Reference] = ["control"]
+    is_iterative = (plugin.iterations or 1) > 1 and not plugin.minimum_norm
+    if is_iterative or isinstance(plugin, Cascade):
+        wanted.append("single-step")
+    return {what: made for what in wanted if (made := _reference(what, budget)) is not None}
 
 
-def _reference(name: str, budget: Budget) -> AttackEntry | None:
-    """Configure an installed attack for a budget; None where there is none of that name."""
-    try:
-        plugin = registry.load("attacks", name).model_validate({"eps": budget.eps})
-    except (BenchError, ValidationError):
-        return None
-    if not isinstance(plugin, Attack):
-        return None
-    called = f"{name}~{budget.norm}={budget.eps:.6g}"
-    return AttackEntry(called, name, plugin, called, None, plugin.budget)
+def _reference(what: Reference, budget: Budget) -> AttackEntry | None:
+    """Configure the first installed attack that declares itself to be one; None where none does.
+
+    Those that come with bench are asked first: others are imported only where they are needed.
+    """
+    offers = registry.offers("attacks")
+    for offer in sorted(offers, key=lambda offer: offer.distribution != registry.OWN):
+        try:
+            kind = registry.load("attacks", offer.name)
+            if not issubclass(kind, Attack) or not _declares(kind, what):
+                continue
+            plugin = kind.model_validate({kind.radius_parameter: budget.eps})
+        except (BenchError, ValidationError):
+            continue
+        if plugin.budget == budget:
+            called = f"{offer.name}~{budget.norm}={budget.eps:.6g}"
+            return AttackEntry(called, offer.name, plugin, called, None, plugin.budget)
+    return None
+
+
+def _declares(kind: type[Attack], what: Reference) -> bool:
+    return kind.is_control if what == "control" else kind.is_single_step

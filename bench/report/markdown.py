@@ -16,7 +16,7 @@ from bench import tables
 from bench.audit import Audit, known
 from bench.errors import UsageError
 from bench.matrix import Matrix
-from bench.records import SHIELD_FACTS
+from bench.records import DECLARED_FACTS, SHIELD_FACTS
 from bench.report import (
     attacks,
     audits,
@@ -192,7 +192,11 @@ def _settings(run: Mapping[str, Any]) -> Iterator[str]:
     yield f"    {run['command']}"
 
 
-_NO_PARAMETERS = ("group", "targeted", "minimum_norm", "traceable", "caveats", *SHIELD_FACTS)
+_NO_PARAMETERS = (
+    *("group", "targeted", "minimum_norm", "traceable", "caveats"),
+    *SHIELD_FACTS,
+    *DECLARED_FACTS,
+)
 """Facts of attack cells that are told elsewhere."""
 
 

@@ -129,10 +129,7 @@ class Run:
 
 @cache
 def versions() -> dict[str, JSON]:
-    """Return what Python, platform and libraries a run is made with."""
-    packages = (
-        *("bench-classifiers", "torch", "torchvision", "timm", "numpy"),
-        *("torchattacks", "grad-cam", "captum"),
-    )
+    """Return what Python, platform and libraries a run is made with: all that bench depends on."""
+    packages = (registry.OWN, *registry.requirements())
     versions: dict[str, JSON] = {name: registry.installed_version(name) for name in packages}
     return {"python": platform.python_version(), "platform": platform.platform(), **versions}

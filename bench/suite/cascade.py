@@ -30,7 +30,7 @@ class Listed(Cascade):
         return dict(sorted(self.members, key=lambda member: member[1].passes))
 
     @property
-    def norm(self) -> Norm:  # type: ignore[override]
+    def norm(self) -> Norm:
         """The norm of the common budget."""
         return self.within.norm
 
@@ -40,12 +40,12 @@ class Listed(Cascade):
         return self.within
 
     @property
-    def targetable(self) -> bool:  # type: ignore[override]
+    def targetable(self) -> bool:
         """Whether every part honours targets."""
         return all(part.targetable for part in self.parts.values())
 
     @property
-    def caveats(self) -> tuple[str, ...]:  # type: ignore[override]
+    def caveats(self) -> tuple[str, ...]:
         """Those of the parts."""
         return tuple(
             f"{name}: {caveat}" for name, part in self.parts.items() for caveat in part.caveats

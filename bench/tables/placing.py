@@ -12,7 +12,7 @@ from bench.audit import Audit, Finding, known
 from bench.errors import UsageError
 from bench.matrix import Entry, Matrix
 from bench.metrics import Metric, Withheld
-from bench.records import AXES, JSON, SHIELD_FACTS
+from bench.records import AXES, DECLARED_FACTS, JSON, SHIELD_FACTS
 from bench.tables import layout
 from bench.tables.layout import METRIC
 from bench.tables.table import Place, Table
@@ -138,7 +138,7 @@ def _refuse_pooling(matrix: Matrix, entry: Entry, other: Entry, used: Sequence[s
     apart = [
         name
         for name in matrix.dimensions
-        if name not in used and entry.value(name) != other.value(name)
+        if name not in (*used, *DECLARED_FACTS) and entry.value(name) != other.value(name)
     ]
     if "variant" in apart:
         apart = [name for name in apart if name not in SHIELD_FACTS]

@@ -190,7 +190,7 @@ class TrainingLoop:
                 "optimizer": self.optimizer.state_dict(),
                 "scheduler": self.scheduler.state_dict(),
                 "generator": self.generator.get_state(),
-                "random": torch.get_rng_state(),
+                "torch": torch.get_rng_state(),
                 "cuda": _cuda_states(self.network),
                 "history": [epoch.plain() for epoch in self.history],
                 "best": self.best,
@@ -211,7 +211,7 @@ class TrainingLoop:
         self.optimizer.load_state_dict(known["optimizer"])
         self.scheduler.load_state_dict(known["scheduler"])
         self.generator.set_state(known["generator"])
-        torch.set_rng_state(known["random"])
+        torch.set_rng_state(known["torch"])
         if known["cuda"]:
             torch.cuda.set_rng_state_all(known["cuda"])
         names = [field.name for field in fields(Epoch)]

@@ -94,6 +94,8 @@ class Planted:
         usual = {
             "group": name.partition("@")[0],
             "plugin": name.partition("@")[0].partition("~")[0],
+            "control": name.startswith("noise"),
+            "single_step": name.startswith("fgsm"),
             "norm": norm,
             "eps": eps,
             "budget": f"{norm} {eps:g}",

@@ -38,7 +38,7 @@ class AutoAttack(Cascade):
     wraps: ClassVar[str | None] = "torchattacks"
     caveats: ClassVar[tuple[str, ...]] = tuple(f"apgd-t: {caveat}" for caveat in APGDT.caveats)
 
-    norm: Literal["linf", "l2"] = Field("linf", description="of the ball")  # type: ignore[misc]
+    norm: Literal["linf", "l2"] = Field("linf", description="of the ball")
     eps: float = Field(8 / 255, ge=0, description="radius in the norm, for pixels of [0, 1]")
     version: Literal["standard", "rand"] = Field(
         "standard", description="rand: for classifiers that are random"

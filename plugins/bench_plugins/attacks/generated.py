@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pydantic import Field, create_model
 
 from bench.api import Attack, padded
-from bench.records import JSON, Budget
+from bench.records import JSON
 from bench.tensors import Images, Labels
 from bench_plugins.attacks.torchattacks import Precision, Want, run
 
@@ -99,7 +99,6 @@ class Wrapped(Attack):
         fixed: what torchattacks is given besides, always.
         withheld: parameters of torchattacks that it does not offer, and why.
         refusal: why targets are refused, where torchattacks would take them.
-        radius: the parameter that is the radius of its ball.
         batch: how many images torchattacks is given at a time, always; None: all that come.
         wants: what the adapter must give it, besides parameters.
         needs: what data must be like.
@@ -112,8 +111,8 @@ class Wrapped(Attack):
     table: ClassVar[Mapping[str, Parameter]] = {}
     fixed: ClassVar[Mapping[str, Any]] = {}
     withheld: ClassVar[Mapping[str, str]] = {}
+    caveats: ClassVar[tuple[str, ...]] = ()
     refusal: ClassVar[str | None] = None
-    radius: ClassVar[str] = "eps"
     batch: ClassVar[int | None] = None
     wants: ClassVar[tuple[Want, ...]] = ()
     needs: ClassVar[tuple[Need, ...]] = ()
@@ -128,10 +127,9 @@ class Wrapped(Attack):
         return {**found, **followers}
 
     @property
-    def budget(self) -> Budget | None:
-        """The ball that every image must lie in; None where the attack promises none."""
-        size = getattr(self, self.radius, None)
-        return None if self.norm is None or size is None else Budget(self.norm, float(size))
+    def gradient_samples(self) -> int:
+        """Over how many gradients each step averages, as torchattacks calls it."""
+        return int(getattr(self, "eot_iter", 1))
 
     def perturb(
         self,

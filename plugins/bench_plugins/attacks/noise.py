@@ -31,6 +31,7 @@ class Noise(Attack):
 
     norm: ClassVar[Norm | None] = "linf"
     batch_invariant: ClassVar[bool] = True
+    is_control: ClassVar[bool] = True
 
     eps: float = Field(8 / 255, ge=0, le=1, description="change of each value, in pixels of [0, 1]")
 

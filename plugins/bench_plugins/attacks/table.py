@@ -192,6 +192,7 @@ FGSM = wrapped(
     """,
     norm="linf",
     targetable=True,
+    is_single_step=True,
     # torchattacks averages the loss over its batch, and kernels round differently in batches of
     # different size: either can turn the sign of a gradient that is nearly zero. In batches of one
     # size an image meets the same divisor (a power of two: dividing by it is exact) and the same
@@ -584,7 +585,7 @@ PIFGSM = wrapped(
     norm="linf",
     traceable=True,
     since="3.5.0",
-    radius="max_epsilon",
+    radius_parameter="max_epsilon",
     needs=(THREE_CHANNELS,),
     withheld={"momentum": "it is not used", "prob": "it is not used"},
     parameters={
@@ -608,7 +609,7 @@ PIFGSMPP = wrapped(
     targetable=True,
     traceable=True,
     since="3.5.0",
-    radius="max_epsilon",
+    radius_parameter="max_epsilon",
     needs=(THREE_CHANNELS,),
     withheld={"momentum": "it is not used", "prob": "it is not used"},
     parameters={
@@ -783,7 +784,7 @@ OnePixel = wrapped(
     norm="l0",
     targetable=True,
     gradients=False,
-    radius="pixels",
+    radius_parameter="pixels",
     batch=1,
     wants=("cpu",),  # it lets NumPy index by labels
     caveats=(ALIKE,),

@@ -100,6 +100,10 @@ class Weights(ObserverBase):
             self.quant_max,
         )
 
+    def effective_weights(self, stored: Tensor) -> Tensor:
+        """Return the weights that the layer computes with: those it stores, rounded."""
+        return self.forward(stored)
+
     def calculate_qparams(self, **_: object) -> tuple[Tensor, Tensor]:
         """Return the scales of the weights that were rounded last, and zeros."""
         return self.scale, torch.zeros_like(self.scale, dtype=torch.int64)

@@ -251,7 +251,7 @@ def test_a_random_model_may_change_its_mind(planted: Planted) -> None:
 
 
 def test_an_attack_that_averages_by_itself_is_averaged(planted: Planted) -> None:
-    facts = {"randomised": True, "averaged": False, "eot_iter": 10}
+    facts = {"randomised": True, "averaged": False, "gradient_samples": 10}
     planted.attack("net", "eotpgd", first(20), facts=facts)
     planted.attack("net", "noise", first(0), facts={"randomised": True}, backwards=0.0)
     assert audit(planted.matrix).findings == ()
