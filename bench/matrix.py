@@ -178,13 +178,17 @@ class Matrix:
 
     def estimate(self, entries: Sequence[Entry], metric: Metric) -> Estimate | Withheld:
         """Compute a metric of a done cell, or of the done replicas of one."""
+        return metrics.estimate_replicas(metric, self.metric_data(entries, metric))
+
+    def metric_data(self, entries: Sequence[Entry], metric: Metric) -> list[CellData]:
+        """Read what a metric is computed from: of done cells, with what it compares them with."""
         if metric.worst_case:
-            return metrics.estimate_replicas(metric, [self._worst(entry) for entry in entries])
+            return [self._worst(entry) for entry in entries]
         cell_data = self.cell_data(entries)
         if metric.beside_original:
             pairs = zip(entries, cell_data, strict=True)
             cell_data = [self._beside_original(entry, data) for entry, data in pairs]
-        return metrics.estimate_replicas(metric, cell_data)
+        return cell_data
 
     def original(self, entry: Entry) -> Entry | None:
         """Return the same cell of the model's original, if it is done; of the original, itself."""

@@ -17,7 +17,8 @@ from bench import metrics, statistics, tables
 from bench.audit import known
 from bench.compare import claim_tests
 from bench.compare.claims import CLAIMS, PRUNING, Claim
-from bench.compare.models import Comparison, Row, Test
+from bench.compare.model_tests import Test
+from bench.compare.models import Comparison, Row
 from bench.compare.variants import Compression
 from bench.figures import curves
 from bench.matrix import Entry, Matrix

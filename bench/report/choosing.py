@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from tabulate import tabulate
 
 from bench import tables
 from bench.audit import Audit
-from bench.compare.models import ALPHA, BUSY, Comparison, Row, Test
+from bench.compare.fronts import front
+from bench.compare.model_tests import Test
+from bench.compare.models import ALPHA, BUSY, Comparison, Row
+from bench.compare.recommendation import recommend
 from bench.figures import front as drawings
 from bench.matrix import Matrix
-from bench.metrics import METRICS, Unit, Withheld, constraints
+from bench.metrics import METRICS, Unit, Withheld
 from bench.report.pictures import embedded
-from bench.statistics import Difference, Estimate
+from bench.statistics import Difference
 from bench.suite.sections import Choice
 
 _COSTS = ("latency_ms", "size_bytes")
@@ -105,17 +108,17 @@ def p_value(value: float) -> str:
 
 
 def _front(comparison: Comparison, folder: Path) -> Iterator[str]:
-    fronts = comparison.on_front(_COSTS, _GAIN)
-    if len(fronts) < 2:  # noqa: PLR2004 (one model is no front)
+    found = front(comparison, *_COSTS, _GAIN)
+    if len(found.is_on_front) < 2:  # noqa: PLR2004 (one model is no front)
         return
-    points = []
-    for model, is_on_front in fronts.items():
-        accuracy = comparison.estimate(comparison.entries("evaluate", model), METRICS[_GAIN])
-        latency, size = (comparison.figure(model, cost) for cost in _COSTS)
-        if isinstance(accuracy, Estimate) and latency is not None and size is not None:
-            points.append(drawings.Point(model, accuracy, latency, size, is_on_front))
-    batches = [e.facts["batch"] for e in comparison.matrix.entries if e.kind == "latency"]
-    batch = min(int(str(size)) for size in batches)
+    latency, size, accuracy = found.figures.values()
+    points = [
+        drawings.Point(
+            model, accuracy.estimates[model], latency.values[model], size.values[model], is_on_front
+        )
+        for model, is_on_front in found.is_on_front.items()
+    ]
+    batch = int(dict(latency.figure.where)["batch"])
     yield "## Accuracy against cost"
     yield ""
     path = drawings.front(points, batch, folder / "front")
@@ -125,6 +128,9 @@ def _front(comparison: Comparison, folder: Path) -> Iterator[str]:
         "other is at least as accurate, quick and small",
         width=560,
     )
+    if found.left_out:
+        yield f"Left out: {_reasons(found.left_out)}."
+        yield ""
 
 
 def _recommendations(comparison: Comparison) -> Iterator[str]:
@@ -142,13 +148,12 @@ def _recommendations(comparison: Comparison) -> Iterator[str]:
 
 def recommendation(comparison: Comparison, name: str, choice: Choice) -> str:
     """Say in a sentence or three which model to choose, and what the data cannot tell."""
-    found = comparison.recommend(choice)
-    wanted, where = constraints.figure(choice.best)
-    metric, best = METRICS[wanted], comparison.named(wanted, where)
+    found = recommend(comparison, choice)
     bounds = " and ".join(f"`{text}`" for text in choice.where)
-    words = f"**{name}** (best `{best}`" + (f" with {bounds}" if bounds else "") + "): "
+    metric = METRICS[found.figure.metric]
+    words = f"**{name}** (best `{found.figure}`" + (f" with {bounds}" if bounds else "") + "): "
     if found.best is None:
-        words += "no model keeps the constraints."
+        words += f"no model {'keeps the constraints' if choice.where else 'has this figure'}."
     else:
         told = "" if found.value is None else tables.number(found.value, metric.unit)
         words += f"**{found.best}**, {told}{' %' if metric.unit == 'share' else ''}."
@@ -170,5 +175,9 @@ def recommendation(comparison: Comparison, name: str, choice: Choice) -> str:
     if untested:
         words += f" Not tested against {', '.join(untested)}."
     if found.refused:
-        words += " Left out: " + ", ".join(f"{m} ({why})" for m, why in found.refused.items()) + "."
+        words += f" Left out: {_reasons(found.refused)}."
     return words
+
+
+def _reasons(left_out: Mapping[str, str]) -> str:
+    return ", ".join(f"{model} ({reason})" for model, reason in left_out.items())

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from bench.compare.models import undominated
+from bench.compare.fronts import undominated
 from bench.compare.variants import Compression
 from bench.figures import compression as drawings
 from bench.matrix import Entry

@@ -13,6 +13,7 @@ from typing import Any
 from bench.errors import Problem, SuiteError, nearest
 from bench.suite import document
 from bench.suite.attacks import Attacks
+from bench.suite.choices import Choices
 from bench.suite.document import Document
 from bench.suite.entries import (
     AttackEntry,
@@ -27,7 +28,7 @@ from bench.suite.entries import (
 from bench.suite.models import Models
 from bench.suite.overrides import Overrides, apply
 from bench.suite.problems import Findings
-from bench.suite.references import References
+from bench.suite.references import References, dimensions_of
 from bench.suite.sections import Layout
 from bench.suite.variants import STEPS, Variants
 
@@ -116,6 +117,7 @@ def _validated(doc: Document, overrides: Overrides) -> Suite:
     variants = tuple(steps.read(raw.get("variants")))
     steps.check_members(variants, raw.get("models"))
     References(findings).check(raw, attacks)
+    Choices(findings).check(raw.get("recommend"), attacks, explainers, dimensions_of(attacks))
     sensitivity = steps.sensitivity(raw.get("sensitivity"), attacks)
     attacks = _selected(findings, attacks, overrides.attacks)
     findings.raise_any()

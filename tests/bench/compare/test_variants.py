@@ -23,6 +23,7 @@ from bench.cells.evaluate import InterimCell
 from bench.cells.train import TrainCell
 from bench.classifier.weights import load_strictly
 from bench.commands import run as session
+from bench.compare.recommendation import recommend
 from bench.compare.variants import MASKED, Compression, Flips
 from bench.matrix import Entry
 from bench.metrics import METRICS, Withheld
@@ -869,7 +870,7 @@ def test_a_choice_may_rest_on_one_attack(planted: Planted) -> None:
         planted.attack("net", "pgd", first(pgd), variant=variant)
         planted.attack("net", "fgsm", first(fgsm), variant=variant)
     told = planted.comparison
-    found = told.recommend(Choice(best="robust_accuracy@attack=pgd"))
+    found = recommend(told, Choice(best="robust_accuracy@attack=pgd"))
     assert (found.best, found.value) == ("net/a", 30 / 40)
     # corrected over all pairs: those of the best come first
     raw = [binomial(abs(n - m), 0) for n, m in itertools.combinations((10, 35, 12, 30), 2)]
@@ -878,14 +879,14 @@ def test_a_choice_may_rest_on_one_attack(planted: Planted) -> None:
     text = choosing.recommendation(told, "r", Choice(best="robust_accuracy@attack=pgd"))
     assert "**net/a**, 75.0 %" in text
     assert "cannot tell it from net/b" in text
-    other = told.recommend(Choice(best="robust_accuracy@attack=fgsm"))
+    other = recommend(told, Choice(best="robust_accuracy@attack=fgsm"))
     assert other.best == "net/b"
     assert other.others["net/c"] == 1.0
     # a bound on one attack leaves out who breaks it
     choice = Choice(
         best="robust_accuracy@attack=fgsm", where=("robust_accuracy@attack=pgd >= 70 %",)
     )
-    bound = told.recommend(choice)
+    bound = recommend(told, choice)
     assert bound.best == "net/b"
     assert set(bound.refused) == {"net", "net/c"}
 
@@ -894,7 +895,7 @@ def test_what_is_counted_needs_no_test_though_no_table_compares_it(planted: Plan
     for name, size in (("a", 300), ("b", 200), ("c", 200)):
         planted.evaluate(name, first(40))
         planted.profile(name, size_compressed_bytes=size)
-    found = planted.comparison.recommend(Choice(best="size_compressed_bytes"))
+    found = recommend(planted.comparison, Choice(best="size_compressed_bytes"))
     assert (found.best, found.others) == ("b", {"a": 0.0, "c": 1.0})
     text = choosing.recommendation(planted.comparison, "s", Choice(best="size_compressed_bytes"))
     assert "Equal to c: the first in the suite is named." in text
@@ -912,4 +913,4 @@ def test_a_figure_beside_the_original_is_withheld_without_it(planted: Planted) -
     found = matrix.estimate([own], METRICS["recovery_rate"])
     assert found.value == pytest.approx(30 / 40)
     choice = Choice(best="clean_accuracy", where=("recovery_rate >= 0.8",))
-    assert planted.comparison.recommend(choice).refused == {"net/half": "recovery_rate is 0.75"}
+    assert recommend(planted.comparison, choice).refused == {"net/half": "recovery_rate is 0.75"}

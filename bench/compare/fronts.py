@@ -1,0 +1,67 @@
+"""Pareto fronts: the models that no other beats in everything. No torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from bench.compare.models import Comparison
+from bench.compare.selection import Selection, select
+from bench.metrics.constraints import Figure
+
+
+@dataclass(frozen=True)
+class Front:
+    """Models by several figures.
+
+    Attributes:
+        figures: by name, as asked for; each of every model that has it.
+        is_on_front: of each model that has all figures, whether no other is at least as good in
+            every one and better in one, by the measured values, whatever their intervals.
+        left_out: of each other model, which figure it lacks, and why.
+
+    """
+
+    figures: Mapping[str, Selection]
+    is_on_front: Mapping[str, bool]
+    left_out: Mapping[str, str]
+
+
+def front(comparison: Comparison, *names: str) -> Front:
+    """Find the models that no other beats.
+
+    Args:
+        comparison: of the models.
+        names: metrics of which less, or more, is better.
+
+    """
+    figures = {name: select(comparison, Figure(name)) for name in names}
+    left_out: dict[str, str] = {}
+    for selection in figures.values():
+        for model, reason in selection.missing.items():
+            left_out.setdefault(model, reason)
+    values = {
+        model: [
+            -s.values[model] if s.metric.better == "higher" else s.values[model]
+            for s in figures.values()
+        ]
+        for model in comparison.models
+        if model not in left_out
+    }
+    return Front(figures, undominated(values), left_out)
+
+
+def undominated(figures: Mapping[str, Sequence[float]]) -> dict[str, bool]:
+    """Say of each whether no other is at least as good in every figure and better in one.
+
+    Args:
+        figures: as many for each; of all, less is better.
+
+    """
+    return {
+        name: not any(
+            all(a <= b for a, b in zip(other, mine, strict=True)) and list(other) != list(mine)
+            for other in figures.values()
+        )
+        for name, mine in figures.items()
+    }

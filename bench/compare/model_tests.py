@@ -1,0 +1,158 @@
+"""Paired tests between models: one figure, the same images, corrected over the pairs compared.
+
+Which figures are compared, and what a difference means, is not decided here. No torch.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from bench import metrics, statistics
+from bench.matrix import Entry, Matrix
+from bench.metrics import Metric
+from bench.statistics import Difference, Estimate, cross_validation
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+
+@dataclass(frozen=True)
+class Test:
+    """A paired test between two models; ``p_value`` is corrected over the family."""
+
+    first: str
+    second: str
+    difference: Difference
+    p_value: float
+    name: str
+
+
+@dataclass(frozen=True)
+class _Side:
+    """A figure of one model as it is tested: its cells, the images of each training, its draws."""
+
+    entries: Sequence[Entry]
+    trainings: list[DataFrame]
+    images: list[str]
+    drawn: statistics.Drawn
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether a training of it is a cross-validation: several, of parts each."""
+        return len(self.entries) > len(self.trainings)
+
+
+def is_testable(metric: Metric) -> bool:
+    """Say whether models may be tested on a metric: one way is better, and samples agree on it.
+
+    What explainers say of a model makes no model better.
+    """
+    return metric.better is not None and not metric.biased and metric.kinds != ("explain",)
+
+
+def paired_tests(
+    matrix: Matrix, metric: Metric, cells: Mapping[str, Sequence[Entry]]
+) -> tuple[Test, ...]:
+    """Test all pairs of models on a figure, corrected by Holm over the pairs that can be tested.
+
+    Args:
+        matrix: of the run.
+        metric: the figure.
+        cells: of each model, one for each replica.
+
+    """
+    pairs = list(itertools.combinations(cells, 2))
+    if not pairs or not is_testable(metric):
+        return ()
+    # drawn once for each model, as often as a family of so many tests needs
+    resamples = statistics.resamples_for(len(pairs))
+    sides = {model: _side(matrix, metric, found, resamples) for model, found in cells.items()}
+    tests = []
+    for first, second in pairs:
+        found = _test(matrix, metric, sides[first], sides[second])
+        if found is not None:
+            tests.append(Test(first, second, *found))
+    corrected = statistics.holm([test.p_value for test in tests])
+    return tuple(replace(test, p_value=p) for test, p in zip(tests, corrected, strict=True))
+
+
+def _side(matrix: Matrix, metric: Metric, entries: Sequence[Entry], resamples: int) -> _Side | None:
+    """Return what is tested of a model.
+
+    None where the figure has no images, a cell is not done, or trainings were judged on different
+    images.
+    """
+    if metric.values is None and metric.weighted is None:
+        return None
+    if any(entry.state != "done" for entry in entries):
+        return None
+    trainings = metrics.by_training(matrix.metric_data(entries, metric))
+    if not trainings:
+        return None
+    images = metrics.common_images(trainings)
+    if any(len(images) < len(records) for records in trainings) or not images:
+        return None
+    figures = [metrics.statistic(metric, records, images) for records in trainings]
+    drawn = statistics.drawn(figures, len(images), resamples=resamples)
+    return _Side(entries, trainings, images, drawn)
+
+
+def _test(
+    matrix: Matrix, metric: Metric, first: _Side | None, second: _Side | None
+) -> tuple[Difference, float, str] | None:
+    """Test whether two models differ on a figure that images have.
+
+    Returns:
+        The difference, the p-value and the test's name; None where the models were not judged on
+        the same images, or either not at all, and where one was trained on folds that the other was
+        not: what folds spread cannot be told from what models differ in then.
+
+    """
+    if first is None or second is None or first.images != second.images:
+        return None
+    if first.is_cut or second.is_cut:
+        found = _over_folds(matrix, metric, first, second)
+        return None if found is None else (found, found.p_value, "corrected t test over folds")
+    exact = _exact(metric, first, second)
+    if exact is not None:
+        return exact, exact.p_value, "McNemar's exact test"
+    found = _bootstrap(metric, first, second)
+    return found, found.p_value, "paired bootstrap"
+
+
+def _bootstrap(metric: Metric, first: _Side, second: _Side) -> Difference:
+    least = statistics.paired_variance(0, 0, len(first.images)) if metric.macro else 0.0
+    return statistics.paired(first.drawn, second.drawn, least)
+
+
+def _exact(metric: Metric, first: _Side, second: _Side) -> Difference | None:
+    """Compare two shares of the same images; None for what is no share, or of several trainings."""
+    trainings = [*first.trainings, *second.trainings]
+    if metric.values is None or metric.mean or len(trainings) != 2:  # noqa: PLR2004 (one each)
+        return None
+    hits, others = (
+        metric.values(records.set_index("image").loc[first.images]) for records in trainings
+    )
+    if not len(hits) == len(others) == len(first.images):
+        return None
+    found = statistics.mcnemar(hits.to_numpy(bool), others.to_numpy(bool))
+    return statistics.paired_shares(found.only_first, found.only_second, found.n)
+
+
+def _over_folds(matrix: Matrix, metric: Metric, first: _Side, second: _Side) -> Difference | None:
+    """Compare two models on each fold; None where they share no folds."""
+    groups = [{e.coordinates.replica: e for e in side.entries} for side in (first, second)]
+    if groups[0].keys() != groups[1].keys():
+        return None
+    differences = []
+    for replica, entry in groups[0].items():
+        pair = [matrix.estimate([e], metric) for e in (entry, groups[1][replica])]
+        values = [e.value for e in pair if isinstance(e, Estimate) and e.value is not None]
+        if len(values) < len(pair):
+            return None
+        differences.append(values[0] - values[1])
+    found = _bootstrap(metric, first, second)
+    return cross_validation.compared(found, differences, len(first.trainings))
