@@ -147,7 +147,7 @@ def run(
 
     from bench import runner
     from bench.commands import run as session
-    from bench.runner import console
+    from bench.runner import console, events
     from bench.store import Store
 
     overrides = _overrides(models, attacks, dataset, data_root, images, seed, device, threads, sets)
@@ -165,11 +165,8 @@ def run(
     if tensorboard is not None:
         from bench.runner.tensorboard import TensorBoard
 
-        screen = runner.Together(screen, TensorBoard(tensorboard))
-    try:
-        done = runner.execute(runner.Run(made, place, suite, command, chosen), screen)
-    finally:
-        screen.close()
+        screen = events.to_all(screen, TensorBoard(tensorboard))
+    done = runner.execute(runner.Run(made, place, suite, command, chosen), screen)
     _conclude(done, reports)
 
 

@@ -16,7 +16,7 @@ from bench.matrix import Matrix
 from bench.plan import Plan
 from bench.records import JSON
 from bench.report import markdown
-from bench.runner import Observer, Run
+from bench.runner import Listener, Run
 from bench.store import Store
 from bench.suite.overrides import Overrides
 from bench.tables import Table
@@ -163,7 +163,7 @@ def run(
     device: str | None = None,
     threads: int | None = None,
     settings: Sequence[str] = (),
-    observer: Observer | None = None,
+    listener: Listener | None = None,
 ) -> Outcome:
     """Run a suite: whatever the store does not have yet is computed.
 
@@ -173,7 +173,7 @@ def run(
         reports: where the tables are written; None writes none.
         models, attacks, dataset, data_root, images, seed, device, threads: override the suite.
         settings: ``path=value`` texts that override anything else.
-        observer: is told how it goes.
+        listener: gets the run's events, see :mod:`bench.runner.events`.
 
     Returns:
         The results, failed cells included: see ``counts``.
@@ -198,7 +198,7 @@ def run(
     made = make_plan(source, place, overrides)
     name = made.suite.name if isinstance(source, Mapping) else str(source)
     command = shlex.join(["bench", "run", name, *overrides.words()])
-    done = runner.execute(Run(made, place, name, command), observer)
+    done = runner.execute(Run(made, place, name, command), listener)
     if done.interrupted:
         raise KeyboardInterrupt
     matrix = conclude(done)

@@ -13,6 +13,7 @@ from bench import metrics
 from bench.figures import examples as drawings
 from bench.matrix import Entry, Matrix
 from bench.records import NORMS
+from bench.report.files import file_name
 from bench.report.pictures import embedded, named
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def section(matrix: Matrix, figures: Path) -> Iterator[str]:
         if place in seen:  # another replica
             continue
         seen.add(place)
-        folder = figures.parent / FOLDER / place[0].replace("/", "-") / place[1]
+        folder = figures.parent / FOLDER / file_name(place[0]) / file_name(place[1])
         shown = list(_write(matrix, entry, folder, count))
         path = drawings.gallery(shown, figures / named("examples", *place))
         yield from embedded(path, f"{place[0]} under {place[1]}", width=360)
@@ -71,7 +72,7 @@ def _write(matrix: Matrix, entry: Entry, folder: Path, count: int) -> Iterator[d
             _words("original", classes, before),
             _words("adversarial", classes, after),
         )
-        name = str(record["image"]).replace("/", "-")
+        name = file_name(str(record["image"]))
         told = _account(entry, record, classes, before, after)
         judged = record["violation"] is None
         told |= {"success": row in successes if judged else None, "factor": example.factor}

@@ -131,7 +131,7 @@ def _gallery(
         heatmaps = [arrays["heatmaps"][row] for _, arrays in known]
         shown.append(drawings.Explained(known[0][1]["images"][row], words, heatmaps))
     names = [str(entry.coordinates.explainer) for entry in entries]
-    name = named("explanations", model, "right" if is_right else "wrong")
+    name = f"{named('explanations', model)}-{'right' if is_right else 'wrong'}"
     return drawings.gallery(shown, names, folder / name)
 
 

@@ -68,7 +68,8 @@ def _sensitivity(found: Sensitivity, folder: Path) -> Iterator[str]:
         ]
         for name, words in zip(_OUTCOMES, ("accuracy", f"robustness, {found.attack}"), strict=True)
     }
-    path = folder / named("sensitivity", found.model)
+    trained = () if found.replica is None else (found.replica,)
+    path = folder / named("sensitivity", found.model, *trained)
     path = drawings.bars(list(found.sparsity), series, "points lost", path)
     yield from embedded(path, f"{model}: points lost where one layer is reduced alone")
 

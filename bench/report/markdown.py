@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from tabulate import tabulate
 
@@ -29,6 +30,7 @@ from bench.report import (
     training,
     transfers,
 )
+from bench.report.files import file_name, replaced
 from bench.report.pictures import FOLDER
 from bench.tables import Table, markup
 
@@ -90,20 +92,22 @@ def _usual(matrix: Matrix) -> dict[str, dict[str, Any]]:
 
 
 def write(matrix: Matrix, folder: Path) -> Path:
-    """Write ``README.md``, a CSV file for each table, and figures; returns the page's path."""
+    """Write ``README.md``, a CSV file for each table, and figures; returns the page's path.
+
+    They take the place of what the last report in this folder wrote; other files stay.
+    """
     audited = known(matrix)
-    folder.mkdir(parents=True, exist_ok=True)
-    for stale in (folder / FOLDER).glob("*.*g"):
-        stale.unlink()
     built, refused = suite_tables(matrix, audited)
-    for stale in folder.glob("*.csv"):  # of an earlier run: it would pass for one of this
-        stale.unlink()
-    for name, table in built.items():
-        (folder / f"{name}.csv").write_text(table.render("csv") + "\n", encoding="utf-8")
-    page = folder / "README.md"
-    lines = list(_page(matrix, audited, built, refused, folder / FOLDER))
-    page.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    return page
+    with replaced(folder) as fresh:
+        for name, table in built.items():
+            text = table.render("csv") + "\n"
+            (fresh / f"{file_name(name)}.csv").write_text(text, encoding="utf-8")
+        lines = list(_page(matrix, audited, built, refused, fresh / FOLDER))
+        (fresh / PAGE).write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return folder / PAGE
+
+
+PAGE = "README.md"
 
 
 def _page(
@@ -151,7 +155,7 @@ def _tables(built: Mapping[str, Table]) -> Iterator[str]:
         for line in (under or grid).splitlines():
             yield line
             yield ""
-        yield f"Plain numbers: [{name}.csv]({name}.csv)"
+        yield f"Plain numbers: [{name}.csv]({quote(file_name(name))}.csv)"
         yield ""
 
 

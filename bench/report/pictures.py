@@ -7,15 +7,16 @@ from html import escape
 from pathlib import Path
 from urllib.parse import quote
 
+from bench.report.files import file_name
 from bench.tables.markup import markdown
 
 FOLDER = "figures"
 """Beside the page."""
 
 
-def named(figure: str, model_variant: str, suffix: str = "") -> str:
-    """Return the file's name of a figure of a model or, as ``model/variant``, of its variant."""
-    return "-".join(part for part in (figure, model_variant.replace("/", "-"), suffix) if part)
+def named(figure: str, *names: str) -> str:
+    """Return the file's name of a figure of things, such as a model variant under an attack."""
+    return f"{figure}-{file_name(*names)}"
 
 
 def embedded(path: Path, words: str, *, width: int = 720) -> Iterator[str]:

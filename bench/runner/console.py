@@ -5,18 +5,25 @@ from __future__ import annotations
 import sys
 import time
 
+from rich import progress
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Column
 
-from bench.plan import Status, Step
-from bench.runner.events import Observer, Silent
-from bench.runner.run import Run
+from bench.runner.events import (
+    CellFinished,
+    CellStarted,
+    Event,
+    Listener,
+    Progress,
+    RunFinished,
+    RunStarted,
+)
 
 _EVERY = 10.0
 """Seconds between two lines about the same cell, where there is no terminal."""
 
 
-def screen() -> Observer:
+def screen() -> Listener:
     """Choose how to show a run: by whether standard error is a terminal."""
     console = Console(stderr=True)
     return Bar(console) if console.is_terminal else Lines()
@@ -38,97 +45,80 @@ def duration(seconds: float) -> str:
     return f"{hours} h {minutes:02d} min"
 
 
-def _left(run: Run) -> str:
-    left = run.seconds_left()
-    return "" if left is None else f"{duration(left)} left"
+def _left(seconds: float | None) -> str:
+    return "" if seconds is None else f"{duration(seconds)} left"
 
 
-class Bar(Silent):
-    """A progress bar: cells done, the current cell, time left."""
+def _how_far(event: Progress) -> str:
+    return f"{event.label}: {event.share:.0%}" + (f" ({event.words})" if event.words else "")
+
+
+class Bar:
+    """A progress bar: cells done, the current cell, time left. Notes and failures stay above it."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
-        self.progress = Progress(
-            TextColumn("{task.fields[suite]}", style="bold", markup=False),
-            BarColumn(bar_width=24),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[cell]}", style="cyan", markup=False),
-            TimeElapsedColumn(),
-            TextColumn("{task.fields[left]}", style="dim", markup=False),
+        one_line = Column(ratio=1, no_wrap=True, overflow="ellipsis")
+        self.progress = progress.Progress(
+            progress.TextColumn("{task.description}", style="bold", markup=False),
+            progress.BarColumn(bar_width=24),
+            progress.MofNCompleteColumn(),
+            progress.TextColumn(
+                "{task.fields[cell]}", style="cyan", markup=False, table_column=one_line
+            ),
+            progress.TimeElapsedColumn(),
+            progress.TextColumn("{task.fields[left]}", style="dim", markup=False),
             console=console,
+            expand=True,
             transient=True,
         )
-        self.label = ""
 
-    def begin(self, run: Run) -> None:
-        """Show the bar."""
-        for note in run.plan.notes:
-            self.console.print(f"note: {note}", style="yellow", markup=False)
-        self.task = self.progress.add_task(
-            "", total=len(run.plan.steps), suite=run.plan.suite.name, cell="", left=""
-        )
-        self.progress.start()
+    def __call__(self, event: Event) -> None:
+        """Show an event."""
+        match event:
+            case RunStarted(suite, cells, _, notes):
+                for note in notes:
+                    self._print(f"note: {note}", "yellow")
+                self.task = self.progress.add_task(suite, total=cells, cell="", left="")
+                self.progress.start()
+            case CellStarted(label, _, seconds_left):
+                self.progress.update(self.task, cell=label, left=_left(seconds_left))
+            case Progress():
+                self.progress.update(self.task, cell=_how_far(event))
+            case CellFinished(label, state=state, reason=reason, seconds_left=seconds_left):
+                self.progress.update(self.task, advance=1, cell="", left=_left(seconds_left))
+                if state == "failed":
+                    self._print(f"failed: {label}: {reason}", "red")
+            case RunFinished():
+                self.progress.stop()
 
-    def start(self, run: Run, step: Step) -> None:
-        """Name the cell."""
-        self.label = step.cell.label
-        self.progress.update(self.task, cell=step.cell.label, left=_left(run))
-
-    def advance(self, run: Run, share: float, words: str) -> None:
-        """Say how far the cell is."""
-        text = f"{self.label} {share:.0%}" + (f" ({words})" if words else "")
-        self.progress.update(self.task, cell=text)
-
-    def finish(self, run: Run, status: Status) -> None:
-        """Count the cell; failures stay on the screen."""
-        self.progress.update(self.task, advance=1, cell="", left=_left(run))
-        if status.state == "failed":
-            words = f"failed: {status.step.cell.label}: {status.reason}"
-            self.console.print(words, style="red", markup=False)
-
-    def close(self) -> None:
-        """Take the bar away."""
-        self.progress.stop()
+    def _print(self, words: str, style: str) -> None:
+        self.console.print(words, style=style, markup=False, highlight=False)
 
 
-class Lines(Silent):
-    """Plain lines, for logs."""
+class Lines:
+    """Plain lines, for logs: what was computed or went wrong; what was in the store is counted."""
 
     def __init__(self) -> None:
-        self.done = 0
         self.last = 0.0
-        self.label = ""
 
-    def _say(self, text: str) -> None:
+    def __call__(self, event: Event) -> None:
+        """Print an event."""
+        match event:
+            case RunStarted(suite, cells, stored, notes):
+                for note in notes:
+                    self._print(f"note: {note}")
+                self._print(f"{suite}: {cells} cells, {stored} in the store")
+            case CellStarted():
+                self.last = time.perf_counter()
+            case Progress() if time.perf_counter() - self.last >= _EVERY:
+                self.last = time.perf_counter()
+                self._print(f"  {_how_far(event)}")
+            case CellFinished() if event.computed or event.state != "done":
+                words = f": {event.reason}" if event.reason else ""
+                left = f", {_left(event.seconds_left)}" if event.seconds_left is not None else ""
+                place = f"[{event.finished}/{event.cells}]"
+                self._print(f"{place} {event.state} {event.label}{words}{left}")
+
+    def _print(self, text: str) -> None:
         print(text, file=sys.stderr, flush=True)  # noqa: T201 (this is the console)
-
-    def begin(self, run: Run) -> None:
-        """Say how much there is to do."""
-        for note in run.plan.notes:
-            self._say(f"note: {note}")
-        found = run.counts["done"]
-        self._say(f"{run.plan.suite.name}: {len(run.plan.steps)} cells, {found} in the store")
-
-    def start(self, run: Run, step: Step) -> None:
-        """Remember the cell."""
-        self.label = step.cell.label
-        self.last = time.perf_counter()
-
-    def advance(self, run: Run, share: float, words: str) -> None:
-        """Say how far a long cell is, now and then."""
-        now = time.perf_counter()
-        if now - self.last >= _EVERY:
-            self.last = now
-            self._say(f"  {self.label}: {share:.0%}" + (f" ({words})" if words else ""))
-
-    def finish(self, run: Run, status: Status) -> None:
-        """Say what was computed or went wrong; what was in the store goes without saying."""
-        self.done += 1
-        if status.step.cell.label != self.label and status.state == "done":
-            return
-        words = f": {status.reason}" if status.reason else ""
-        left = _left(run)
-        self._say(
-            f"[{self.done}/{len(run.plan.steps)}] {status.state} {status.step.cell.label}{words}"
-            + (f", {left}" if left else "")
-        )

@@ -1,91 +1,142 @@
-"""What a run reports while it goes, and who listens."""
+"""What a run reports while it goes: frozen events of plain values, and who listens to them.
+
+An event can be pickled, so that it may come from another process. It knows neither plans nor cells.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Protocol
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
 
-from bench.plan import Status, Step
 from bench.records import JSON
-from bench.runner.run import Run
+
+Figures: TypeAlias = Mapping[str, JSON]
 
 
-class Observer(Protocol):
-    """Whoever shows how a run goes."""
+@dataclass(frozen=True)
+class RunStarted:
+    """The plan is known, nothing has run.
 
-    def begin(self, run: Run) -> None:
-        """Note that the run begins: the plan is known, nothing has run."""
+    Attributes:
+        suite: its name.
+        cells: how many there are.
+        stored: how many of them the store has.
+        notes: warnings of the plan.
 
-    def start(self, run: Run, step: Step) -> None:
-        """Note that a cell starts."""
+    """
 
-    def advance(self, run: Run, share: float, words: str) -> None:
-        """Note that the current cell is so far (share in [0, 1])."""
-
-    def measure(self, run: Run, step: Step, figures: Mapping[str, JSON]) -> None:
-        """Note the figures of a step of the current cell, such as an epoch's."""
-
-    def finish(self, run: Run, status: Status) -> None:
-        """Note that a cell has ended, or was found in the store."""
-
-    def close(self) -> None:
-        """Put everything back, and away."""
+    suite: str
+    cells: int
+    stored: int
+    notes: tuple[str, ...]
 
 
-class Silent:
-    """An observer that shows nothing; others derive from it and show what they like."""
+@dataclass(frozen=True)
+class CellStarted:
+    """A cell is computed from here on.
 
-    def begin(self, run: Run) -> None:
-        """Do nothing."""
+    Attributes:
+        label: of the cell.
+        kind: of the cell.
+        seconds_left: for the whole run, estimated; None before a rate is known.
 
-    def start(self, run: Run, step: Step) -> None:
-        """Do nothing."""
+    """
 
-    def advance(self, run: Run, share: float, words: str) -> None:
-        """Do nothing."""
-
-    def measure(self, run: Run, step: Step, figures: Mapping[str, JSON]) -> None:
-        """Do nothing."""
-
-    def finish(self, run: Run, status: Status) -> None:
-        """Do nothing."""
-
-    def close(self) -> None:
-        """Do nothing."""
+    label: str
+    kind: str
+    seconds_left: float | None
 
 
-class Together:
-    """Several observers as one."""
+@dataclass(frozen=True)
+class Progress:
+    """A cell is so far.
 
-    def __init__(self, *observers: Observer) -> None:
-        self.observers = observers
+    Attributes:
+        label: of the cell.
+        share: of its work, in [0, 1].
+        words: what it does.
 
-    def begin(self, run: Run) -> None:
-        """Tell all of them."""
-        for observer in self.observers:
-            observer.begin(run)
+    """
 
-    def start(self, run: Run, step: Step) -> None:
-        """Tell all of them."""
-        for observer in self.observers:
-            observer.start(run, step)
+    label: str
+    share: float
+    words: str
 
-    def advance(self, run: Run, share: float, words: str) -> None:
-        """Tell all of them."""
-        for observer in self.observers:
-            observer.advance(run, share, words)
 
-    def measure(self, run: Run, step: Step, figures: Mapping[str, JSON]) -> None:
-        """Tell all of them."""
-        for observer in self.observers:
-            observer.measure(run, step, figures)
+@dataclass(frozen=True)
+class Measured:
+    """A cell measured something midway, such as an epoch's loss.
 
-    def finish(self, run: Run, status: Status) -> None:
-        """Tell all of them."""
-        for observer in self.observers:
-            observer.finish(run, status)
+    Attributes:
+        label: of the cell.
+        name: of what it works on, as in tables: ``model:replica/variant``.
+        figures: by name.
 
-    def close(self) -> None:
-        """Close all of them."""
-        for observer in self.observers:
-            observer.close()
+    """
+
+    label: str
+    name: str
+    figures: Figures
+
+
+@dataclass(frozen=True)
+class CellFinished:
+    """A cell has ended, or was found in the store, or cannot run.
+
+    Attributes:
+        label: of the cell.
+        kind: of the cell.
+        name: of what it works on, as in tables: ``model:replica/variant``.
+        state: done, failed, skipped or blocked.
+        reason: why it is not done.
+        computed: whether this run computed it.
+        finished: how many cells have ended, this one included.
+        cells: how many there are.
+        seconds_left: for the whole run, estimated; None before a rate is known.
+        epochs: figures of each epoch, of a training that is done.
+
+    """
+
+    label: str
+    kind: str
+    name: str
+    state: str
+    reason: str
+    computed: bool
+    finished: int
+    cells: int
+    seconds_left: float | None
+    epochs: tuple[Figures, ...] = ()
+
+
+@dataclass(frozen=True)
+class RunFinished:
+    """The run has ended: listeners put away what they hold.
+
+    Attributes:
+        counts: how many cells are in each state.
+        computed: how many this run computed.
+        interrupted: whether Ctrl-C ended it.
+        seconds: wall-clock time.
+
+    """
+
+    counts: Mapping[str, int]
+    computed: int
+    interrupted: bool
+    seconds: float
+
+
+Event: TypeAlias = RunStarted | CellStarted | Progress | Measured | CellFinished | RunFinished
+Listener: TypeAlias = Callable[[Event], None]
+
+
+def to_all(*listeners: Listener) -> Listener:
+    """Return a listener that passes each event on, in this order."""
+
+    def listen(event: Event) -> None:
+        for listener in listeners:
+            listener(event)
+
+    return listen

@@ -13,12 +13,12 @@ import threading
 import time
 import traceback
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
-from threading import Event
+from typing import Any
 
 from bench import plan, registry
 from bench.cells.cell import Cell
@@ -26,58 +26,113 @@ from bench.cells.workbench import Workbench
 from bench.errors import BenchError
 from bench.plan import Status, Step
 from bench.records import JSON
-from bench.runner.events import Observer, Silent
+from bench.runner.events import (
+    CellFinished,
+    CellStarted,
+    Event,
+    Listener,
+    Measured,
+    Progress,
+    RunFinished,
+    RunStarted,
+)
 from bench.runner.run import Run, versions
 from bench.store import Stored
 
 
-def execute(run: Run, observer: Observer | None = None) -> Run:
+def execute(run: Run, listener: Listener | None = None) -> Run:
     """Run every cell of a plan that the store does not have.
 
     Ctrl-C ends the run cleanly: ``run.interrupted`` is set, what was finished is stored.
 
     Args:
         run: a fresh run; returned with its statuses filled in.
-        observer: is told how it goes.
+        listener: gets the run's events.
 
     Raises:
         UsageError: where the device is not there.
         StoreError: where the store cannot be written.
 
     """
-    observer = observer or Silent()
-    store = run.store
+    listen = listener or _nobody
     run.plan.compute.check_device()
-    run.statuses = {s.step.cell.label: s for s in plan.statuses(run.plan, store)}
-    workbench = Workbench(store, run.plan.compute)
-    store.put_run(run.name, run.account())
-    observer.begin(run)
-    with _ctrl_c() as pressed:
-        try:
-            for step in run.plan.steps:
-                _heed(pressed)
-                status = plan.status(step, run.statuses, store)
-                run.statuses[step.cell.label] = status
-                if not run.wants(step.cell.label):
-                    continue
-                if status.state == "to do":
-                    observer.start(run, step)
-                    workbench.notify = _notifier(run, observer, pressed)
-                    workbench.measure = partial(observer.measure, run, step)
-                    status = _run_cell(run, step, workbench, pressed)
-                    run.statuses[step.cell.label] = status
-                    store.put_run(run.name, run.account())
-                observer.finish(run, status)
-        except KeyboardInterrupt:
-            run.interrupted = True
-    store.put_run(run.name, run.account())
+    run.statuses = {s.step.cell.label: s for s in plan.statuses(run.plan, run.store)}
+    run.store.put_run(run.name, run.account())
+    steps, notes = run.plan.steps, tuple(run.plan.notes)
+    listen(RunStarted(run.plan.suite.name, len(steps), run.counts["done"], notes))
+    try:
+        with _ctrl_c() as pressed:
+            _walk(run, listen, pressed)
+    except KeyboardInterrupt:
+        run.interrupted = True
+    finally:
+        listen(RunFinished(dict(run.counts), run.computed, run.interrupted, run.seconds))
+    run.store.put_run(run.name, run.account())
     return run
 
 
+def _nobody(_event: Event) -> None:
+    """Listen to nothing."""
+
+
+def _walk(run: Run, listen: Listener, pressed: threading.Event) -> None:
+    """Run the steps in order; parents stand before their children."""
+    workbench = Workbench(run.store, run.plan.compute)
+    finished = 0
+    for step in run.plan.steps:
+        _heed(pressed)
+        label = step.cell.label
+        status = plan.status(step, run.statuses, run.store)
+        run.statuses[label] = status
+        if not run.wants(label):
+            continue
+        is_to_do = status.state == "to do"
+        if is_to_do:
+            listen(CellStarted(label, step.cell.kind, run.seconds_left()))
+            _report_to(workbench, step, listen, pressed)
+            status = _run_cell(run, step, workbench, pressed)
+            run.statuses[label] = status
+            run.store.put_run(run.name, run.account())
+        finished += 1
+        listen(_finished(run, status, finished, is_computed=is_to_do and status.state == "done"))
+
+
+def _report_to(
+    workbench: Workbench, step: Step, listen: Listener, pressed: threading.Event
+) -> None:
+    """Have a workbench pass on what its cell reports midway."""
+    label, name = step.cell.label, str(step.cell.coordinates)
+
+    def notify(share: float, words: str) -> None:
+        _heed(pressed)
+        listen(Progress(label, share, words))
+
+    workbench.notify = notify
+    workbench.measure = lambda figures: listen(Measured(label, name, dict(figures)))
+
+
+def _finished(run: Run, status: Status, finished: int, *, is_computed: bool) -> CellFinished:
+    """Return what is reported of a cell at its end: plain values alone."""
+    cell = status.step.cell
+    epochs: Any = () if status.stored is None else status.stored.summary.get("epochs")
+    return CellFinished(
+        label=cell.label,
+        kind=cell.kind,
+        name=str(cell.coordinates),
+        state=status.state,
+        reason=status.reason,
+        computed=is_computed,
+        finished=finished,
+        cells=len(run.plan.steps),
+        seconds_left=run.seconds_left(),
+        epochs=tuple(epochs) if isinstance(epochs, list) else (),
+    )
+
+
 @contextmanager
-def _ctrl_c() -> Iterator[Event]:
+def _ctrl_c() -> Iterator[threading.Event]:
     """Remember that Ctrl-C was pressed: the exception may be lost in a library's own handlers."""
-    pressed = Event()
+    pressed = threading.Event()
     if (
         threading.current_thread() is not threading.main_thread()
         or signal.getsignal(signal.SIGINT) is not signal.default_int_handler
@@ -96,20 +151,12 @@ def _ctrl_c() -> Iterator[Event]:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def _heed(pressed: Event) -> None:
+def _heed(pressed: threading.Event) -> None:
     if pressed.is_set():
         raise KeyboardInterrupt
 
 
-def _notifier(run: Run, observer: Observer, pressed: Event) -> Callable[[float, str], None]:
-    def notify(share: float, words: str) -> None:
-        _heed(pressed)
-        observer.advance(run, share, words)
-
-    return notify
-
-
-def _run_cell(run: Run, step: Step, workbench: Workbench, pressed: Event) -> Status:
+def _run_cell(run: Run, step: Step, workbench: Workbench, pressed: threading.Event) -> Status:
     """Run one cell; an exception becomes a failure."""
     cell = step.cell
     parents = _stored_parents(run, cell)

@@ -1,6 +1,6 @@
 """Training curves for TensorBoard, written as epochs end.
 
-An observer of runs: it reads what cells tell, and changes nothing.
+A listener to runs: it reads their events, and changes nothing.
 """
 
 from __future__ import annotations
@@ -8,24 +8,21 @@ from __future__ import annotations
 import contextlib
 import io
 import os
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from bench.errors import BenchError, UsageError
-from bench.plan import Status, Step
-from bench.records import JSON
-from bench.runner.events import Silent
-from bench.runner.run import Run
+from bench.report.files import file_name
+from bench.runner.events import CellFinished, Event, Figures, Measured, RunFinished, RunStarted
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
-_TOLD = ("epoch", "seconds")
+_NO_CURVES = ("epoch", "seconds")
 """What numbers the points, and what is no curve of training."""
 
 
-class TensorBoard(Silent):
+class TensorBoard:
     """Writes one log for each model and replica, under ``folder/suite/``.
 
     What was trained earlier is written too, from the store, so that all models of a suite can be
@@ -38,6 +35,7 @@ class TensorBoard(Silent):
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.suite = ""
         self._writers: dict[str, SummaryWriter] = {}
         self._written: dict[str, int] = {}
         _writer_class()
@@ -48,41 +46,36 @@ class TensorBoard(Silent):
         except OSError as error:
             raise _unwritable(folder, error) from error
 
-    def measure(self, run: Run, step: Step, figures: Mapping[str, JSON]) -> None:
-        """Write an epoch's figures."""
-        if "epoch" in figures:
-            self._write(run, step, figures)
-
-    def finish(self, run: Run, status: Status) -> None:
-        """Close a training's log; write it whole where epochs are from the store."""
-        label = status.step.cell.label
-        epochs = status.stored.summary.get("epochs") if status.stored is not None else None
-        if isinstance(epochs, list) and self._written.get(label, 0) < len(epochs):
-            self._close(label)
-            for epoch in epochs:
-                self._write(run, status.step, cast("Mapping[str, JSON]", epoch))
-        self._close(label)
-
-    def close(self) -> None:
-        """Close what an interrupted run left open."""
-        for label in list(self._writers):
-            self._close(label)
+    def __call__(self, event: Event) -> None:
+        """Write an epoch's figures as it ends, and whole trainings that the store had."""
+        match event:
+            case RunStarted(suite=suite):
+                self.suite = suite
+            case Measured(label, name, figures) if "epoch" in figures:
+                self._write(label, name, figures)
+            case CellFinished(label, name=name, epochs=epochs):
+                if self._written.get(label, 0) < len(epochs):
+                    self._close(label)
+                    for epoch in epochs:
+                        self._write(label, name, epoch)
+                self._close(label)
+            case RunFinished():
+                for label in list(self._writers):
+                    self._close(label)
 
     def _close(self, label: str) -> None:
         if label in self._writers:
             self._writers.pop(label).close()
 
-    def _write(self, run: Run, step: Step, figures: Mapping[str, JSON]) -> None:
-        label = step.cell.label
+    def _write(self, label: str, name: str, figures: Figures) -> None:
         if label not in self._writers:
-            name = str(step.cell.coordinates).replace(":", "-").replace("/", "-")
-            self._writers[label] = self._open(self.folder / run.plan.suite.name / name)
+            self._writers[label] = self._open(self.folder / self.suite / file_name(name))
             self._written[label] = 0
         self._written[label] += 1
         number = figures["epoch"]
-        for name, value in figures.items():
-            if isinstance(value, int | float) and name not in _TOLD:
-                self._writers[label].add_scalar(name, value, number)
+        for key, value in figures.items():
+            if isinstance(value, int | float) and key not in _NO_CURVES:
+                self._writers[label].add_scalar(key, value, number)
 
     def _open(self, folder: Path) -> SummaryWriter:
         try:
@@ -102,9 +95,9 @@ def _writer_class() -> type[SummaryWriter]:
     except ImportError as error:
         raise UsageError.of(
             "--tensorboard",
-            f"needs TensorBoard: {error}",
-            "it installed",
-            "pip install tensorboard",
+            f"TensorBoard cannot be imported: {error}",
+            "the extra 'tensorboard' installed",
+            "pip install 'bench-classifiers[tensorboard]'",
         ) from error
     return SummaryWriter
 

@@ -425,14 +425,13 @@ def test_tensorboard_shows_what_was_trained_earlier(made: Made, tmp_path: Path) 
 
     board = TensorBoard(tmp_path)
     for _ in range(2):  # a log that stands there is replaced
-        bench.run(SUITE, store=made.store, reports=None, observer=board)
-        board.close()
+        bench.run(SUITE, store=made.store, reports=None, listener=board)
     trained = made.stored("train")
     assert {path.name for path in (tmp_path / "tiny-a").iterdir()} == {
-        name.replace(":", "-") for name in trained
+        name.replace(":", "!") for name in trained
     }
     for name, stored in trained.items():
-        assert_log_is_the_curve(scalars(tmp_path / "tiny-a" / name.replace(":", "-")), stored)
+        assert_log_is_the_curve(scalars(tmp_path / "tiny-a" / name.replace(":", "!")), stored)
 
 
 def test_a_folder_for_logs_that_cannot_be_is_told(tiny: dict[str, Any], tmp_path: Path) -> None:
@@ -443,5 +442,5 @@ def test_a_folder_for_logs_that_cannot_be_is_told(tiny: dict[str, Any], tmp_path
     tiny.update(attacks={}, transfer=None)
     with pytest.raises(UsageError, match=r"--tensorboard .*file: cannot be written"):
         bench.run(
-            tiny, store=tmp_path / "store", reports=None, observer=TensorBoard(tmp_path / "file")
+            tiny, store=tmp_path / "store", reports=None, listener=TensorBoard(tmp_path / "file")
         )

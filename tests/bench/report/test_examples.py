@@ -67,7 +67,7 @@ def test_each_attack_shows_some_images(tiny: dict[str, Any], tmp_path: Path) -> 
     assert any(told["violation"] == "is not finite" for told in several)
     page = (tmp_path / "reports" / "tiny" / "README.md").read_text(encoding="utf-8")
     assert "## Examples" in page
-    assert (tmp_path / "reports" / "tiny" / "figures" / "examples-linear-fgsm.svg").is_file()
+    assert (tmp_path / "reports" / "tiny" / "figures" / "examples-linear~~fgsm.svg").is_file()
 
 
 def test_the_factor_makes_the_perturbation_fit() -> None:

@@ -97,7 +97,7 @@ def test_lines_tell_what_was_computed(
     tiny: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for expected in (20, 0):
-        bench.run(tiny, store=tmp_path / "s", reports=None, observer=console.Lines())
+        bench.run(tiny, store=tmp_path / "s", reports=None, listener=console.Lines())
         lines = capsys.readouterr().err.splitlines()
         assert lines[0] == f"tiny: 20 cells, {20 - expected} in the store"
         assert len([line for line in lines if "] done " in line]) == expected
@@ -106,9 +106,13 @@ def test_lines_tell_what_was_computed(
 
 def test_tables_of_an_earlier_run_do_not_stay(outcome: bench.Outcome, tmp_path: Path) -> None:
     folder = tmp_path / "reports" / "tiny"
-    (folder / "old.csv").write_text("of another run")
+    one = (folder / "one.csv").rename(folder / "mine.csv")  # no report lists it: a user's own
+    outcome.matrix.run["tables"]["other"] = outcome.matrix.run["tables"].pop("one")
     markdown.write(outcome.matrix, folder)
-    assert sorted(path.name for path in folder.iterdir()) == ["README.md", "figures", "one.csv"]
+    assert {path.name for path in folder.iterdir()} == {
+        *(".bench-report.json", "README.md", "figures", "mine.csv", "other.csv"),
+    }
+    assert one.is_file()
     page = (folder / "README.md").read_text()
     assert "eps=0.2, alpha=0.05, steps=5, random_start=True" in page  # what pgd was
     assert "| gaudy   | trained   |" in page
