@@ -128,7 +128,8 @@ class AttackRecord:
     predictions after it are None then, while the norms are still told where they are finite.
     ``target`` is None for untargeted attacks. ``steps_to_success`` is None where the attack never
     fooled the model or does not declare its model calls to be its iterates. Norms are of pixels in
-    [0, 1]; ``l0`` counts pixels.
+    [0, 1]; ``l0`` counts pixels. ``success`` is what :func:`success_of` decides, whatever budget
+    the suite scores the attack in; files from before it lack the column.
     """
 
     image: str
@@ -145,6 +146,22 @@ class AttackRecord:
     l0: float | None
     steps_to_success: int | None
     violation: str | None
+    success: bool | None
+
+
+def success_of(
+    label: int, target: int | None, clean_prediction: int, prediction: int | None
+) -> bool | None:
+    """Decide whether an image is a success of an attack.
+
+    Returns:
+        None where it does not count: it was wrong before, its class is the target, or there is no
+        verdict on it (``prediction`` is None).
+
+    """
+    if prediction is None or clean_prediction != label or target == label:
+        return None
+    return prediction != label if target is None else prediction == target
 
 
 @dataclass(frozen=True, slots=True)

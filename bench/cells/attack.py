@@ -139,7 +139,7 @@ class AttackCell(Cell):
             },
             outputs={
                 "adversarial_images": fingerprint.of_arrays(made),
-                "records": fingerprint.fingerprint([asdict(record) for record in records]),
+                "records": fingerprint.fingerprint([_judged(record) for record in records]),
             },
             summary={
                 "images": len(records),
@@ -217,3 +217,11 @@ def _declared(plugin: Attack) -> dict[str, JSON]:
         *(plugin.radius_parameter, plugin.steps_parameter, plugin.step_size_parameter),
     )
     return dict(zip(DECLARED_FACTS, values, strict=True))
+
+
+def _judged(record: AttackRecord) -> dict[str, JSON]:
+    """Return what the digest of records covers: all but ``success``, which follows from the rest.
+
+    So the digest of records is what it was before they held it.
+    """
+    return {name: value for name, value in asdict(record).items() if name != "success"}

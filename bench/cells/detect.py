@@ -87,12 +87,11 @@ class DetectCell(Cell):
         before = self._scores(workbench, parents, images)
         after = self._scores(workbench, parents, attacked)
         verdict = workbench.store.records(parents["records"])
-        won = metrics.success(verdict)
         records = [
             DetectRecord(
                 image=str(row["image"]),
                 label=int(row["label"]),
-                success=bool(won[i]) if i in won.index and row["violation"] is None else None,
+                success=row["success"],
                 clean_score=float(before[i]),
                 adversarial_score=float(after[i]),
                 linf=row["linf"],
@@ -101,7 +100,7 @@ class DetectCell(Cell):
                 l0=row["l0"],
                 violation=row["violation"],
             )
-            for i, row in enumerate(metrics.plain(verdict))
+            for i, row in enumerate(metrics.plain(metrics.judged(verdict)))
         ]
         return Result(records=records, summary={"images": len(records)})
 

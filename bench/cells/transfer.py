@@ -88,14 +88,13 @@ class TransferCell(Cell):
             raise StoreError.of(attack.label, "holds other images than were made", "its own digest")
         stacked = torch.from_numpy(made)
         before = workbench.store.records(attack)
-        won = metrics.success(before)
         source = [
             referee.Origin(
-                success=bool(won[i]) if i in won.index and row["violation"] is None else None,
+                success=row["success"],
                 violation=row["violation"],
                 sizes={norm: row[norm] for norm in NORMS},
             )
-            for i, row in enumerate(metrics.plain(before))
+            for i, row in enumerate(metrics.plain(metrics.judged(before)))
         ]
         records = referee.judge_transfer(
             classifier,

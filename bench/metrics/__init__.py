@@ -18,6 +18,7 @@ from bench.metrics.metric import Metric, Unit, Withheld
 from bench.metrics.outcomes import (
     eligible,
     fooled,
+    judged,
     norm_to_success,
     plain,
     right_after,
@@ -39,6 +40,7 @@ __all__ = [
     "estimate",
     "estimate_replicas",
     "fooled",
+    "judged",
     "norm_to_success",
     "plain",
     "right_after",

@@ -12,7 +12,7 @@ import numpy as np
 
 from bench.metrics import classification
 from bench.metrics.metric import Values, Weighted
-from bench.records import TOLERANCE, Budget
+from bench.records import TOLERANCE, Budget, success_of
 from bench.statistics import Statistic
 
 if TYPE_CHECKING:
@@ -67,11 +67,25 @@ def eligible(records: DataFrame) -> Values:
     return right_before(records) & ~truth(records["target"] == records["label"])
 
 
+def judged(records: DataFrame) -> DataFrame:
+    """Return records with the verdict on each image, by the one function that decides it.
+
+    Records of attacks hold it; those of transfers do not, nor do files from before it was kept.
+    """
+    import pandas as pd
+
+    if "success" in records:
+        return records
+    names = ["label", "target", "clean_prediction", "prediction"]
+    known = records[names].astype(object)
+    rows = known.where(known.notna(), None).itertuples(index=False)
+    verdicts = pd.array([success_of(*row) for row in rows], dtype="boolean")
+    return records.assign(success=verdicts)
+
+
 def fooled(records: DataFrame) -> Values:
-    """Which images are, within budget, wrong after or, targeted, predicted as the target."""
-    wrong = ~truth(records["prediction"] == records["label"])
-    hit = truth(records["prediction"] == records["target"])
-    return hit.where(records["target"].notna(), wrong) & within(records)
+    """Which images are, within budget, successes of the attack, of those that count."""
+    return truth(judged(records)["success"]) & within(records)
 
 
 def success(records: DataFrame) -> Values:

@@ -21,6 +21,7 @@ from bench.records import (
     Budget,
     EvaluateRecord,
     TransferRecord,
+    success_of,
 )
 from bench.tensors import Images, Labels, PerImage
 
@@ -191,6 +192,9 @@ def judge_attack(
                 l0=_at(sizes["l0"], i) if finite else None,
                 steps_to_success=steps[i] if valid and fooled else None,
                 violation=broken[i],
+                success=success_of(
+                    label, target, int(before.predictions[i]), prediction if valid else None
+                ),
             )
         )
     return records

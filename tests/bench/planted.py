@@ -22,6 +22,7 @@ from bench.records import (
     Record,
     Result,
     TransferRecord,
+    success_of,
 )
 from bench.store import Store, accounts
 
@@ -87,7 +88,10 @@ class Planted:
         summary = {"images": len(fooled), "backwards": told.pop("backwards", 10.0)}
         records = [
             AttackRecord(
-                **_attacked(i, hit, size, broken.get(i)), target=target, steps_to_success=None
+                **(known := _attacked(i, hit, size, broken.get(i))),
+                target=target,
+                steps_to_success=None,
+                success=success_of(i % 2, target, i % 2, known["prediction"]),
             )
             for i, hit in enumerate(fooled)
         ]

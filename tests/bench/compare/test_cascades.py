@@ -27,7 +27,9 @@ def cascade(planted: Planted, fooled: list[bool], wrong: int) -> None:
     known = planted.store.records(matrix.stored(matrix.entries[-1]))
     records = [AttackRecord(**row) for row in plain(known)]
     records = [
-        replace(one, clean_prediction=1 - one.label, prediction=1 - one.label) if i < wrong else one
+        replace(one, clean_prediction=1 - one.label, prediction=1 - one.label, success=None)
+        if i < wrong
+        else one
         for i, one in enumerate(records)
     ]
     passes = {"forwards": 12.0, "backwards": 6.0, "seconds": 0.5}

@@ -20,7 +20,7 @@ from bench.commands import run as session
 from bench.errors import SuiteError, UsageError
 from bench.matrix import Matrix
 from bench.metrics import METRICS, CellData
-from bench.records import AttackRecord, Budget, TransferRecord
+from bench.records import AttackRecord, Budget, TransferRecord, success_of
 from bench.statistics import NOTHING
 from bench.store import Store
 
@@ -50,6 +50,7 @@ def attacked(seed: int, target: int | None = None) -> list[AttackRecord]:
             l0=7.0,
             steps_to_success=None,
             violation=None,
+            success=success_of(int(label[i]), target, int(before[i]), int(after[i])),
         )
         for i in range(COUNT)
     ]
@@ -150,6 +151,7 @@ def test_steps_by_which_a_share_fell() -> None:
             prediction=0 if step is None else 1,
             l2=0.5,
             steps_to_success=step,
+            success=step is not None,
         )
         for i, step in enumerate(steps)
     ]

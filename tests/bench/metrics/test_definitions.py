@@ -29,6 +29,7 @@ from bench.records import (
     Record,
     Result,
     TransferRecord,
+    success_of,
 )
 from bench.statistics import NOTHING, Estimate
 from bench.store import Store
@@ -149,13 +150,15 @@ def oracle(name: str, records: Sequence[Any]) -> Estimate:
 
 def attacked(generator: random.Random, position: int, target: int | None) -> AttackRecord:
     label = generator.randrange(CLASSES)
+    before = label if generator.random() < 0.7 else generator.randrange(CLASSES)
+    confidence, after = generator.random(), generator.randrange(CLASSES)
     return AttackRecord(
         image=f"test/{position}",
         label=label,
         target=target,
-        clean_prediction=label if generator.random() < 0.7 else generator.randrange(CLASSES),
-        clean_confidence=generator.random(),
-        prediction=generator.randrange(CLASSES),
+        clean_prediction=before,
+        clean_confidence=confidence,
+        prediction=after,
         confidence=generator.random(),
         target_confidence=None if target is None else generator.random(),
         linf=generator.random(),
@@ -164,6 +167,7 @@ def attacked(generator: random.Random, position: int, target: int | None) -> Att
         l0=float(generator.randrange(64)),
         steps_to_success=generator.choice([None, 0, 1, 7, 40]),
         violation=None,
+        success=success_of(label, target, before, after),
     )
 
 
@@ -245,8 +249,15 @@ def make(kind: str, *, seed: int, target: int | None = None, count: int = COUNT)
 
 
 def changed(records: Sequence[Any], **columns: Any) -> list[Any]:
-    """Copy records with some columns set."""
-    return [replace(record, **columns) for record in records]
+    """Copy records with some columns set, and what follows from them."""
+    made = [replace(record, **columns) for record in records]
+    return [decided(one) if isinstance(one, AttackRecord) else one for one in made]
+
+
+def decided(record: AttackRecord) -> AttackRecord:
+    """Return a record with the success that its other columns make it."""
+    known = (record.label, record.target, record.clean_prediction, record.prediction)
+    return replace(record, success=success_of(*known))
 
 
 BUDGETED = {"budget": {"norm": "linf", "eps": 0.1}}

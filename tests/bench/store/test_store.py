@@ -31,12 +31,26 @@ THIRD = "cd" + "2" * 62
 WHERE = Coordinates("cnn", attack="pgd@eps=0.1")
 
 ATTACKS = [
-    AttackRecord("test/0", 3, None, 3, 0.75, 5, 0.1, None, 0.1, 1 / 3, 5e-324, 7.0, 0, None),
+    AttackRecord("test/0", 3, None, 3, 0.75, 5, 0.1, None, 0.1, 1 / 3, 5e-324, 7.0, 0, None, True),
     AttackRecord(
-        "tést/\u2028|,1", 9, 1, 0, 1.0, None, None, None, None, None, None, None, None, "not finite"
+        "tést/\u2028|,1",
+        9,
+        1,
+        0,
+        1.0,
+        None,
+        None,
+        None,
+        None,
+        None,
+        None,
+        None,
+        None,
+        "not finite",
+        None,
     ),
     AttackRecord(
-        "test/2", 2**40, 1, 2, 0.1 + 0.2, 1, 1e-17, 1e300, 0.0, -0.0, 1e-8, 64.0, 40, None
+        "test/2", 2**40, 1, 2, 0.1 + 0.2, 1, 1e-17, 1e300, 0.0, -0.0, 1e-8, 64.0, 40, None, False
     ),
 ]
 TRANSFERS = [
