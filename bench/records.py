@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias, get_args
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -56,10 +56,17 @@ undone, reaches 6e-8."""
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """The ball that a perturbation must lie in: a norm and its radius in pixels of [0, 1]."""
+    """The ball that a perturbation must lie in: a norm and its radius in pixels of [0, 1].
 
-    norm: Norm
-    eps: float
+    The metadata of fields are what pydantic checks where a suite writes one.
+    """
+
+    __pydantic_config__: ClassVar[Mapping[str, str]] = {"extra": "forbid"}
+
+    norm: Norm = field(metadata={"description": "in which distances are measured"})
+    eps: float = field(
+        metadata={"gt": 0, "description": "radius; pixels of [0, 1], for l0 a number of pixels"}
+    )
 
     def __str__(self) -> str:
         return f"{self.norm} {self.eps:.6g}"

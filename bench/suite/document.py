@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import PurePath
 from typing import Any, TypeAlias
 
 import yaml
@@ -20,6 +21,7 @@ from bench.errors import Problem, SuiteError
 Path: TypeAlias = tuple[str | int, ...]
 
 _FRACTION = "!fraction"
+_FRACTIONS = r"[-+]?[0-9]+(\.[0-9]+)?/[0-9]+(\.[0-9]+)?"
 _CORE = "tag:yaml.org,2002:"
 
 
@@ -35,7 +37,7 @@ for _tag, _pattern in {
     _CORE + "int": r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+",
     _CORE + "float": r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?"
     r"|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)",
-    _FRACTION: r"[-+]?[0-9]+(\.[0-9]+)?/[0-9]+(\.[0-9]+)?",
+    _FRACTION: _FRACTIONS,
     _CORE + "merge": r"<<",
 }.items():
     _Loader.add_implicit_resolver(_tag, re.compile(f"^(?:{_pattern})$"), None)
@@ -145,6 +147,45 @@ def parse(text: str, name: str) -> Document:
     return Document(data, name, {(): f"{name}:1", **reader.origins})
 
 
+def of_values(values: Mapping[Any, Any], name: str) -> Document:
+    """Return the document of plain values that a program made; paths are text, tuples are lists.
+
+    Raises:
+        SuiteError: with every value that no YAML file could hold.
+
+    """
+    problems: list[Problem] = []
+
+    def plain(value: Any, path: Path) -> Any:
+        where = f"{name}: {dotted(path)}" if path else name
+        match value:
+            case None | bool() | int() | float() | str():
+                return value
+            case PurePath():
+                return str(value)
+            case Mapping():
+                problems.extend(
+                    Problem(where, f"has the key {key!r}", "text", _QUOTE)
+                    for key in value
+                    if not isinstance(key, str)
+                )
+                texts = {key: each for key, each in value.items() if isinstance(key, str)}
+                return {key: plain(each, (*path, key)) for key, each in texts.items()}
+            case list() | tuple():
+                return [plain(each, (*path, place)) for place, each in enumerate(value)]
+        what = f"holds a {type(value).__name__}: {value!r}"
+        problems.append(Problem(where, what, "text, a number, a list or a mapping", _QUOTE))
+        return None
+
+    data = plain(values, ())
+    if problems:
+        raise SuiteError(*problems)
+    return Document(data, name)
+
+
+_QUOTE = "give what a YAML file would hold in its place"
+
+
 def parse_value(text: str) -> Any:
     """Parse one value as a suite file would: ``8/255`` is a number, ``[a, b]`` a list."""
     return parse(text, "value").data if text.strip() else None
@@ -226,6 +267,13 @@ class _Reader:
         except ValueError:
             self.report(node, (), f"'{node.value}' does not fit its tag", "a plain value")
         return None
+
+
+def fraction(value: object) -> float | None:
+    """Return the number that the text of a fraction stands for; None for anything else."""
+    if not isinstance(value, str) or not re.fullmatch(_FRACTIONS, value):
+        return None
+    return _fraction(value) if float(value.partition("/")[2]) else None
 
 
 def _integer(text: str) -> int:

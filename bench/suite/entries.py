@@ -5,7 +5,6 @@ This room does not know how they are read.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from bench import registry
@@ -13,18 +12,7 @@ from bench.api import Attack, Dataset, Explainer, Model, Shield, VariantStep
 from bench.api.recipes import Recipe
 from bench.records import JSON, Budget
 from bench.suite.cascade import Listed
-from bench.suite.document import Document
-from bench.suite.sections import (
-    Choice,
-    Extent,
-    Gallery,
-    Images,
-    Profile,
-    Replication,
-    Settings,
-    TableSpec,
-    Transfer,
-)
+from bench.suite.sections import Replication
 
 
 @dataclass(frozen=True)
@@ -137,46 +125,3 @@ class Sensitivity:
 
     step: StepEntry
     attack: AttackEntry
-
-
-@dataclass(frozen=True)
-class Suite:
-    """A whole, valid suite. ``document`` is what it was read from, overrides included."""
-
-    name: str
-    description: str
-    seed: int
-    dataset: DatasetEntry
-    images: Images
-    models: tuple[ModelEntry, ...]
-    variants: tuple[VariantEntry, ...]
-    attacks: tuple[AttackEntry, ...]
-    transfer: Transfer | None
-    explainers: tuple[ExplainerEntry, ...]
-    examples: int
-    explain_attacks: tuple[str, ...]
-    explain_variants: bool
-    gallery: Gallery
-    profile: Profile | None
-    sensitivity: Sensitivity | None
-    recommend: Mapping[str, Choice]
-    tables: Mapping[str, TableSpec]
-    audit: Extent
-    run: Settings
-    document: Document
-
-    def selected_variants(self, model: ModelEntry) -> tuple[VariantEntry, ...]:
-        """Return the variants of a model that this run is for."""
-        return tuple(
-            variant
-            for variant in self.variants
-            if (self.run.variants == "all" or variant.name in self.run.variants)
-            and (model.variants is None or variant.name in model.variants)
-        )
-
-    @property
-    def selected(self) -> tuple[ModelEntry, ...]:
-        """The models that this run is for."""
-        if self.run.models == "all":
-            return self.models
-        return tuple(model for model in self.models if model.name in self.run.models)

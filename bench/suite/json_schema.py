@@ -4,56 +4,80 @@ from __future__ import annotations
 
 from typing import Any
 
+from pydantic import BaseModel
+
 from bench import registry
-from bench.api.recipes import PRESETS, Recipe
+from bench.api.recipes import PRESETS
 from bench.errors import PluginError
-from bench.suite.sections import Layout, Replication, VariantSelection
+from bench.suite.suite import Suite
+from bench.suite.written import (
+    STEPS,
+    WrittenAttack,
+    WrittenCascade,
+    WrittenDataset,
+    WrittenExplainer,
+    WrittenModel,
+    WrittenSensitivity,
+)
 
 _FRACTION = {"type": "string", "pattern": r"^[-+]?\d+(\.\d+)?/\d+(\.\d+)?$"}
-_OWN: dict[str, dict[str, Any]] = {
-    "datasets": {},
-    "models": {
-        "train": {"anyOf": [{"enum": list(PRESETS)}, {"$ref": "#/$defs/Recipe"}]},
-        **{name: {"$ref": f"#/$defs/Replication/properties/{name}"} for name in ("seeds", "folds")},
-        "variants": {"$ref": "#/$defs/VariantSelection/properties/variants"},
-    },
-    "attacks": {
-        "target": {"type": "integer", "minimum": 0},
-        "grid": {"type": "object", "additionalProperties": {"type": "array"}},
-        "budget": {"$ref": "#/$defs/Ball"},
-    },
-    "explainers": {},
-    "compressors": {},
-    "defenses": {},
+_WRITTEN = {
+    each.kind: each for each in (WrittenDataset, WrittenModel, WrittenAttack, WrittenExplainer)
 }
-"""Keys of an entry that are the suite's, not the plugin's."""
-
-
-_CASCADE = {
-    "type": "object",
-    "description": "attacks in a row, cheapest first, each on what still stands",
-    "required": ["cascade"],
-    "properties": {
-        "cascade": {"type": "array", "items": {"type": "string"}, "minItems": 2},
-        "target": _OWN["attacks"]["target"],
-    },
-    "additionalProperties": False,
-}
+"""What a suite states of plugins, by their kind; of steps it states nothing."""
 
 
 def suite_schema() -> tuple[dict[str, Any], list[str]]:
     """Return the schema, and a line for each plugin that had to be left out."""
-    schema: dict[str, Any] = Layout.model_json_schema(by_alias=True)
+    schema: dict[str, Any] = Suite.model_json_schema()
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     schema["title"] = "A suite of bench"
     definitions = schema.setdefault("$defs", {})
-    definitions["Ball"] = _numbers(definitions["Ball"])
-    definitions["Recipe"] = _numbers(Recipe.model_json_schema())
-    definitions["VariantSelection"] = VariantSelection.model_json_schema()
-    definitions["Replication"] = Replication.model_json_schema()
+    own = {kind: _taken(written, definitions) for kind, written in _WRITTEN.items()}
+    entries, broken = _plugins(definitions, own)
+    properties = schema["properties"]
+    cascade = {"$ref": "#/$defs/WrittenCascade"}
+    definitions["WrittenCascade"] = WrittenCascade.model_json_schema()
+    for kind in ("models", "attacks", "explainers"):
+        cascades = [cascade] if kind == "attacks" else []
+        anything = {"anyOf": [*entries[kind].values(), *cascades, _NULL]}
+        properties[kind]["additionalProperties"] = anything
+        properties[kind]["properties"] = {
+            name: {"if": _NAMES_A_PLUGIN, "then": anything, "else": {"anyOf": [entry, _NULL]}}
+            for name, entry in entries[kind].items()
+        }
+    properties["models"]["minProperties"] = 1
+    steps = {name: entry for kind in STEPS for name, entry in entries[kind].items()}
+    step = {"anyOf": [{"enum": list(steps)}, _step(steps)]}
+    properties["variants"]["additionalProperties"] = {"type": "array", "items": step}
+    sensitivity = WrittenSensitivity.model_json_schema()
+    sensitivity["properties"]["step"] |= step
+    properties["sensitivity"] = {"anyOf": [sensitivity, _NULL]}
+    properties["dataset"] = {"anyOf": [{"type": "string"}, *entries["datasets"].values()]}
+    budget = {"$ref": "#/$defs/Budget"}
+    properties["budget"] = {"anyOf": [budget, properties["budget"]]}
+    return _numbers(schema), broken
+
+
+def _taken(written: type[BaseModel], definitions: dict[str, Any]) -> dict[str, Any]:
+    """Return the suite's own keys of an entry; what they refer to joins the definitions."""
+    schema = written.model_json_schema()
+    definitions.update(schema.get("$defs", {}))
+    keys: dict[str, Any] = schema["properties"]
+    if "train" in keys:  # a validator of its own takes the name of a preset
+        keys["train"] = {"anyOf": [{"enum": list(PRESETS)}, *keys["train"]["anyOf"]]}
+    return keys
+
+
+def _plugins(
+    definitions: dict[str, Any], own: dict[str, dict[str, Any]]
+) -> tuple[dict[str, dict[str, dict[str, Any]]], list[str]]:
+    """Define the entry of every plugin; return references by kind and name, and what is broken."""
     broken: list[str] = []
-    entries: dict[str, dict[str, dict[str, Any]]] = {kind: {} for kind in _OWN}
+    entries: dict[str, dict[str, dict[str, Any]]] = {kind: {} for kind in (*own, *STEPS)}
     for offer in registry.offers():
+        if offer.kind not in entries:
+            continue
         try:
             plugin = registry.load(offer.kind, offer.name)
         except PluginError as error:
@@ -62,45 +86,23 @@ def suite_schema() -> tuple[dict[str, Any], list[str]]:
         name = f"{offer.kind[:-1]}-{offer.name}"
         parameters = plugin.model_json_schema()
         definitions.update(parameters.pop("$defs", {}))
-        definitions[name] = _entry(offer.kind, offer.name, parameters)
-        entries[offer.kind][offer.name] = {"$ref": f"#/$defs/{name}"}
-    properties = schema["properties"]
-    for kind in ("models", "attacks", "explainers"):
-        cascades = [_CASCADE] if kind == "attacks" else []
-        anything = {"anyOf": [*entries[kind].values(), *cascades, _NULL]}
-        properties[kind]["additionalProperties"] = anything
-        properties[kind]["properties"] = {
-            name: {"if": _NAMES_A_PLUGIN, "then": anything, "else": {"anyOf": [entry, _NULL]}}
-            for name, entry in entries[kind].items()
+        definitions[name] = {
+            "type": "object",
+            "description": parameters.get("description", ""),
+            "properties": {
+                **own.get(offer.kind, {}),
+                "plugin": {"const": offer.name},
+                **parameters.get("properties", {}),
+            },
+            "additionalProperties": False,
         }
-    steps = {**entries["compressors"], **entries["defenses"]}
-    step = {"anyOf": [{"enum": list(steps)}, _step(steps)]}
-    properties["variants"]["additionalProperties"] = {"type": "array", "items": step}
-    definitions["Sensitivity"]["properties"]["step"] = step
-    properties["dataset"] = {"anyOf": [{"type": "string"}, *entries["datasets"].values()]}
-    return schema, broken
+        entries[offer.kind][offer.name] = {"$ref": f"#/$defs/{name}"}
+    return entries, broken
 
 
 _NAMES_A_PLUGIN = {"type": "object", "required": ["plugin"]}
 """An entry that does not is of the plugin that its key names."""
 _NULL = {"type": "null"}
-
-
-def _entry(kind: str, name: str, parameters: dict[str, Any]) -> dict[str, Any]:
-    """Return the schema of an entry that uses one plugin; without ``plugin`` its key names it."""
-    entry: dict[str, Any] = _numbers(
-        {
-            "type": "object",
-            "description": parameters.get("description", ""),
-            "properties": {
-                "plugin": {"const": name},
-                **_OWN[kind],
-                **parameters.get("properties", {}),
-            },
-            "additionalProperties": False,
-        }
-    )
-    return entry
 
 
 def _step(entries: dict[str, dict[str, Any]]) -> dict[str, Any]:

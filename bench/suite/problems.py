@@ -1,123 +1,215 @@
 """Plain values against pydantic models: what is wrong with them, collected, in our words.
 
-Each problem is placed where the document has it. This room does not know what a suite is.
+Validators raise mistakes; pydantic brings those of all fields together, and each is placed where
+the document has it. This room does not know what a suite is.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import copy
+import dataclasses
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from bench.errors import Problem, SuiteError, nearest
+from bench.errors import Problem, nearest
 from bench.suite import document
 from bench.suite.document import Document
 
 _Model = TypeVar("_Model", bound=BaseModel)
 
+_MISTAKE = "mistake"
+_MISSING = "is missing"
 
-class Findings:
-    """Problems with one document."""
 
-    def __init__(self, doc: Document) -> None:
-        self.doc = doc
-        self.problems: list[tuple[int, Problem]] = []
+def mistake(what: str, expected: str = "", action: str = "") -> PydanticCustomError:
+    """Return what a validator raises: what is wrong, what was expected, what to do."""
+    words = {"what": what, "expected": expected, "action": action}
+    return PydanticCustomError(_MISTAKE, "{what}", words)
 
-    def raise_any(self) -> None:
-        """Raise what was found, in the order of lines, each once.
 
-        Raises:
-            SuiteError: where anything was.
+class Mistakes:
+    """All that one validator finds, raised at once."""
 
-        """
-        if self.problems:
-            ordered = sorted(self.problems, key=lambda pair: pair[0])
-            raise SuiteError(*dict.fromkeys(problem for _, problem in ordered))
+    def __init__(self) -> None:
+        self._details: list[InitErrorDetails] = []
 
-    def report(self, path: document.Path, what: str, expected: str = "", action: str = "") -> None:
-        """Note a problem with the value at a path."""
-        problem = Problem(self.doc.where(path), what, expected, action)
-        self.problems.append((self.doc.line(path), problem))
+    def note(
+        self, location: document.Path, what: str, expected: str = "", action: str = ""
+    ) -> None:
+        """Note what is wrong with the value at a location within what is validated."""
+        error = mistake(what, expected, action)
+        self._details.append(InitErrorDetails(type=error, loc=location, input=None))
 
-    def parse(
-        self,
-        model: type[_Model],
-        data: Any,
-        path: document.Path,
-        moved: Mapping[str, document.Path] | None = None,
-    ) -> _Model | None:
-        """Validate plain values against a pydantic model; problems are noted, not raised.
+    @contextmanager
+    def noted(self, *location: str | int, moved: Mapping[str, str] | None = None) -> Iterator[None]:
+        """Note what is raised inside, of the value at a location.
 
-        ``moved`` says where keys stand that are not where ``path`` would have them.
+        ``moved`` says below which key some keys stand that validation saw beside it.
         """
         try:
-            return model.model_validate(data)
+            yield
+        except PydanticCustomError as error:
+            self._details.append(InitErrorDetails(type=error, loc=location, input=None))
         except ValidationError as error:
-            wrong: dict[document.Path, tuple[Any, list[str]]] = {}
             for detail in error.errors():
-                location = tuple(detail["loc"])
-                above = (moved or {}).get(str(location[0]) if location else "", path)
-                if detail["type"] == "extra_forbidden":
-                    known = nearest(str(location[-1]), _keys(model, location[:-1]))
-                    self.report((*path, *location), "unknown key", action=known)
-                elif detail["type"] == "missing":
-                    self.report((*path, *location), "is missing", _describe(model, location))
-                else:
-                    place = (*above, *self.existing(above, location))
-                    wrong.setdefault(place, (detail, []))[1].append(_expected(detail))
-            for place, (detail, expected) in wrong.items():
-                if detail["type"] == "value_error":
-                    self.report(place, expected[0])
-                else:
-                    # one for each arm of a union
-                    told = " or ".join(dict.fromkeys(expected))
-                    self.report(place, f"got {detail['input']!r}", told)
-            return None
+                inner = detail["loc"]
+                above = (moved or {}).get(str(inner[0])) if inner else None
+                place = (*location, *(() if above is None else (above,)), *inner)
+                words = PydanticCustomError(_MISTAKE, "{what}", detail["ctx"])
+                self._details.append(InitErrorDetails(type=words, loc=place, input=None))
 
-    def existing(self, path: document.Path, location: document.Path) -> document.Path:
-        """Cut a location down to what the document holds: pydantic adds the names of union arms."""
-        place: Any = self.doc.data
-        for key in path:
-            place = place[key] if document.holds(place, key) else None
-        kept: list[str | int] = []
-        for key in location:
-            if not document.holds(place, key):
-                break
-            place = place[key]
-            kept.append(key)
-        return tuple(kept)
+    def raise_any(self) -> None:
+        """Raise what was noted.
+
+        Raises:
+            ValidationError: where anything was.
+
+        """
+        if self._details:
+            raise ValidationError.from_exception_data("suite", self._details)
 
 
-def _keys(model: type[BaseModel], location: Sequence[str | int]) -> list[str]:
-    """List the keys that a model takes at a location."""
-    for key in location:
-        field = next((f for n, f in model.model_fields.items() if key in (n, f.alias)), None)
-        inner = next(
-            (
-                arm
-                for arm in _arms(field.annotation if field else None)
-                if isinstance(arm, type) and issubclass(arm, BaseModel)
-            ),
-            None,
-        )
-        if inner is None:
+def alone(what: str, expected: str = "", action: str = "") -> ValidationError:
+    """Return the error of one mistake, for where no validator raises it."""
+    error = InitErrorDetails(type=mistake(what, expected, action), loc=(), input=None)
+    return ValidationError.from_exception_data("suite", [error])
+
+
+def validate(
+    model: type[_Model], data: Any, context: object = None, *, also: Iterable[str] = ()
+) -> _Model:
+    """Validate plain values against a model; the text of a fraction is a number where one is due.
+
+    Args:
+        model: any pydantic model; it need not know of this room.
+        data: plain values.
+        context: what validators that look around are given.
+        also: keys that stand beside the model's own, for the nearest ones to an unknown key.
+
+    Raises:
+        ValidationError: of mistakes only.
+
+    """
+    try:
+        return model.model_validate(data, context=context)
+    except ValidationError as error:
+        numbers = _with_numbers(error, data)
+        if numbers is not None:
+            return validate(model, numbers, context, also=also)
+        mistakes = Mistakes()
+        for detail in error.errors():
+            if (
+                detail["type"] == "too_short"
+                and len(detail["input"]) >= detail["ctx"]["min_length"]
+            ):
+                continue  # it counts the items that are right; each other is reported
+            with mistakes.noted(*detail["loc"]):
+                raise _in_our_words(detail, model, also) from None
+        mistakes.raise_any()
+        raise
+
+
+def placed(doc: Document, error: ValidationError) -> Iterator[tuple[int, Problem]]:
+    """Yield the mistakes in a document, each with its line; the arms of a union are put together.
+
+    A value of which one arm says more than of what type it should be is wrong by that arm.
+    """
+    found: dict[tuple[document.Path, str, str], list[str]] = {}
+    arms: set[tuple[document.Path, str, str]] = set()
+    for detail in error.errors():
+        words = detail["ctx"]
+        path = _held(doc.data, detail["loc"])
+        if words["what"] == _MISSING:
+            path = (*path, detail["loc"][-1])
+        key = (path, words["what"], words["action"])
+        found.setdefault(key, []).append(words["expected"])
+        if len(path) < len(detail["loc"]) and words["what"].startswith("got "):
+            arms.add(key)
+    for key, expected in found.items():
+        path, what, action = key
+        if key in arms and any(
+            other[: len(path)] == path and (other != path or not words.startswith("got "))
+            for other, words, _ in found
+        ):
             continue
-        model = inner
-    return [field.alias or name for name, field in model.model_fields.items()]
+        told = " or ".join(dict.fromkeys(each for each in expected if each))
+        yield doc.line(path), Problem(doc.where(path), what, told, action)
+
+
+def _with_numbers(error: ValidationError, data: Any) -> Any:
+    """Return the values with numbers where texts of fractions stood in their place, or None."""
+    changed = None
+    for detail in error.errors():
+        number = document.fraction(detail["input"]) if detail["type"] == "float_parsing" else None
+        path = _held(data, detail["loc"])
+        if number is None or not path:
+            continue
+        changed = copy.deepcopy(data) if changed is None else changed
+        place = changed
+        for key in path[:-1]:
+            place = place[key]
+        place[path[-1]] = number
+    return changed
+
+
+def _held(data: Any, location: Sequence[str | int]) -> document.Path:
+    """Leave out of a location what the values do not hold: pydantic adds the arms of unions."""
+    kept: list[str | int] = []
+    for key in location:
+        if document.holds(data, key):
+            data = data[key]
+            kept.append(key)
+    return tuple(kept)
+
+
+def _in_our_words(detail: Any, model: type[BaseModel], also: Iterable[str]) -> PydanticCustomError:
+    """Return what pydantic found as a mistake."""
+    location, message = detail["loc"], detail["msg"]
+    match detail["type"]:
+        case "mistake":
+            return PydanticCustomError(_MISTAKE, "{what}", detail["ctx"])
+        case "extra_forbidden" | "unexpected_keyword_argument":
+            known = _fields(model, location[:-1])
+            names = [field.alias or name for name, field in known.items()]
+            shown = [name for name in names if not name.startswith("(")]
+            return mistake("unknown key", action=nearest(str(location[-1]), [*shown, *also]))
+        case "missing":
+            field = _fields(model, location[:-1]).get(str(location[-1]))
+            return mistake(_MISSING, (field.description or "") if field else "")
+        case "too_short":
+            return mistake(f"got {detail['input']!r}", f"{detail['ctx']['min_length']} or more")
+        case "value_error":
+            return mistake(message.removeprefix("Value error, "))
+    return mistake(f"got {detail['input']!r}", message.removeprefix("Input should be "))
+
+
+def _fields(model: type[BaseModel], location: Sequence[str | int]) -> dict[str, FieldInfo]:
+    """Return the fields that stand at a location within a model."""
+    found = _own(model)
+    for key in location:
+        field = next((f for n, f in found.items() if key in (n, f.alias)), None)
+        arms = _arms(field.annotation if field else None)
+        inner = next((arm for arm in arms if _own(arm)), None)
+        found = _own(inner) or found
+    return found
+
+
+def _own(model: Any) -> dict[str, FieldInfo]:
+    fields: dict[str, FieldInfo] = getattr(model, "model_fields", {})
+    if not fields and dataclasses.is_dataclass(model):
+        described = (
+            (each.name, each.metadata.get("description")) for each in dataclasses.fields(model)
+        )
+        return {name: FieldInfo(description=text) for name, text in described}
+    return fields
 
 
 def _arms(annotation: Any) -> Iterator[Any]:
     yield annotation
     for inner in getattr(annotation, "__args__", ()):
         yield from _arms(inner)
-
-
-def _describe(model: type[BaseModel], location: Sequence[str | int]) -> str:
-    field = model.model_fields.get(str(location[-1]))
-    return (field.description or "") if field else ""
-
-
-def _expected(detail: Any) -> str:
-    message: str = detail["msg"]
-    return message.removeprefix("Value error, ").removeprefix("Input should be ")

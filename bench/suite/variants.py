@@ -1,148 +1,121 @@
-"""The variants of a suite: lists of steps, what they undo, and whom they ask."""
+"""The variants of a suite, read together: what their steps undo, and whom they ask."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from bench import registry
-from bench.api import Detector, Reduction, Shield, Tuning, VariantStep
-from bench.errors import nearest
+from bench.api import Detector, Reduction, Shield, Tuning
 from bench.records import ORIGINAL
-from bench.suite import document
-from bench.suite.entries import AttackEntry, Sensitivity, StepEntry, VariantEntry
-from bench.suite.section import Section
-
-STEPS = ("compressors", "defenses")
-"""The kinds of plugin that the steps of a variant are."""
+from bench.suite.entries import StepEntry, VariantEntry
+from bench.suite.names import Names, check
+from bench.suite.problems import Mistakes
+from bench.suite.written import step
 
 
-class Variants(Section):
-    """Reads the variants, and what is done to each layer alone."""
+def read(given: Mapping[str, Any], names: Names) -> tuple[VariantEntry, ...]:
+    """Read the variants, each a list of steps; a suite that names none has the original.
 
-    def read(self, raw: Any) -> Iterator[VariantEntry]:
-        """Read the variants, each a list of steps; a suite that names none has the original."""
-        if not raw:
-            yield VariantEntry(ORIGINAL)
-        for name, steps in raw.items() if isinstance(raw, dict) else ():
-            if not isinstance(steps, list):
-                continue  # reported with the layout
-            read = [self.step(step, ("variants", name, place)) for place, step in enumerate(steps)]
-            if name == ORIGINAL and steps:
-                self.report(("variants", name), "has steps", f"none: '{ORIGINAL}' is the model")
-            if sum(step is not None and isinstance(step.plugin, Detector) for step in read) > 1:
-                self.report(("variants", name), "has two detectors", "one in each variant")
-            self.check_fresh(name, read)
-            self.check_effect(name, read)
-            if name != ORIGINAL and not steps:
-                self.report(("variants", name), "has no step", f"one, or the name '{ORIGINAL}'")
-            yield VariantEntry(name, tuple(step for step in read if step is not None))
+    Raises:
+        ValidationError: with all that is wrong.
 
-    def check_fresh(self, name: str, steps: Sequence[StepEntry | None]) -> None:
-        """Check that no step throws away the weights that others made."""
-        made: StepEntry | None = None
-        for place, step in enumerate(steps):
-            plugin = None if step is None else step.plugin
-            if made and step and isinstance(plugin, Tuning) and plugin.is_from_scratch:
-                self.report(
-                    ("variants", name, place),
-                    f"'{step.name}' begins with fresh weights, and undoes '{made.name}'",
-                    f"it before '{made.name}', or training that goes on",
-                )
-            if isinstance(plugin, Reduction | Tuning):
-                made = step
+    """
+    mistakes = Mistakes()
+    found = {name: tuple(_steps(name, steps, mistakes)) for name, steps in given.items()}
+    for name in found:
+        with mistakes.noted(name):
+            _check_members(name, found, names)
+    mistakes.raise_any()
+    whole = {name: tuple(filter(None, steps)) for name, steps in found.items()}
+    shields = (s.plugin for steps in whole.values() for s in steps if isinstance(s.plugin, Shield))
+    names.parameters |= {name for shield in shields for name in shield.parameters()}
+    return tuple(VariantEntry(*each) for each in whole.items()) or (VariantEntry(ORIGINAL),)
 
-    def check_effect(self, name: str, steps: Sequence[StepEntry | None]) -> None:
-        """Check that every step has an effect beside a shield that asks its members only."""
-        alone = [
-            (place, step.name)
-            for place, step in enumerate(steps)
-            if step is not None
-            and isinstance(step.plugin, Shield)
-            and step.plugin.ignores_base_model
-        ]
-        if not alone:
-            return
-        last, asking = alone[-1]
-        for place, step in enumerate(steps):
-            if step is None or isinstance(step.plugin, Detector):
-                continue
-            if place < last or not isinstance(step.plugin, Shield):
-                self.report(
-                    ("variants", name, place),
-                    f"'{step.name}' has no effect: '{asking}' asks its members only",
-                    f"beside '{asking}' a detector, and shields after it",
-                    "put it into a variant that is asked",
-                )
 
-    def check_members(self, variants: Sequence[VariantEntry], models: Any) -> None:
-        """Check that the variants that shields ask exist, and ask no others in turn."""
-        known = {variant.name: variant for variant in variants}
-        names = models if isinstance(models, dict) else {}
-        for variant in variants:
-            for place, step in enumerate(variant.steps):
-                for asked in step.plugin.members if isinstance(step.plugin, Shield) else ():
-                    model, slash, wanted = asked.rpartition("/")
-                    path = ("variants", variant.name, place)
-                    if slash and model not in names:
-                        self.check_name(path, model, names, "is no model of this suite")
-                    self.check_name(path, wanted, known, "is no variant of this suite")
-                    inner = known[wanted].steps if wanted in known else ()
-                    if any(isinstance(s.plugin, Shield) and s.plugin.members for s in inner):
-                        self.report(path, f"'{wanted}' asks others in turn", "one that does not")
+Steps = Sequence[StepEntry | None]
+"""The steps of a variant; None in the place of one that could not be read."""
 
-    def sensitivity(self, raw: Any, attacks: Sequence[AttackEntry]) -> Sensitivity | None:
-        """Read what is done to one layer at a time, and by which attack it is met."""
-        if not isinstance(raw, dict):
-            return None
-        path: document.Path = ("sensitivity", "step")
-        step = self.step(raw["step"], path) if "step" in raw else None
-        plugin = None if step is None else step.plugin
-        if step is not None and not (
-            isinstance(plugin, Reduction) and "layers" in type(plugin).model_fields
-        ):
-            self.report(
-                path, f"'{step.name}' has no layers:", "a compressor that can be kept to one"
+
+def _steps(name: str, given: Any, mistakes: Mistakes) -> Iterator[StepEntry | None]:
+    """Read the steps of one variant, and check what they do to each other."""
+    if not isinstance(given, list):
+        mistakes.note((name,), f"got {given!r}", "a list of steps")
+        return
+    steps: list[StepEntry | None] = []
+    for place, each in enumerate(given):
+        steps.append(None)
+        with mistakes.noted(name, place):
+            steps[-1] = step(each, place + 1)
+    with mistakes.noted(name):
+        _check(name, steps)
+    yield from steps
+
+
+def _check(name: str, steps: Steps) -> None:
+    mistakes = Mistakes()
+    if name == ORIGINAL and steps:
+        mistakes.note((), "has steps", f"none: '{ORIGINAL}' is the model")
+    if name != ORIGINAL and not steps:
+        mistakes.note((), "has no step", f"one, or the name '{ORIGINAL}'")
+    if sum(each is not None and isinstance(each.plugin, Detector) for each in steps) > 1:
+        mistakes.note((), "has two detectors", "one in each variant")
+    _check_fresh(steps, mistakes)
+    _check_effect(steps, mistakes)
+    mistakes.raise_any()
+
+
+def _check_fresh(steps: Steps, mistakes: Mistakes) -> None:
+    """Check that no step throws away the weights that others made."""
+    made: StepEntry | None = None
+    for place, each in enumerate(steps):
+        plugin = None if each is None else each.plugin
+        if made and each and isinstance(plugin, Tuning) and plugin.is_from_scratch:
+            mistakes.note(
+                (place,),
+                f"'{each.name}' begins with fresh weights, and undoes '{made.name}'",
+                f"it before '{made.name}', or training that goes on",
             )
-            return None
-        if step is not None and isinstance(plugin, Reduction) and plugin.images_wanted:
-            self.report(path, f"'{step.name}' looks at images", "a compressor that needs none")
-            return None
-        known = {attack.name: attack for attack in attacks}
-        attack = raw.get("attack")
-        self.check_name(("sensitivity", "attack"), attack, known, "is no attack of this suite")
-        if attack in known and known[attack].plugin.minimum_norm:
-            self.report(
-                ("sensitivity", "attack"),
-                f"'{attack}' looks for the nearest image, however far: it fells all of any layer",
-                "an attack within a ball",
+        if isinstance(plugin, Reduction | Tuning):
+            made = each
+
+
+def _check_effect(steps: Steps, mistakes: Mistakes) -> None:
+    """Check that every step has an effect beside a shield that asks its members only."""
+    alone = [
+        (place, each.name)
+        for place, each in enumerate(steps)
+        if each is not None and isinstance(each.plugin, Shield) and each.plugin.ignores_base_model
+    ]
+    if not alone:
+        return
+    last, asking = alone[-1]
+    for place, each in enumerate(steps):
+        if each is None or isinstance(each.plugin, Detector):
+            continue
+        if place < last or not isinstance(each.plugin, Shield):
+            mistakes.note(
+                (place,),
+                f"'{each.name}' has no effect: '{asking}' asks its members only",
+                f"beside '{asking}' a detector, and shields after it",
+                "put it into a variant that is asked",
             )
-        return Sensitivity(step, known[attack]) if step and attack in known else None
 
-    def step(self, raw: Any, path: document.Path) -> StepEntry | None:
-        """Read one step: a plugin's name, or a mapping of it to its parameters."""
-        given = {raw: None} if isinstance(raw, str) else raw
-        if not isinstance(given, dict) or len(given) != 1:
-            self.report(path, f"got {raw!r}", "NAME or {NAME: {parameter: value}}")
-            return None
-        [(name, parameters)] = given.items()
-        if not isinstance(parameters, dict | None):
-            self.report((*path, name), f"got {parameters!r}", "a mapping of parameters")
-            return None
-        kinds = [k for k in STEPS if any(offer.name == name for offer in registry.offers(k))]
-        if len(kinds) != 1:
-            self.report_step(name, kinds, path)
-            return None
-        plugin = self.plugin(kinds[0], name, parameters or {}, (*path, name))
-        position = path[-1] + 1 if isinstance(path[-1], int) else 1
-        if not isinstance(plugin, VariantStep):
-            return None
-        return StepEntry(name, name, plugin, kinds[0], position)
 
-    def report_step(self, name: str, kinds: Sequence[str], path: document.Path) -> None:
-        """Note that no plugin has a step's name, or that plugins of two kinds have it."""
-        if kinds:
-            self.report(path, f"'{name}' is offered as {' and as '.join(kinds)}", "one plugin")
-            return
-        known = [offer.name for kind in STEPS for offer in registry.offers(kind)]
-        self.report(path, f"'{name}' is no installed step", "a plugin", nearest(name, known))
+def _check_members(name: str, found: Mapping[str, Steps], names: Names) -> None:
+    """Check that the variants that shields ask exist, and ask no others in turn."""
+    mistakes = Mistakes()
+    for place, each in enumerate(found[name]):
+        for asked in _asked(each):
+            model, slash, wanted = asked.rpartition("/")
+            if slash:
+                with mistakes.noted(place):
+                    check(model, names.models, "is no model of this suite")
+            with mistakes.noted(place):
+                check(wanted, names.variants, "is no variant of this suite")
+            if any(_asked(inner) for inner in found.get(wanted, ())):
+                mistakes.note((place,), f"'{wanted}' asks others in turn", "one that does not")
+    mistakes.raise_any()
+
+
+def _asked(each: StepEntry | None) -> tuple[str, ...]:
+    return each.plugin.members if each is not None and isinstance(each.plugin, Shield) else ()

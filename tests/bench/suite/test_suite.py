@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,10 @@ from bench.suite.overrides import Overrides
 @pytest.fixture(autouse=True)
 def _plugins(plugins: Path) -> None:
     """Have the package of test plugins installed."""
+
+
+def _sparsity(read: Any) -> float:
+    return read.variants[0].steps[0].plugin.sparsity
 
 
 def problems(source: Any, overrides: Overrides | None = None) -> list[str]:
@@ -87,9 +93,13 @@ TOLD = [
     (19, "attacks.greedy.grid", "got [1], expected a mapping from parameters to lists"),
     (20, "attacks.bright.grid", "gives 'bright@eps=0.1' twice"),
     (21, "attacks.disputd", "attack plugin 'disputd' is not installed; did you mean 'disputed'?"),
-    (22, "transfer.from", "'linaer' is no model of this suite; did you mean 'lineer' or 'linear'?"),
+    (
+        22,
+        "transfer.from[0]",
+        "'linaer' is no model of this suite; did you mean 'lineer' or 'linear'?",
+    ),
     (22, "transfer.too", "unknown key; did you mean 'to'?"),
-    (23, "run.models", "'gaudi' is no model of this suite; did you mean 'gaudy'?"),
+    (23, "run.models[0]", "'gaudi' is no model of this suite; did you mean 'gaudy'?"),
     (23, "run.batch_size", "got 0, expected greater than or equal to 1"),
     (25, "tables.first.metric", "'sucess_rate' is no metric; did you mean 'success_rate'"),
     (26, "tables.second.metric", "is missing"),
@@ -124,7 +134,7 @@ def test_overrides_do_not_hide_mistakes_and_their_own_bear_the_options_name(writ
         ),
     )
     for beginning in (
-        "--models: run.models: 'linaer' is no model of this suite; did you mean 'linear'?",
+        "--models: run.models[0]: 'linaer' is no model of this suite; did you mean 'linear'?",
         "--attacks: 'fgms' is no attack of this suite; did you mean 'fgsm'",
         "--data-root: dataset.root: unknown key",
         "--images: images.count: got 0, expected",
@@ -255,6 +265,115 @@ def test_a_broken_plugin_is_told_with_its_distribution(tiny) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("budget", "told"),
+    [
+        ({"norm": "l2"}, "budget.eps: is missing, expected radius"),
+        ({"norm": "l2", "esp": 1}, "budget.esp: unknown key; did you mean 'eps'?"),
+        ({"norm": "l3", "eps": 1}, "budget.norm: got 'l3', expected 'linf', 'l2', 'l1' or 'l0'"),
+        ({"norm": "l2", "eps": 0}, "budget.eps: got 0, expected greater than 0"),
+        ([{"norm": "l2", "eps": "half"}], "budget[0].eps: got 'half', expected a valid number"),
+        ([{"norm": "l2", "eps": 1}] * 2, "budget[1]: 'l2' has two budgets, expected one for each"),
+        (3, "budget: got 3"),
+    ],
+)
+def test_a_budget_is_one_wherever_it_stands(tiny, budget: Any, told: str) -> None:
+    assert any(line.startswith(f"suite: {told}") for line in problems({**tiny, "budget": budget}))
+    if isinstance(budget, dict):
+        tiny["attacks"]["blend"] = {"budget": budget}
+        place = f"suite: attacks.blend.{told}"
+        assert any(line.startswith(place) for line in problems(tiny))
+
+
+@pytest.mark.parametrize(
+    ("cascade", "told"),
+    [
+        (["pgd"], "attacks.both.cascade: got ['pgd'], expected"),
+        (["pgd", "pgd"], "attacks.both.cascade: got ['pgd', 'pgd'], expected each attack once"),
+        (["pgd", "fgsm"], "attacks.both.cascade[1]: 'fgsm' is no attack of this suite, expected"),
+        (["pgd", "fgsm-targeted"], "attacks.both.cascade[1]: 'fgsm-targeted' has a target of its"),
+        (["pgd", "fgsm@eps=0.05"], "attacks.both.cascade: pgd linf 0.2; fgsm@eps=0.05 linf 0.05,"),
+        (["blend", "brush"], "attacks.both.cascade: its attacks promise no budget, expected a"),
+    ],
+)
+def test_mistakes_in_cascades_are_reported(tiny, cascade: list[str], told: str) -> None:
+    tiny["attacks"] |= {"blend": {}, "brush": {"plugin": "blend", "steps": 3}}
+    tiny["attacks"]["both"] = {"cascade": cascade}
+    (line,) = problems(tiny)
+    assert line.startswith(f"suite: {told}")
+
+
+def test_a_cascade_of_an_attack_with_a_mistake_adds_no_problem(tiny) -> None:
+    tiny["attacks"]["both"] = {"cascade": ["pgd", "pdg2"]}
+    tiny["attacks"]["pdg2"] = {"plugin": "pgd", "epps": 1}
+    (line,) = problems(tiny)
+    assert line.startswith("suite: attacks.pdg2.epps: unknown key")
+
+
+# Values of a program
+
+
+def test_paths_are_text_and_tuples_are_lists(tiny, tmp_path: Path) -> None:
+    tiny["models"]["mine"] = {
+        "plugin": "linear",
+        "weights": tmp_path / "w.safetensors",
+        "mean": (0.5,),
+        "std": (0.2,),
+    }
+    read = suite.read({**tiny, "images": {"from": ("test",)}})
+    assert read.models[-1].plugin.weights == tmp_path / "w.safetensors"
+    assert read.document.data["models"]["mine"]["weights"] == str(tmp_path / "w.safetensors")
+    assert read.document.data["models"]["mine"]["std"] == [0.2]
+    assert json.loads(json.dumps(read.document.data)) == read.document.data
+
+
+def test_what_is_no_plain_value_is_told_with_all_the_rest(tiny) -> None:
+    tiny["attacks"]["pgd"]["eps"] = {0.1, 0.2}
+    tiny["models"]["linear"]["train"] = object
+    tiny["run"][3] = "three"
+    told = problems(tiny)
+    assert [line.partition(", expected ")[0] for line in told] == [
+        f"suite: models.linear.train: holds a type: {object!r}",
+        "suite: attacks.pgd.eps: holds a set: " + repr({0.1, 0.2}),
+        "suite: run: has the key 3",
+    ]
+    assert all("; give what a YAML file would hold" in line for line in told)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "found"),
+    [
+        ("attacks.pgd.eps", "8/255", lambda read: read.attacks[-1].plugin.eps),
+        ("attacks.fgsm.grid.eps", ["8/255"], lambda read: read.attacks[0].plugin.eps),
+        ("models.linear.train.lr", "8/255", lambda read: read.models[0].recipe.lr),
+        ("budget", {"norm": "l2", "eps": "8/255"}, lambda read: read.budget[0].eps),
+        ("variants", {"half": [{"magnitude": {"sparsity": "8/255"}}]}, _sparsity),
+        (
+            "tables",
+            {"t": {"metric": "l2", "where": {"eps": "8/255"}}},
+            lambda read: read.tables["t"].where["eps"],
+        ),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_the_text_of_a_fraction_is_a_number_where_one_is_due(
+    tiny, path: str, value: Any, found: Callable[[Any], Any]
+) -> None:
+    place = tiny
+    *above, last = path.split(".")
+    for key in above:
+        place = place[key]
+    place[last] = value
+    assert found(suite.read({**tiny, "description": "1/2"})) == 8 / 255
+    assert suite.read({**tiny, "description": "1/2"}).description == "1/2"
+
+
+def test_a_fraction_of_zero_is_no_number(tiny) -> None:
+    tiny["attacks"]["pgd"]["eps"] = "1/0"
+    (told,) = problems(tiny)
+    assert told.startswith("suite: attacks.pgd.eps: got '1/0', expected a valid number")
+
+
 # Files
 
 
@@ -350,7 +469,7 @@ def test_the_dataset_may_be_a_name_or_a_mapping(tiny) -> None:
 
 def test_a_suite_is_frozen(tiny) -> None:
     read = suite.read(tiny)
-    with pytest.raises(AttributeError):
+    with pytest.raises(ValueError, match="frozen"):
         read.seed = 1
     with pytest.raises(ValueError, match="frozen"):
         read.attacks[0].plugin.eps = 1.0
@@ -518,7 +637,7 @@ def test_a_table_may_lay_out_several_metrics(tiny: dict[str, Any]) -> None:
         suite.read({**tiny, "tables": {"both": wrong}})
     told = [str(problem) for problem in caught.value.problems]
     assert any("'l22' is no metric; did you mean 'l2'" in line for line in told)
-    assert any("tables.both.where: 'metric' is no dimension" in line for line in told)
+    assert any("tables.both.where.metric: 'metric' is no dimension" in line for line in told)
 
 
 def test_a_sensitivity_to_what_fells_everything_is_refused(tiny: dict[str, Any]) -> None:
