@@ -182,7 +182,7 @@ def _in_our_words(detail: Any, model: type[BaseModel], also: Iterable[str]) -> P
             field = _fields(model, location[:-1]).get(str(location[-1]))
             return mistake(_MISSING, (field.description or "") if field else "")
         case "too_short":
-            return mistake(f"got {detail['input']!r}", f"{detail['ctx']['min_length']} or more")
+            return mistake(f"got {detail['input']!r}", f"at least {detail['ctx']['min_length']}")
         case "value_error":
             return mistake(message.removeprefix("Value error, "))
     return mistake(f"got {detail['input']!r}", message.removeprefix("Input should be "))

@@ -176,7 +176,7 @@ def test_wrong_words_are_explained(session: dict[str, Any], tmp_path: Path) -> N
         ("list", "attack"): "did you mean 'attacks'?",
         ("why", "nothing"): "is not in the store",
         ("check", "small.yaml", "--set", "tables.t={metric: linf, rows: [atack]}"): (
-            "tables.t.rows: 'atack' is no dimension; did you mean 'attack' or 'batch'?"
+            "tables.t.rows[0]: 'atack' is no dimension; did you mean 'attack' or 'batch'?"
         ),
         ("check", "small.yaml", "--set", "tables={a/b: {metric: linf}}"): "has the name 'a/b'",
         ("check", "small.yaml", "--set", "run.models=[]"): "at least 1",
