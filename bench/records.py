@@ -56,11 +56,9 @@ undone, reaches 6e-8."""
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """The ball that a perturbation must lie in: a norm and its radius in pixels of [0, 1].
+    """The ball that a perturbation must lie in: a norm and its radius in pixels of [0, 1]."""
 
-    The metadata of fields are what pydantic checks where a suite writes one.
-    """
-
+    # what pydantic checks, and reports, where a suite writes one; so is the metadata of fields
     __pydantic_config__: ClassVar[Mapping[str, str]] = {"extra": "forbid"}
 
     norm: Norm = field(metadata={"description": "in which distances are measured"})

@@ -10,20 +10,23 @@ from __future__ import annotations
 import argparse
 import difflib
 import inspect
+import json
 import os
 import re
 import sys
 import textwrap
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
+from pydantic import TypeAdapter
 from tabulate import tabulate
 from typer.testing import CliRunner
 
 import bench
 from bench import cli, registry, tables
-from bench.api import Plugin
+from bench.api import Plugin, Recipe
 from bench.audit import LEVEL
 from bench.audit.attack_rules import FLIPS
 from bench.audit.evidence import POINTS
@@ -33,7 +36,26 @@ from bench.commands import catalog
 from bench.figures import curves
 from bench.metrics import METRICS
 from bench.plan.probes import CHEAP_IMAGES, CHEAP_PASSES, FEW_STEPS, LARGE_STEPS
+from bench.records import Budget
 from bench.store import Store
+from bench.suite import Suite
+from bench.suite.sections import (
+    Choice,
+    Gallery,
+    Images,
+    Profile,
+    Settings,
+    TableSpec,
+    Transfer,
+)
+from bench.suite.steps import WrittenSensitivity
+from bench.suite.written import (
+    WrittenAttack,
+    WrittenCascade,
+    WrittenDataset,
+    WrittenExplainer,
+    WrittenModel,
+)
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -209,6 +231,75 @@ def attacks_page() -> str:
     )
 
 
+def suites_page() -> str:
+    """Every key of a suite, from the models that suites are validated by."""
+    lines = [
+        NOTE + "# Suite reference",
+        "",
+        "Every key that a suite takes besides the parameters of plugins, which stand in",
+        "[plugins.md](plugins.md). [suites.md](suites.md) shows them at work; `bench schema`",
+        "prints them for editors. Every number may be written as a fraction: `8/255`.",
+        "",
+    ]
+    for title, model in {
+        "A suite": Suite,
+        "dataset": WrittenDataset,
+        "images": Images,
+        "An entry of models": WrittenModel,
+        "train": Recipe,
+        "An entry of attacks": WrittenAttack,
+        "An entry of attacks that is a cascade": WrittenCascade,
+        "budget": Budget,
+        "transfer": Transfer,
+        "An entry of explainers": WrittenExplainer,
+        "gallery": Gallery,
+        "profile": Profile,
+        "sensitivity": WrittenSensitivity,
+        "An entry of recommend": Choice,
+        "An entry of tables": TableSpec,
+        "run": Settings,
+    }.items():
+        lines += [f"## {title}", "", inspect.getdoc(model) or "", "", _keys(model), ""]
+    return "\n".join(lines)
+
+
+def _keys(model: type) -> str:
+    """Lay out the keys of a model: what each takes, and what it is where it is left out."""
+    schema = TypeAdapter(model).json_schema()
+    required = schema.get("required", ())
+    lines = ["| key | takes | left out | meaning |", "| --- | --- | --- | --- |"]
+    for key, value in schema["properties"].items():
+        usual = value.get("default")
+        is_plain = "default" in value and not isinstance(usual, dict)
+        usual = f"`{json.dumps(usual)}`" if is_plain else ""
+        left_out = "an error" if key in required else usual
+        words = (f"`{key}`", _values(value), left_out, value.get("description", ""))
+        lines.append(f"| {' | '.join(words)} |")
+    return "\n".join(lines)
+
+
+def _values(schema: Mapping[str, Any]) -> str:
+    """Say in words what a JSON Schema takes."""
+    if "anyOf" in schema:
+        return " or ".join(dict.fromkeys(_values(arm) for arm in schema["anyOf"]))
+    if "enum" in schema or "const" in schema:
+        return ", ".join(f"`{each}`" for each in schema.get("enum", [schema.get("const")]))
+    if "$ref" in schema:
+        return "a mapping"
+    if schema.get("type") == "array":
+        return f"a list of {_values(schema.get('items', {}))}"
+    limits = {
+        "minimum": "at least",
+        "exclusiveMinimum": "above",
+        "maximum": "at most",
+        "exclusiveMaximum": "below",
+    }
+    words = [f"{text} {schema[name]}" for name, text in limits.items() if name in schema]
+    names = {"object": "a mapping", "string": "text", "boolean": "true or false", "null": "null"}
+    kind = str(schema.get("type", "an entry"))
+    return ", ".join([names.get(kind, kind), *words])
+
+
 def _norms(plugin: type[Plugin], usual: Plugin) -> str:
     """Name an attack's norm, or those that the suite may choose from."""
     field = plugin.model_fields.get("norm")
@@ -221,6 +312,7 @@ CHECKED = {
     "plugins.md": plugins_page,
     "attacks.md": attacks_page,
     "audit.md": audit_page,
+    "suite_reference.md": suites_page,
 }
 PAGES = {**CHECKED, "commands.md": commands_page}  # the words around commands are a library's
 

@@ -1,4 +1,4 @@
-"""What a suite is refused for, and what is said aloud, before any cell runs.
+"""What a suite is refused for, and what the plan warns of, before any cell runs.
 
 Nothing is computed here, and torch is not imported.
 """
@@ -28,34 +28,47 @@ def check(suite: Suite, data: Prepared) -> None:
 
 
 def _check_selection(suite: Suite) -> None:
-    """Refuse a verdict on images that a model was trained or selected on."""
-    learned = [
+    """Refuse a verdict on images that a model variant was trained or selected on."""
+    where = suite.document.where(("images", "from"))
+    learners = dict(_learners(suite))
+    problems = [
         Problem(
-            suite.document.where(("images", "from")),
-            f"holds 'train', from which '{model.name}' learns",
+            where,
+            f"holds 'train', from which '{name}' learns",
             "splits that it does not see",
             "take train out, or cross-validate with folds:",
         )
-        for model in suite.selected
-        if model.recipe is not None
-        and model.replication.folds is None
-        and "train" in suite.images.splits
-    ]
-    problems = learned + [
+        for name in learners
+        if "train" in suite.images.splits
+    ] + [
         Problem(
-            suite.document.where(("images", "from")),
-            f"holds 'valid', on which the training of '{model.name}' is stopped and selected",
+            where,
+            f"holds 'valid', on which the training of '{name}' is stopped and selected",
             "splits that selected nothing",
             "take valid out, or train without patience",
         )
-        for model in suite.selected
-        if model.recipe is not None
-        and model.recipe.patience is not None
-        and model.replication.folds is None
-        and "valid" in suite.images.splits
+        for name, recipes in learners.items()
+        if "valid" in suite.images.splits and any(each.patience is not None for each in recipes)
     ]
     if problems:
         raise SuiteError(*problems)
+
+
+def _learners(suite: Suite) -> Iterator[tuple[str, list[Recipe]]]:
+    """Yield who learns in this run, and by which recipes; folds are judged on what they hold out.
+
+    A variant that trains on learns from the same images as its model, and is named where the model
+    itself brings its weights, or selects nothing.
+    """
+    for model in suite.selected:
+        if model.replication.folds is not None:
+            continue
+        if model.recipe is not None:
+            yield model.name, [model.recipe]
+        for variant in suite.selected_variants(model):
+            recipes = [s.plugin.recipe for s in variant.steps if isinstance(s.plugin, Tuning)]
+            if recipes and (model.recipe is None or any(r.patience is not None for r in recipes)):
+                yield f"{model.name}/{variant.name}", recipes
 
 
 def _check_targets(suite: Suite, data: Prepared) -> None:
@@ -88,14 +101,15 @@ def warnings(
     if doubled:
         yield f"{len(doubled)} images of the folds have a twin: it may be in what was trained on"
     wanted = suite.images.count
-    told = {len(c.images): c.split for c in found if wanted and len(c.images) < wanted}
-    for count, split in told.items():
+    fewer = {len(c.images): c.split for c in found if wanted and len(c.images) < wanted}
+    for count, split in fewer.items():
         yield f"{count} images instead of {wanted}: {split} of {suite.dataset.name} has no more"
     if all(map(str.isdecimal, data.classes)) and list(data.classes) != sorted(data.classes):
         yield (
             f"the classes of {suite.dataset.name} stand in the order of their numbers, not in that "
             f"of their names as text: {_listed(data.classes)}"
         )
+    yield from _of_unknown_training(suite)
     yield from _left_out(suite, found)
     if compute.device == "cpu" and not machine.bf16_instructions():
         for path in _in_bf16(found):
@@ -113,6 +127,18 @@ def _listed(names: Sequence[str]) -> str:
 
 
 _MANY = 20
+
+
+def _of_unknown_training(suite: Suite) -> Iterator[str]:
+    """Name the models that may have learned from the very images that they are judged on."""
+    for model in suite.selected:
+        if model.recipe is None and "train" in suite.images.splits:
+            file = model.plugin.weights
+            source = "its library" if file is None else str(file)
+            yield (
+                f"{model.name} is judged on images of 'train', and its weights come from {source}: "
+                "what they learned from is not known, and may be these images"
+            )
 
 
 def _in_bf16(found: list[ModelVariant]) -> Iterator[document.Path]:

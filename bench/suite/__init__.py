@@ -12,8 +12,8 @@ from bench.suite.entries import (
     VariantEntry,
 )
 from bench.suite.reading import locate, read, shipped
+from bench.suite.steps import STEPS
 from bench.suite.suite import Suite
-from bench.suite.written import STEPS
 
 __all__ = [
     "STEPS",

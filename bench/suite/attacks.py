@@ -72,8 +72,8 @@ def _cascade(
         return
     found = {member.budget for member in members}
     if len(found) > 1:
-        told = "; ".join(f"{member.name} {member.budget}" for member in members)
-        mistakes.note(("cascade",), told, "one budget: a rate belongs to a norm and an eps")
+        listed = "; ".join(f"{member.name} {member.budget}" for member in members)
+        mistakes.note(("cascade",), listed, "one budget: a rate belongs to a norm and an eps")
     [budget, *_] = found
     if budget is None:
         mistakes.note(

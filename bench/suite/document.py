@@ -164,13 +164,11 @@ def of_values(values: Mapping[Any, Any], name: str) -> Document:
             case PurePath():
                 return str(value)
             case Mapping():
+                others = [key for key in value if not isinstance(key, str)]
                 problems.extend(
-                    Problem(where, f"has the key {key!r}", "text", _QUOTE)
-                    for key in value
-                    if not isinstance(key, str)
+                    Problem(where, f"has the key {key!r}", "text", _QUOTE) for key in others
                 )
-                texts = {key: each for key, each in value.items() if isinstance(key, str)}
-                return {key: plain(each, (*path, key)) for key, each in texts.items()}
+                return {k: plain(value[k], (*path, k)) for k in value if k not in others}
             case list() | tuple():
                 return [plain(each, (*path, place)) for place, each in enumerate(value)]
         what = f"holds a {type(value).__name__}: {value!r}"

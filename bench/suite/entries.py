@@ -86,8 +86,8 @@ class StepEntry(Named):
 
     @property
     def identity(self) -> dict[str, JSON]:
-        """What decides its answers; whom it asks is told by who they are, not by their names."""
-        told = registry.identity(self.kind, self.plugin_name, self.plugin)
+        """What decides its answers; whom it asks is identified elsewhere, not by their names."""
+        plugin = registry.identity(self.kind, self.plugin_name, self.plugin)
         shield = self.plugin if isinstance(self.plugin, Shield) else None
         names: JSON = [] if shield is None else [*shield.members]
         proof: frozenset[str] = frozenset() if shield is None else shield.proof_only
@@ -96,14 +96,13 @@ class StepEntry(Named):
             for key, value in self.plugin.parameters().items()
             if key not in proof and (not names or value != names)
         }
-        return {**told, "parameters": own}
+        return {**plugin, "parameters": own}
 
     @property
     def account(self) -> dict[str, JSON]:
         """What the run's account holds of it: its name, and the parameters that the suite gives."""
-        given = self.plugin.model_fields_set
-        own = {key: value for key, value in self.plugin.parameters().items() if key in given}
-        return {"step": self.name, "parameters": own}
+        given = self.plugin.model_dump(mode="json", include=self.plugin.model_fields_set)
+        return {"step": self.name, "parameters": given}
 
     @property
     def label(self) -> str:

@@ -9,15 +9,14 @@ from pydantic import BaseModel
 from bench import registry
 from bench.api.recipes import PRESETS
 from bench.errors import PluginError
+from bench.suite.steps import STEPS, WrittenSensitivity
 from bench.suite.suite import Suite
 from bench.suite.written import (
-    STEPS,
     WrittenAttack,
     WrittenCascade,
     WrittenDataset,
     WrittenExplainer,
     WrittenModel,
-    WrittenSensitivity,
 )
 
 _FRACTION = {"type": "string", "pattern": r"^[-+]?\d+(\.\d+)?/\d+(\.\d+)?$"}

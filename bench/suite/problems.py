@@ -137,8 +137,8 @@ def placed(doc: Document, error: ValidationError) -> Iterator[tuple[int, Problem
             for other, words, _ in found
         ):
             continue
-        told = " or ".join(dict.fromkeys(each for each in expected if each))
-        yield doc.line(path), Problem(doc.where(path), what, told, action)
+        allowed = " or ".join(dict.fromkeys(each for each in expected if each))
+        yield doc.line(path), Problem(doc.where(path), what, allowed, action)
 
 
 def _with_numbers(error: ValidationError, data: Any) -> Any:

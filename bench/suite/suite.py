@@ -45,14 +45,11 @@ from bench.suite.sections import (
     TableSpec,
     Transfer,
 )
-from bench.suite.written import (
-    WrittenDataset,
-    WrittenExplainer,
-    WrittenModel,
-    WrittenSensitivity,
-)
+from bench.suite.steps import WrittenSensitivity
+from bench.suite.written import WrittenDataset, WrittenExplainer, WrittenModel
 
 _NAME = "^[A-Za-z0-9][A-Za-z0-9_.-]*$"
+_NAME_OR_ENTRY = WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "object"}]})
 _ENTRIES = WithJsonSchema({"type": "object"})
 
 _Entry = TypeVar("_Entry")
@@ -148,6 +145,7 @@ def _sensitivity(given: Any, info: ValidationInfo) -> Sensitivity | None:
             "an attack within a ball",
         )
     mistakes.raise_any()
+    _names(info).parameters |= {*found.step.plugin.parameters()}
     return Sensitivity(found.step, known[found.attack])
 
 
@@ -167,7 +165,7 @@ class Suite(Section):
     )
     description: str = Field("", description="what it is for")
     seed: int = Field(0, ge=0, lt=2**63, description="of all that draws random numbers")
-    dataset: Annotated[DatasetEntry, PlainValidator(_dataset), _ENTRIES] = Field(
+    dataset: Annotated[DatasetEntry, PlainValidator(_dataset), _NAME_OR_ENTRY] = Field(
         description="labelled images: a plugin's name, or a mapping with plugin: and its parameters"
     )
     images: Images = Field(Images(), description="what attacks and explainers work on")

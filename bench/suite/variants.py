@@ -10,7 +10,7 @@ from bench.records import ORIGINAL
 from bench.suite.entries import StepEntry, VariantEntry
 from bench.suite.names import Names, check
 from bench.suite.problems import Mistakes
-from bench.suite.written import step
+from bench.suite.steps import step
 
 
 def read(given: Mapping[str, Any], names: Names) -> tuple[VariantEntry, ...]:

@@ -13,26 +13,22 @@ from typing import Annotated, Any, ClassVar, Self, TypeAlias
 from pydantic import (
     BeforeValidator,
     Field,
-    PlainValidator,
     ValidationInfo,
     field_validator,
     model_validator,
 )
 from pydantic.fields import FieldInfo
-from pydantic.json_schema import SkipJsonSchema, WithJsonSchema
+from pydantic.json_schema import SkipJsonSchema
 
 from bench import registry
-from bench.api import Attack, Plugin, Reduction
+from bench.api import Attack, Plugin
 from bench.api.recipes import PRESETS, Recipe
-from bench.errors import BenchError, nearest
+from bench.errors import BenchError
 from bench.records import JSON, Budget, Norm
-from bench.suite.entries import AttackEntry, ModelEntry, StepEntry
-from bench.suite.names import AttackName, VariantName
+from bench.suite.entries import AttackEntry, ModelEntry
+from bench.suite.names import VariantName
 from bench.suite.problems import Mistakes, alone, mistake, validate
 from bench.suite.sections import Replication, Section, as_number
-
-STEPS = ("compressors", "defenses")
-"""The kinds of plugin that the steps of a variant are."""
 
 _PARAMETERS = "(parameters)"
 """The keys that are not the suite's own; no key of a document is called so."""
@@ -284,50 +280,3 @@ def _named(group: str, point: Mapping[str, JSON]) -> str:
         for key, value in point.items()
     )
     return f"{group}@{words}" if point else group
-
-
-def step(given: Any, position: int = 1) -> StepEntry:
-    """Read one step of a variant: a plugin's name, or a mapping from it to its parameters.
-
-    Raises:
-        ValidationError: with all that is wrong.
-
-    """
-    entry = {given: None} if isinstance(given, str) else given
-    if not isinstance(entry, dict) or len(entry) != 1:
-        raise alone(f"got {given!r}", "NAME or {NAME: {parameter: value}}")
-    [(name, parameters)] = entry.items()
-    mistakes = Mistakes()
-    kinds = [kind for kind in STEPS if any(o.name == name for o in registry.offers(kind))]
-    if not isinstance(parameters, dict | None):
-        mistakes.note((name,), f"got {parameters!r}", "a mapping of parameters")
-    elif not kinds:
-        known = [offer.name for kind in STEPS for offer in registry.offers(kind)]
-        mistakes.note((), f"'{name}' is no installed step", "a plugin", nearest(name, known))
-    elif len(kinds) > 1:
-        mistakes.note((), f"'{name}' is offered as {' and as '.join(kinds)}", "one plugin")
-    mistakes.raise_any()
-    with mistakes.noted(name):
-        plugin = configured(kinds[0], name, parameters or {})
-    mistakes.raise_any()
-    return StepEntry(name, name, plugin, kinds[0], position)
-
-
-def _of_one_layer(given: Any) -> StepEntry:
-    """Read a step that can be kept to one layer."""
-    found = step(given)
-    plugin = found.plugin
-    if not isinstance(plugin, Reduction) or "layers" not in type(plugin).model_fields:
-        raise mistake(f"'{found.name}' has no layers:", "a compressor that can be kept to one")
-    if plugin.images_wanted:
-        raise mistake(f"'{found.name}' looks at images", "a compressor that needs none")
-    return found
-
-
-class WrittenSensitivity(Section):
-    """A reduction to keep to one layer at a time, and the attack that meets each network."""
-
-    step: Annotated[StepEntry, PlainValidator(_of_one_layer), WithJsonSchema({})] = Field(
-        description="a compressor that has layers:, as {magnitude: {sparsity: 0.5}}"
-    )
-    attack: AttackName = Field(description="one of the suite's attacks, by its full name")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field
 
 from bench.api import Tuning
+from bench.records import JSON
 from bench.tensors import Images, Labels
 
 if TYPE_CHECKING:
@@ -34,6 +35,19 @@ class AttackedBatches(Tuning):
     )
     steps: int = Field(7, ge=1, le=1000, description="of pgd; fgsm takes one")
     share: float = Field(1.0, gt=0, le=1, description="of each batch that is attacked")
+
+    def parameters(self) -> dict[str, JSON]:
+        """Return the parameters as they are used: one training has one identity.
+
+        A step of the usual size is one that was not given, and a single step counts none.
+        """
+        usual = type(self).model_fields["steps"].default
+        steps, alpha = self.course
+        plain = self.model_copy(update={"alpha": None})
+        found = super().parameters()
+        found["steps"] = usual if self.attack == "fgsm" else steps
+        found["alpha"] = None if plain.course[1] == alpha else alpha
+        return found
 
     @property
     def course(self) -> tuple[int, float]:

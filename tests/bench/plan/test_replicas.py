@@ -422,12 +422,40 @@ def test_no_verdict_is_given_on_images_that_a_model_learned_from(refused, plan_o
     plan_of(images=values["images"], models=values["models"])
 
 
-def test_weights_that_were_not_trained_here_may_be_judged_on_any_split(plan_of, tmp_path) -> None:
-    """Nobody knows what they learned from; the suite's author may."""
+def test_a_variant_that_trains_on_learns_from_the_training_images(
+    plan_of, plugins, tmp_path
+) -> None:
     weights = tmp_path / "w.pt"
     weights.write_bytes(b"")
-    made = plan_of(images={"from": ["train"]}, models={"linear": {"weights": str(weights)}})
+    variants = {"original": [], "half": ["magnitude"], "tuned": ["magnitude", "fine_tune"]}
+    judged = {
+        "images": {"from": ["train"]},
+        "models": {"linear": {"weights": str(weights)}},
+        "variants": variants,
+    }
+    with pytest.raises(SuiteError) as caught:
+        plan_of(**judged)
+    assert [problem.what for problem in caught.value.problems] == [
+        "holds 'train', from which 'linear/tuned' learns"
+    ]
+    chosen = {"variants": ["original", "half"], "threads": 1, "device": "cpu"}
+    plan_of(**judged, run=chosen)  # who learns is no part of this run
+    plan_of(**judged | {"images": {"from": ["test"]}})
+
+
+def test_weights_that_were_not_trained_here_may_be_judged_on_any_split(plan_of, tmp_path) -> None:
+    """Nobody knows what they learned from, as the plan says; the suite's author may."""
+    weights = tmp_path / "w.pt"
+    weights.write_bytes(b"")
+    models = {"linear": {"weights": str(weights)}}
+    made = plan_of(images={"from": ["train"]}, models=models)
     assert len(made.images) == 96
+    expected = (
+        f"linear is judged on images of 'train', and its weights come from {weights}: what they "
+        "learned from is not known, and may be these images"
+    )
+    assert expected in made.notes
+    assert not any("judged on images of" in note for note in plan_of(models=models).notes)
 
 
 def test_patience_without_a_split_to_look_at_is_told_as_such(plan_of) -> None:
@@ -1010,3 +1038,58 @@ def test_without_a_difference_few_trainings_are_seldom_told_apart(
     # three standard errors of sqrt(0.05 * 0.95 / 400) = 0.011 above, and 0.02 for the
     # degrees of freedom, which Satterthwaite only approximates
     assert told_apart / trials <= 0.05 + 0.033 + 0.02
+
+
+# One recipe, however it is spelled
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({"train": "strong"}, {"train": {"preset": "strong"}}),
+        ({"train": "strong"}, {"train": dict(PRESETS["strong"])}),
+        ({"train": {}}, {"train": {**Recipe().model_dump(exclude={"seed"})}}),
+        ({"train": {"lr": 1}}, {"train": {"lr": "1/1"}}),
+        ({"train": {"epochs": 3}}, {"train": {"epochs": 3, "seed": 7}}),
+        ({"train": {"seed": 9}}, {"train": {}, "seeds": [9]}),
+        ({"train": "reference"}, {"train": dict(PRESETS["reference"])}),
+    ],
+)
+def test_one_training_has_one_identity(plan_of, one: Any, other: Any) -> None:
+    keys = [
+        next(step.cell for step in plan_of(models={"linear": model}).steps).key({})
+        for model in (one, other)
+    ]
+    assert keys[0] == keys[1]
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({"eps": 0.1}, {"eps": 0.1, "alpha": 2.5 / 7 * 0.1}),
+        ({"attack": "fgsm", "eps": 0.1}, {"attack": "fgsm", "eps": 0.1, "alpha": 0.125}),
+        ({"attack": "fgsm", "eps": 0.1}, {"attack": "fgsm", "eps": 0.1, "steps": 3}),
+        ({}, {"epochs": 10, "from_scratch": False}),
+    ],
+)
+def test_one_training_of_a_variant_has_one_identity(plan_of, one: Any, other: Any) -> None:
+    keys = []
+    for parameters in (one, other):
+        made = plan_of(
+            models={"linear": {"train": {}}},
+            variants={"hard": [{"adversarial_training": parameters}]},
+        )
+        (cell,) = [
+            s.cell for s in made.steps if isinstance(s.cell, TrainCell) and s.cell.step is not None
+        ]
+        keys.append(cell.inputs)
+    assert keys[0] == keys[1]
+
+
+def test_another_step_of_an_attack_is_another_training(plan_of) -> None:
+    found = []
+    for parameters in ({"alpha": 0.01}, {"alpha": 0.02}, {"steps": 3}, {"steps": 4}):
+        variants = {"hard": [{"adversarial_training": {"eps": 0.1, **parameters}}]}
+        made = plan_of(models={"linear": {"train": {}}}, variants=variants)
+        found.append(str([s.cell.inputs for s in made.steps if isinstance(s.cell, TrainCell)]))
+    assert len(set(found)) == 4
