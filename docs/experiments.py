@@ -15,7 +15,7 @@ from tabulate import tabulate
 
 from bench import metrics, statistics, tables
 from bench.audit import known
-from bench.compare import claim_tests
+from bench.compare.claim_tests import claim_tests
 from bench.compare.claims import CLAIMS, PRUNING, Claim
 from bench.compare.model_tests import Test
 from bench.compare.models import Comparison, Row
@@ -179,7 +179,7 @@ def findings(store: Store) -> str:
 def _claimed(matrix: Matrix, claims: Sequence[Claim]) -> Iterator[str]:
     """Write what one run says of its claims."""
     audited = known(matrix)
-    section = claimed.section(claim_tests.answers(matrix, claims))
+    section = claimed.section(claim_tests(matrix, claims))
     yield "\n".join(f"#{line}" if line.startswith("## ") else line for line in section).strip()
     yield "### The figures"
     for built in markdown.suite_tables(matrix, audited)[0].values():

@@ -1,6 +1,6 @@
 """Whether claims hold: two sides compared image by image, over several trainings.
 
-What a claim says of recipes rests on several trainings: the unit is a seed, that is one training
+Claims are about recipes, so they need several trainings: the unit is a seed, that is one training
 of every model; the folds of a seed are one training. Knows nothing of what is claimed. No torch.
 """
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from pandas import DataFrame, Series
 
-Conclusion: TypeAlias = Literal["holds", "does not hold", "cannot be told"]
+Conclusion: TypeAlias = Literal["holds", "does not hold", "undecided"]
 
 
 @dataclass(frozen=True)
@@ -45,13 +45,13 @@ class Compared:
 
     @property
     def conclusion(self) -> Conclusion:
-        """What the difference tells: it is no chance, and every seed says so."""
+        """Decided where the difference is significant, and of one sign in every seed."""
         if self.p_value < ALPHA and self.seeds > 1:
             if self.agreeing == self.seeds:
                 return "holds"
             if self.opposing == self.seeds:
                 return "does not hold"
-        return "cannot be told"
+        return "undecided"
 
 
 @dataclass(frozen=True, order=True)
@@ -64,8 +64,8 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What a run tells of a claim.
+class ClaimTest:
+    """A claim, tested on a run.
 
     Attributes:
         claim: what is claimed.
@@ -82,46 +82,46 @@ class Answer:
 
     @property
     def conclusion(self) -> Conclusion:
-        """What all parts together tell, unless a part tells the opposite."""
+        """That of all parts together, unless a part supports the opposite."""
         if self.whole is None or self.contrary:
-            return "cannot be told"
+            return "undecided"
         return self.whole.conclusion
 
     @property
     def contrary(self) -> tuple[Part, ...]:
-        """The parts that tell the opposite of what all tell together."""
-        told = None if self.whole is None else self.whole.conclusion
-        opposite = {"holds": "does not hold", "does not hold": "holds"}.get(told or "")
+        """The parts whose conclusion is the opposite of that of all together."""
+        whole = "" if self.whole is None else self.whole.conclusion
+        opposite = {"holds": "does not hold", "does not hold": "holds"}.get(whole)
         return tuple(part for part, found in self.parts.items() if found.conclusion == opposite)
 
     @property
     def reason(self) -> str:
-        """Why it cannot be told; empty where it can."""
-        if self.conclusion != "cannot be told":
+        """Why it is undecided; empty where it is not."""
+        if self.conclusion != "undecided":
             return ""
         if self.whole is None:
             return "nothing to compare"
         if self.contrary:
-            return "parts tell the opposite"
+            return "a part supports the opposite"
         if self.whole.seeds == 1:
-            return "one training speaks of itself alone"
+            return "only one training"
         if self.whole.p_value >= ALPHA:
             return "chance may explain it"
         return "seeds disagree"
 
 
-def answers(matrix: Matrix, claims: Sequence[Claim] = CLAIMS) -> list[Answer]:
-    """Put claims to the test; they are one family, over which p-values are corrected.
+def claim_tests(matrix: Matrix, claims: Sequence[Claim] = CLAIMS) -> list[ClaimTest]:
+    """Test claims; they are one family, over which p-values are corrected.
 
     Raises:
         StoreError: where the store no longer holds a cell of the run.
 
     """
     evidence = Evidence(matrix)
-    found = [_answer(evidence, claim) for claim in claims]
-    told = {i: answer.whole for i, answer in enumerate(found) if answer.whole is not None}
-    known = dict(zip(told, _corrected(told.values()), strict=True))
-    return [replace(answer, whole=known.get(i)) for i, answer in enumerate(found)]
+    found = [_tested(evidence, claim) for claim in claims]
+    wholes = {i: test.whole for i, test in enumerate(found) if test.whole is not None}
+    corrected = dict(zip(wholes, _corrected(wholes.values()), strict=True))
+    return [replace(test, whole=corrected.get(i)) for i, test in enumerate(found)]
 
 
 def _corrected(family: Iterable[Compared]) -> list[Compared]:
@@ -132,9 +132,9 @@ def _corrected(family: Iterable[Compared]) -> list[Compared]:
 
 @dataclass(frozen=True)
 class _Outcomes:
-    """What pairs of one seed say of each image, by (pair, image); nan where it does not count.
+    """Outcomes of the pairs of one seed, by (pair, image); nan where an image does not count.
 
-    ``importance`` is what each pair weighs.
+    ``importance`` is the weight of each pair.
     """
 
     first: NDArray[np.float64]
@@ -176,7 +176,7 @@ class _Found:
     second: Series[bool]
 
 
-def _answer(evidence: Evidence, claim: Claim) -> Answer:
+def _tested(evidence: Evidence, claim: Claim) -> ClaimTest:
     pairs = list(claim.pairs(evidence))
     seeds = list(dict.fromkeys(one.coordinates.training for one, _ in pairs))
     read = [_read(evidence, claim, pair) for pair in pairs]
@@ -189,9 +189,9 @@ def _answer(evidence: Evidence, claim: Claim) -> Answer:
     kept = [part for part in wanted if part not in spoiled]
     left_out = tuple(part for part in wanted if part in spoiled)
     if not kept:
-        return Answer(claim, None, {}, left_out)
+        return ClaimTest(claim, None, {}, left_out)
     single = [_compare([each for each in found if each.part == part], seeds) for part in kept]
-    return Answer(
+    return ClaimTest(
         claim,
         _compare(found, seeds),
         dict(zip(kept, _corrected(single), strict=True)),

@@ -33,7 +33,7 @@ class Claim:
 
     Attributes:
         name: what is claimed, in a few words.
-        sides: what the two sides are called, the one that is said to be ahead first.
+        sides: what the two sides are called, first the one that is claimed to be ahead.
         compared: a sentence: which cells are paired.
         counted: a sentence: of which images which share.
         pairs: the cells that are compared, the first side's first; those without a result too.
@@ -68,9 +68,20 @@ def _ordered(
 
 
 def _iterative_first(evidence: Evidence) -> Iterator[Pair]:
+    """Pair what takes several steps of a declared size with what takes a single one.
+
+    Both spend the same budget along the gradient: no control is among them, and no attack that
+    queries or searches.
+    """
     for one, other in _ordered(evidence, "attack", "plugin"):
-        if (one.value("plugin"), other.value("plugin")) == ("pgd", "fgsm"):
+        if _is_iterative(one) and other.value("single_step"):
             yield one, other
+
+
+def _is_iterative(entry: Entry) -> bool:
+    steps = entry.value("iterations")
+    takes_several = isinstance(steps, int) and steps > 1 and entry.value("step_size") is not None
+    return takes_several and not entry.value("control")
 
 
 def _untargeted_first(kind: str) -> Pairing:
@@ -198,9 +209,11 @@ _LOST = (
 
 CLAIMS: tuple[Claim, ...] = (
     Claim(
-        "PGD beats FGSM",
-        ("PGD", "FGSM"),
-        "Untargeted, on the same training of a model, at the same eps.",
+        "Several steps beat a single one",
+        ("several steps", "a single step"),
+        "Untargeted, on the same training of a model, at the same eps in the same norm: an attack "
+        "that takes several steps of a declared size, and one that takes a single step along the "
+        "gradient.",
         _SUCCESS,
         _iterative_first,
         _fooled,

@@ -48,7 +48,7 @@ class _Side:
 def is_testable(metric: Metric) -> bool:
     """Say whether models may be tested on a metric: one way is better, and samples agree on it.
 
-    What explainers say of a model makes no model better.
+    Figures of explanations rank no model.
     """
     return metric.better is not None and not metric.biased and metric.kinds != ("explain",)
 
@@ -108,7 +108,7 @@ def _test(
     Returns:
         The difference, the p-value and the test's name; None where the models were not judged on
         the same images, or either not at all, and where one was trained on folds that the other was
-        not: what folds spread cannot be told from what models differ in then.
+        not: the spread over folds would be taken for a difference of models.
 
     """
     if first is None or second is None or first.images != second.images:

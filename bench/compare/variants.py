@@ -1,7 +1,7 @@
 """Variants beside the original of their model: which decisions flipped, and what a gain is worth.
 
-A variant's robustness may only look better because its gradients tell an attack less. So a gain
-counts where it also stands against the images that were made on the original. No torch.
+A variant's robustness may only look better because its gradients guide an attack less well. So a
+gain is confirmed on the images that were made on the original. No torch.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame, Series
 
 MASKED = "masked gradients"
-"""The verdict on a gain where the original's images fell more than the variant's own attack."""
+"""The conclusion on a gain where the original's images fool more than the variant's own attack."""
 
 
 @dataclass(frozen=True)
@@ -40,9 +40,9 @@ class Flips:
         p_value: two-sided, for no difference; corrected by Holm over all flips of a run.
         test: its name.
         gain: of a robustness that is significantly higher, whether it still is where the images
-            that were made on the original count too: ``stands``, or ``does not stand``; or
-            ``masked gradients``, where these fell more images than the variant's own attack does;
-            or ``not tried`` without such a transfer.
+            that were made on the original count too: ``confirmed``, or ``not confirmed``; or
+            ``masked gradients``, where more of these fool the variant than of its own attack's
+            images; or ``not tested`` without such a transfer.
 
     """
 
@@ -159,14 +159,12 @@ class Compression:
         """Every variant against its original, before any attack and after each."""
         found = list(self._flips())
         corrected = statistics.holm([flip.p_value for flip in found])
-        told = [replace(flip, p_value=p) for flip, p in zip(found, corrected, strict=True)]
-        gains = {
-            place: self._tried(told[place]) for place in range(len(told)) if _is_gain(told[place])
-        }
-        words = _conclusions({place: tried for place, tried in gains.items() if tried is not None})
+        tested = [replace(flip, p_value=p) for flip, p in zip(found, corrected, strict=True)]
+        gains = {i: self._gain(flip) for i, flip in enumerate(tested) if _is_gain(flip)}
+        words = _conclusions({i: gain for i, gain in gains.items() if gain is not None})
         return [
-            replace(flip, gain=words.get(place, "not tried") if place in gains else "")
-            for place, flip in enumerate(told)
+            replace(flip, gain=words.get(i, "not tested") if i in gains else "")
+            for i, flip in enumerate(tested)
         ]
 
     def _flips(self) -> Iterator[Flips]:
@@ -176,7 +174,7 @@ class Compression:
                 kind = "evaluate" if attack is None else "attack"
                 own = self.entries(kind, variant, attack)
                 first = self.entries(kind, self.original(variant), attack)
-                if not self._is_told(metric, (*own, *first)) or not own or not first:
+                if not self._is_known(metric, (*own, *first)) or not own or not first:
                     continue
                 pairs = self._pairs(metric, own, first)
                 if any(
@@ -188,7 +186,7 @@ class Compression:
                 n = sum(len(here) for here, _ in pairs)
                 yield Flips(variant, attack, lost, won, n, *_tested(pairs, self._parts(own)))
 
-    def _is_told(self, metric: Metric, entries: Sequence[Entry]) -> bool:
+    def _is_known(self, metric: Metric, entries: Sequence[Entry]) -> bool:
         """Say whether all cells are there, and have a figure at all."""
         if any(entry.state != "done" for entry in entries):
             return False
@@ -211,8 +209,8 @@ class Compression:
         cell_data = self.matrix.cell_data(entries)
         return [list(metrics.by_training([data])[0]["image"]) for data in cell_data]
 
-    def _tried(self, flip: Flips) -> _Tried | None:
-        """Try a gain of robustness against the original's images; None without such a transfer."""
+    def _gain(self, flip: Flips) -> _Gain | None:
+        """Test a gain of robustness on the original's images; None without such a transfer."""
         metric = METRICS["robust_accuracy"]
         original = self.original(flip.variant)
         moved = [
@@ -222,57 +220,59 @@ class Compression:
         ]
         own = self.entries("attack", flip.variant, flip.attack)
         first = self.entries("attack", original, flip.attack)
-        if len(moved) != len(own) or not self._is_told(metric, moved):
+        if len(moved) != len(own) or not self._is_known(metric, moved):
             return None
         direct = self._pairs(metric, own, first)
         transferred = self._pairs(metric, moved, first)
         both = list(zip(direct, transferred, strict=True))
         parts = self._parts(own)
-        return _Tried(
+        return _Gain(
             _tested([(own & other, there) for (own, there), (other, _) in both], parts),
             _tested([(own, other) for (own, _), (other, _) in both], parts),
         )
 
 
-_Told: TypeAlias = tuple[Difference, float, str]
+_Tested: TypeAlias = tuple[Difference, float, str]
 
 
 @dataclass(frozen=True)
-class _Tried:
-    """A gain where the original's images count too, and how these fare beside the attack's own.
+class _Gain:
+    """A gain of robustness, tested on the images that were made on the original.
 
-    ``left``: what the variant withstands of both, less what the original withstands. ``outdone``:
-    what it withstands of its own attack's images, less what it withstands of the original's.
+    Attributes:
+        left: the share right under both, less the original's share under its own attack.
+        outdone: the share right under its own attack, less that under the original's images.
+
     """
 
-    left: _Told
-    outdone: _Told
+    left: _Tested
+    outdone: _Tested
 
 
 def _is_gain(flip: Flips) -> bool:
     return flip.attack is not None and flip.won > flip.lost and flip.p_value < ALPHA
 
 
-def _conclusions(gains: Mapping[int, _Tried]) -> dict[int, str]:
-    """Say what each gain is worth; each of the two tests is corrected over all gains."""
+def _conclusions(gains: Mapping[int, _Gain]) -> dict[int, str]:
+    """Conclude on each gain; each of the two tests is corrected over all gains."""
     left, outdone = (
-        statistics.holm([told[1] for told in column])
+        statistics.holm([p_value for _, p_value, _ in column])
         for column in ([g.left for g in gains.values()], [g.outdone for g in gains.values()])
     )
     words = {}
-    for (place, tried), stands, beaten in zip(gains.items(), left, outdone, strict=True):
-        if tried.left[0].value > 0 and stands < ALPHA:
-            words[place] = "stands"
-        elif tried.outdone[0].value > 0 and beaten < ALPHA:
+    for (place, gain), p_left, p_outdone in zip(gains.items(), left, outdone, strict=True):
+        if gain.left[0].value > 0 and p_left < ALPHA:
+            words[place] = "confirmed"
+        elif gain.outdone[0].value > 0 and p_outdone < ALPHA:
             words[place] = MASKED
         else:
-            words[place] = "does not stand"
+            words[place] = "not confirmed"
     return words
 
 
 def _tested(
     pairs: Sequence[tuple[Series[bool], Series[bool]]], parts: Sequence[Sequence[str]]
-) -> _Told:
+) -> _Tested:
     """Test whether two sides differ: the trainings are paired, and the images are.
 
     Args:

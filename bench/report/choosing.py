@@ -52,12 +52,12 @@ def _side_by_side(comparison: Comparison, audited: Audit) -> Iterator[str]:
         return
     yield (
         f"Bold: better than every other model. Of figures that rest on images, where a paired test "
-        f"says so (p < {ALPHA}, Holm over the pairs of models of each figure); of counted ones, "
-        "where they differ; of timed ones, where 95 % of the runs are quicker than 95 % of the "
-        f"other's and no other process took more than {BUSY:.0%} of the machine. Between single "
-        "trainings a test speaks of these two trainings; several seeds or folds speak of recipes, "
-        "and models that were cross-validated on other folds are not tested. "
-        "What explainers say of a model makes no model better."
+        f"is significant (p < {ALPHA}, Holm over the pairs of models of each figure); of counted "
+        "ones, where they differ; of timed ones, where 95 % of the runs are quicker than 95 % of "
+        f"the other's and no other process took more than {BUSY:.0%} of the machine. A test "
+        "between single trainings is about these two trainings; several seeds or folds support "
+        "claims about recipes. Models that were cross-validated on different folds are not tested. "
+        "Figures of explanations rank no model."
     )
     yield ""
     tested = [(row, test) for row in comparison.rows for test in row.tests]
@@ -142,12 +142,12 @@ def _recommendations(comparison: Comparison) -> Iterator[str]:
     for name, raw in choices.items():
         yield f"- {recommendation(comparison, name, Choice.model_validate(raw))}"
     yield ""
-    yield "Each compares measured figures with the constraint; nothing here is typed."
+    yield "Each compares measured figures with the constraints."
     yield ""
 
 
 def recommendation(comparison: Comparison, name: str, choice: Choice) -> str:
-    """Say in a sentence or three which model to choose, and what the data cannot tell."""
+    """Write in a sentence or three which model to choose, and what chance may explain."""
     found = recommend(comparison, choice)
     bounds = " and ".join(f"`{text}`" for text in choice.where)
     metric = METRICS[found.figure.metric]
@@ -155,15 +155,15 @@ def recommendation(comparison: Comparison, name: str, choice: Choice) -> str:
     if found.best is None:
         words += f"no model {'keeps the constraints' if choice.where else 'has this figure'}."
     else:
-        told = "" if found.value is None else tables.number(found.value, metric.unit)
-        words += f"**{found.best}**, {told}{' %' if metric.unit == 'share' else ''}."
+        figure = "" if found.value is None else tables.number(found.value, metric.unit)
+        words += f"**{found.best}**, {figure}{' %' if metric.unit == 'share' else ''}."
     close = [m for m, p in found.others.items() if p is not None and p >= ALPHA]
     ahead = {m: p for m, p in found.others.items() if p is not None and 0 < p < ALPHA}
     counted = [model for model, p in found.others.items() if p == 0]
     if close and metric.is_counted:
         words += f" Equal to {', '.join(close)}: the first in the suite is named."
     elif close:
-        words += f" The data cannot tell it from {' or '.join(close)}"
+        words += f" Not significantly better than {' or '.join(close)}"
         words += f" (p = {', '.join(p_value(found.others[m] or 0) for m in close)})."
     if ahead:
         words += (

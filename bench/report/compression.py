@@ -205,7 +205,7 @@ def flips(known: Compression) -> Iterator[str]:
         ]
         for flip in known.flips
     ]
-    headers = ["variant", "images", "lost", "won", "n", "difference", "at least", "p", "told"]
+    headers = ["variant", "images", "lost", "won", "n", "difference", "at least", "p", "conclusion"]
     align = ["left", "left", *["right"] * 6, "left"]
     yield tabulate(rows, headers, tablefmt="github", disable_numparse=True, colalign=align)
     yield ""
@@ -214,25 +214,25 @@ def flips(known: Compression) -> Iterator[str]:
         "Lost, won: images that only the original, only the variant has right, of n; after an "
         "attack, right before and after it. Difference: the variant's share less the original's; "
         "at least: its one-sided 95 % lower bound. "
-        f"p: {tests}, Holm over all {len(known.flips)}. A gain of robustness stands where it is "
-        "still one, by the same test (Holm over the gains), when the images that were made on the "
-        "original count too; else it does not. Where those alone fell more images than the "
-        f"variant's own attack, by the same test, it is told as {MASKED}: the variant's gradients "
-        "lead an attack less far than the original's do."
+        f"p: {tests}, Holm over all {len(known.flips)}. A gain of robustness is confirmed where "
+        "it is still one, by the same test (Holm over the gains), when the images that were made "
+        "on the original count too. Where the variant has fewer of those right than of its own "
+        f"attack's images, by the same test, it is reported as {MASKED}: the variant's gradients "
+        "guide an attack less well than the original's do."
     )
     yield ""
 
 
 def _conclusion(difference: float, p_value: float, gain: str) -> str:
     if p_value >= ALPHA:
-        return "cannot be told apart"
+        return "no significant difference"
     if difference <= 0:
         return "worse"
     words = {
         "": "better",
-        "stands": "better, and stands",
-        "does not stand": "better, and does not stand",
-        "not tried": "better (transfer not tried)",
+        "confirmed": "better, confirmed by transfer",
+        "not confirmed": "better, not confirmed by transfer",
+        "not tested": "better (no transfer to test it)",
     }
     return words.get(gain, f"**{MASKED}**")
 

@@ -1,4 +1,4 @@
-"""Pages' part on claims: which hold, by how much, and what each compares."""
+"""The pages' part on claims: which hold, by how much, and what each compares."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from tabulate import tabulate
 
 from bench import tables
-from bench.compare.claim_tests import Answer, Compared, Part
+from bench.compare.claim_tests import ClaimTest, Compared, Part
 from bench.compare.models import ALPHA
 from bench.metrics import METRICS
 from bench.report import choosing
@@ -17,7 +17,7 @@ _SHARE = METRICS["success_rate"]
 """A metric whose unit is that of all claims."""
 
 
-def section(answers: Sequence[Answer]) -> Iterator[str]:
+def section(tests: Sequence[ClaimTest]) -> Iterator[str]:
     """Write which claims hold, and each claim's parts."""
     headers = [
         "claim",
@@ -28,39 +28,40 @@ def section(answers: Sequence[Answer]) -> Iterator[str]:
         "seeds",
         "conclusion",
     ]
-    rows = [_row(answer) for answer in answers]
+    rows = [_row(test) for test in tests]
     yield tabulate(rows, headers, tablefmt="github", disable_numparse=True)
     yield ""
-    told = sum(answer.whole is not None for answer in answers)
+    tested = sum(test.whole is not None for test in tests)
     yield (
-        f"A claim **holds** where p < {ALPHA}, corrected over the {told} claims that could be "
-        "tested (Holm), and every seed agrees; it **does not hold** where the opposite is told so. "
-        "Anything else **cannot be told**; that is no evidence against a claim."
+        f"A claim **holds** where p < {ALPHA}, corrected over the {tested} claims that could "
+        "be tested (Holm), and every seed agrees; it **does not hold** where the opposite is "
+        "significant in the same way. Anything else is **undecided**, which is no evidence "
+        "against a claim."
     )
     yield ""
     yield (
         "The unit is a seed: one training of each model. Seeds: in how many of them the first side "
-        "is ahead. Shares are means over seeds and, weighed the same, over the parts below; in "
+        "is ahead. Shares are means over seeds and, with equal weights, over the parts below; in "
         "parentheses, the images that count, x seeds. In brackets: 95 % intervals over images and "
         "trainings (bootstrap and Student's t). p: the larger of two, that of the same t, and that "
-        "of flipping the signs of what single images contribute, which is exact where few do. What "
-        "is told of these models on these images may be otherwise of others."
+        "of flipping the signs of what single images contribute, which is exact where few do. "
+        "Conclusions are about these models on these images."
     )
     yield ""
-    for answer in answers:
-        yield from _details(answer)
+    for test in tests:
+        yield from _details(test)
 
 
-def _row(answer: Answer) -> list[str]:
-    whole, conclusion = answer.whole, f"**{answer.conclusion}**"
-    conclusion += f": {answer.reason}" if answer.reason else ""
+def _row(test: ClaimTest) -> list[str]:
+    whole, conclusion = test.whole, f"**{test.conclusion}**"
+    conclusion += f": {test.reason}" if test.reason else ""
     if whole is None:
-        return [answer.claim.name, *[tables.DASH] * 5, conclusion]
+        return [test.claim.name, *[tables.DASH] * 5, conclusion]
     return [
-        answer.claim.name,
+        test.claim.name,
         *(
             f"{name}: {_figure(found)}"
-            for name, found in zip(answer.claim.sides, (whole.first, whole.second), strict=True)
+            for name, found in zip(test.claim.sides, (whole.first, whole.second), strict=True)
         ),
         *_tested(whole),
         conclusion,
@@ -79,13 +80,13 @@ def _figure(found: Estimate) -> str:
     return tables.figure(found, _SHARE, intervals=True)
 
 
-def _details(answer: Answer) -> Iterator[str]:
-    claim = answer.claim
+def _details(test: ClaimTest) -> Iterator[str]:
+    claim = test.claim
     yield f"## {claim.name}?"
     yield ""
     yield f"{claim.compared} {claim.counted}"
     yield ""
-    if answer.parts:
+    if test.parts:
         rows = [
             [
                 part.where,
@@ -95,7 +96,7 @@ def _details(answer: Answer) -> Iterator[str]:
                 _figure(found.second),
                 *_tested(found),
             ]
-            for part, found in answer.parts.items()
+            for part, found in test.parts.items()
         ]
         headers = ["where", "attack", "eps", *claim.sides, "difference", "p, corrected", "seeds"]
         yield tabulate(rows, headers, tablefmt="github", disable_numparse=True)
@@ -103,13 +104,13 @@ def _details(answer: Answer) -> Iterator[str]:
         if len(rows) > 1:
             yield f"p: corrected over these {len(rows)} parts."
             yield ""
-    if answer.contrary:
-        yield f"The opposite is told of {_names(answer.contrary)}."
+    if test.contrary:
+        yield f"The opposite holds for {_names(test.contrary)}."
         yield ""
-    if answer.left_out:
+    if test.left_out:
         yield (
             f"Left out, for a cell without a result or an image without a verdict: "
-            f"{_names(answer.left_out)}."
+            f"{_names(test.left_out)}."
         )
         yield ""
 

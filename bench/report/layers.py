@@ -1,4 +1,4 @@
-"""The pages' part on layers: where the zeros of variants lie, and what each layer alone bears."""
+"""The pages' part on layers: where the zeros of variants lie, and what each layer alone costs."""
 
 from __future__ import annotations
 
@@ -57,8 +57,8 @@ def _sensitivity(found: Sensitivity, folder: Path) -> Iterator[str]:
     yield (
         f"Each layer reduced alone by `{found.step}`, without training after it; "
         f"points of {found.images} images lost against the whole model, negative where "
-        f"won. p: McNemar's exact test, Holm over all {len(found.losses)}; told where below "
-        f"{ALPHA}. No verdict: an image of the attack broke its budget."
+        f"won. p: McNemar's exact test, Holm over all {len(found.losses)}; printed where "
+        f"below {ALPHA}. No verdict: an image of the attack broke its budget."
     )
     yield ""
     series = {

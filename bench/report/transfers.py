@@ -43,7 +43,7 @@ def _pairs(tested: Sequence[TransferPair]) -> Iterator[str]:
     yield (
         f"Which property transfers better: {len(tested)} pairs of transfers differ in one "
         "property alone (targeted, eps, plugin, or direction), and are compared image by image; "
-        f"{len(different)} can be told apart."
+        f"{len(different)} differ significantly."
     )
     yield ""
     if not different:
@@ -65,8 +65,8 @@ def _pairs(tested: Sequence[TransferPair]) -> Iterator[str]:
     yield tabulate(rows, headers, tablefmt="github", disable_numparse=True)
     yield ""
     yield (
-        "Only one, only other: images that just one of the two brings over, of the n that the "
-        "target has right without an attack and that count for both; what is lost counts, to "
-        f"whatever class. p: McNemar's exact test, corrected over all {len(tested)} (Holm)."
+        "Only one, only other: images that just one of the two makes the target lose, to whatever "
+        "class, of the n that it has right without an attack and that count for both. "
+        f" p: McNemar's exact test, corrected over all {len(tested)} (Holm)."
     )
     yield ""

@@ -40,7 +40,9 @@ def planted(tmp_path: Path) -> Run:
         ease = np.random.default_rng(3).permutation(60) / 60
         for seed in SEEDS:
             for plugin, share in (("fgsm", 0.3), ("pgd", 0.6)):
-                told = {"facts": {"plugin": plugin}, "replica": seed, "state": state}
+                facts = {"plugin": plugin, "single_step": plugin == "fgsm", "control": False}
+                facts |= {"iterations": 10, "step_size": 0.01} if plugin == "pgd" else {}
+                told = {"facts": facts, "replica": seed, "state": state}
                 run.attack("small", f"{plugin}@eps=0.1", list(ease < share), **told)
         account = dict(run.matrix.run) | {"suite": suite, "description": f"What {suite} is."}
         run.store.put_run(f"20260101T000000.000000Z-{suite}-aaaaaa", account)
@@ -56,8 +58,8 @@ def test_a_page_of_claims_shows_each_claim_and_names_the_run_that_is_missing(
     assert experiments.main(["findings", "--store", store.url]) == 0
     page = (tmp_path / "findings.md").read_text()
     assert all(f"### {claim.name}?" in page for claim in CLAIMS)
-    [row] = [line for line in page.splitlines() if line.startswith("| PGD beats FGSM")]
-    assert "PGD: 60.0 %" in row
+    [row] = [line for line in page.splitlines() if line.startswith("| Several steps beat")]
+    assert "several steps: 60.0 %" in row
     assert "30.0 points" in row
     assert "**holds**" in row
     assert "What findings is." in page

@@ -12,7 +12,8 @@ import pytest
 from planted import Planted
 
 from bench import statistics
-from bench.compare.claim_tests import Answer, Compared, Part, answers
+from bench.audit.evidence import Evidence
+from bench.compare.claim_tests import ClaimTest, Compared, Part, claim_tests
 from bench.compare.claims import CLAIMS, PRUNING
 from bench.report import findings
 from bench.statistics import Difference, Estimate
@@ -33,6 +34,12 @@ EFFECTS: dict[str, Effect] = {
     EPS: lambda cell: cell["kind"] == "transfer" and cell["eps"] == 8 / 255,
 }
 """Of which cells more images fall where a claim is planted: its first side's, and no others."""
+
+
+DECLARED: Mapping[str, Mapping[str, Any]] = {
+    "fgsm": {"single_step": True, "iterations": 1, "step_size": None, "control": False},
+    "pgd": {"single_step": False, "iterations": 10, "step_size": 0.01, "control": False},
+}
 
 
 def none(cell: Mapping[str, Any]) -> bool:
@@ -72,7 +79,8 @@ def plant(folder: Path, effect: Effect, points: float = 0.25) -> Planted:
             for cell in cells:
                 name = attack(**cell)
                 hits = falls(cell, "attack", model)
-                told = {"facts": {"plugin": cell["plugin"]}, "replica": seed}
+                facts = {"plugin": cell["plugin"], **DECLARED[cell["plugin"]]}
+                told = {"facts": facts, "replica": seed}
                 planted.attack(model, name, hits, eps=cell["eps"], target=cell["target"], **told)
                 planted.transfer(model, other, name, falls(cell, "transfer", other), replica=seed)
     return planted
@@ -81,14 +89,14 @@ def plant(folder: Path, effect: Effect, points: float = 0.25) -> Planted:
 PGD_CELL = attack("pgd", None, 8 / 255)
 
 
-def told(planted: Planted) -> dict[str, Answer]:
-    return {answer.claim.name: answer for answer in answers(planted.matrix)}
+def told(planted: Planted) -> dict[str, ClaimTest]:
+    return {answer.claim.name: answer for answer in claim_tests(planted.matrix)}
 
 
-def test_where_nothing_was_planted_no_claim_can_be_told(tmp_path: Path) -> None:
+def test_where_nothing_was_planted_no_claim_is_decided(tmp_path: Path) -> None:
     found = told(plant(tmp_path, none))
     assert {name: answer.conclusion for name, answer in found.items()} == dict.fromkeys(
-        NAMES, "cannot be told"
+        NAMES, "undecided"
     )
     assert {answer.reason for answer in found.values()} == {"chance may explain it"}
 
@@ -96,7 +104,7 @@ def test_where_nothing_was_planted_no_claim_can_be_told(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_what_was_planted_holds_and_nothing_else(name: str, tmp_path: Path) -> None:
     found = told(plant(tmp_path, EFFECTS[name]))
-    assert {n: a.conclusion for n, a in found.items() if a.conclusion != "cannot be told"} == {
+    assert {n: a.conclusion for n, a in found.items() if a.conclusion != "undecided"} == {
         name: "holds"
     }
     whole = found[name].whole
@@ -127,6 +135,32 @@ def test_parts_are_pairs_that_differ_in_one_property(tmp_path: Path) -> None:
     }
 
 
+STEPS = {"single_step": False, "iterations": 10, "step_size": 0.01, "control": False}
+
+
+@pytest.mark.parametrize(
+    ("facts", "paired"),
+    [
+        (STEPS, True),
+        ({**STEPS, "iterations": 1}, False),
+        ({**STEPS, "step_size": None}, False),  # it queries or searches
+        ({**STEPS, "control": True}, False),
+        ({**STEPS, "norm": "l2"}, False),
+        ({}, False),
+    ],
+)
+def test_several_steps_are_what_attacks_declare_not_what_they_are_called(
+    facts: Mapping[str, Any], paired: bool, tmp_path: Path
+) -> None:
+    planted = Planted(tmp_path)
+    one = {"plugin": "dash", "single_step": True, "iterations": 1, "control": False}
+    planted.attack("net", "one", [True] * 4, facts=one)
+    planted.attack("net", "many", [True] * 4, facts={"plugin": "walk", **facts})
+    [claim] = [claim for claim in CLAIMS if claim.name == PGD]
+    pairs = list(claim.pairs(Evidence(planted.matrix)))
+    assert [[e.coordinates.attack for e in pair] for pair in pairs] == [["many", "one"]] * paired
+
+
 def test_shares_are_those_counted_by_hand_and_n_is_the_images_that_count(tmp_path: Path) -> None:
     planted = plant(tmp_path, EFFECTS[HARDER])
     found = told(planted)[HARDER]
@@ -152,10 +186,10 @@ def test_shares_are_those_counted_by_hand_and_n_is_the_images_that_count(tmp_pat
 
 def test_claims_are_one_family_and_the_parts_of_a_claim_another(tmp_path: Path) -> None:
     matrix = plant(tmp_path, EFFECTS[EPS]).matrix
-    alone = [answers(matrix, [claim])[0].whole.p_value for claim in CLAIMS]
-    together = [answer.whole.p_value for answer in answers(matrix)]
+    alone = [claim_tests(matrix, [claim])[0].whole.p_value for claim in CLAIMS]
+    together = [answer.whole.p_value for answer in claim_tests(matrix)]
     assert together == statistics.holm(alone) != alone
-    parts = answers(matrix)[NAMES.index(EPS)].parts.values()
+    parts = claim_tests(matrix)[NAMES.index(EPS)].parts.values()
     assert min(part.p_value for part in parts) >= 2 * 2 / 2001  # two parts; see statistics.within
 
 
@@ -165,8 +199,8 @@ def test_more_than_one_training_is_needed(tmp_path: Path) -> None:
     found = told(planted)[PGD]
     assert found.whole.p_value < 0.05
     assert (found.conclusion, found.reason) == (
-        "cannot be told",
-        "one training speaks of itself alone",
+        "undecided",
+        "only one training",
     )
 
 
@@ -219,44 +253,44 @@ SURE = Compared(
 OPPOSITE = replace(SURE, agreeing=0, opposing=3)
 
 
-def answer(whole: Compared | None, *parts: Compared) -> Answer:
+def answer(whole: Compared | None, *parts: Compared) -> ClaimTest:
     named = {Part(f"model{i}", "pgd", "4/255"): part for i, part in enumerate(parts)}
-    return Answer(CLAIMS[0], whole, named, ())
+    return ClaimTest(CLAIMS[0], whole, named, ())
 
 
 def test_a_verdict_needs_significance_and_every_seed_and_no_part_against_it() -> None:
     assert answer(SURE, SURE).conclusion == "holds"
-    assert answer(OPPOSITE, SURE, OPPOSITE).reason == "parts tell the opposite"
+    assert answer(OPPOSITE, SURE, OPPOSITE).reason == "a part supports the opposite"
     unsure = replace(SURE, p_value=0.06)
     assert (answer(unsure).conclusion, answer(unsure).reason) == (
-        "cannot be told",
+        "undecided",
         "chance may explain it",
     )
     for split in (replace(SURE, agreeing=2, opposing=1), replace(SURE, agreeing=2)):
         assert (answer(split).conclusion, answer(split).reason) == (
-            "cannot be told",
+            "undecided",
             "seeds disagree",
         )
     mixed = answer(SURE, SURE, OPPOSITE, SURE)
-    assert (mixed.conclusion, mixed.reason) == ("cannot be told", "parts tell the opposite")
-    assert "The opposite is told of model1, pgd, 4/255." in "\n".join(findings.section([mixed]))
+    assert (mixed.conclusion, mixed.reason) == ("undecided", "a part supports the opposite")
+    assert "The opposite holds for model1, pgd, 4/255." in "\n".join(findings.section([mixed]))
 
 
 def test_the_page_says_each_verdict_and_tests_only_what_it_can(tmp_path: Path) -> None:
     planted = plant(tmp_path, EFFECTS[UNTARGETED])
     planted.cells = [cell for cell in planted.cells if cell["kind"] != "profile"]
-    found = answers(planted.matrix)
+    found = claim_tests(planted.matrix)
     lines = list(findings.section(found))
     rows = [line for line in lines[0].splitlines() if line.startswith("|")][2:]
     assert [row.split("|")[1].strip() for row in rows] == NAMES
     verdicts = [row.split("|")[-2].strip() for row in rows]
     assert verdicts == [
-        "**cannot be told**: chance may explain it",
-        "**cannot be told**: chance may explain it",
-        "**cannot be told**: nothing to compare",
+        "**undecided**: chance may explain it",
+        "**undecided**: chance may explain it",
+        "**undecided**: nothing to compare",
         "**holds**",
-        "**cannot be told**: nothing to compare",
-        "**cannot be told**: chance may explain it",
+        "**undecided**: nothing to compare",
+        "**undecided**: chance may explain it",
     ]
     assert "corrected over the 4 claims that could be tested" in "\n".join(lines)
 
@@ -300,21 +334,21 @@ def plant_pruned(folder: Path, effect: Effect, points: float = 0.25) -> Planted:
     return planted
 
 
-def told_of_pruning(planted: Planted) -> dict[str, Answer]:
-    return {answer.claim.name: answer for answer in answers(planted.matrix, PRUNING)}
+def told_of_pruning(planted: Planted) -> dict[str, ClaimTest]:
+    return {answer.claim.name: answer for answer in claim_tests(planted.matrix, PRUNING)}
 
 
 def test_where_nothing_was_planted_no_claim_on_pruning_can_be_told(tmp_path: Path) -> None:
     found = told_of_pruning(plant_pruned(tmp_path, none))
     assert {(answer.conclusion, answer.reason) for answer in found.values()} == {
-        ("cannot be told", "chance may explain it")
+        ("undecided", "chance may explain it")
     }
 
 
 @pytest.mark.parametrize("name", PRUNED_NAMES)
 def test_what_was_planted_of_pruning_holds_and_nothing_else(name: str, tmp_path: Path) -> None:
     found = told_of_pruning(plant_pruned(tmp_path, PRUNED_EFFECTS[name]))
-    assert {n: a.conclusion for n, a in found.items() if a.conclusion != "cannot be told"} == {
+    assert {n: a.conclusion for n, a in found.items() if a.conclusion != "undecided"} == {
         name: "holds"
     }
     assert 0.15 < found[name].whole.difference.value < 0.35  # 0.25 were planted, less the noise
@@ -358,7 +392,7 @@ def test_folds_are_one_training(tmp_path: Path) -> None:
         if replica is not None:
             cell["coordinates"]["replica"] = f"fold{replica.removeprefix('seed')}of3"
     found = told(planted)[PGD]
-    assert (found.whole.seeds, found.reason) == (1, "one training speaks of itself alone")
+    assert (found.whole.seeds, found.reason) == (1, "only one training")
 
 
 def test_variants_that_were_made_otherwise_are_not_compared(tmp_path: Path) -> None:

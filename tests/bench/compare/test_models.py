@@ -142,7 +142,7 @@ def test_a_clear_lead_stays_bold_among_as_many_as_a_whole_suite_has(planted: Pla
         planted.evaluate(f"other{number}", hits(range(5 + number, 60 + number)))
     assert planted.row("macro_f1").best == "best"
     text = choosing.recommendation(planted.comparison, "f1", Choice(best="macro_f1"))
-    assert "cannot tell" not in text
+    assert "Not significantly" not in text
     assert text.count("(p = ") == 12
 
 

@@ -536,9 +536,13 @@ def gained(planted: Planted, **told: Any) -> None:
 @pytest.mark.parametrize(
     ("transferred", "gain", "words"),
     [
-        (None, "not tried", "better (transfer not tried)"),
-        (first(10), "stands", "better, and stands"),
-        (last(5), "stands", "better, and stands"),  # five that the direct attack did not fell
+        (None, "not tested", "better (no transfer to test it)"),
+        (first(10), "confirmed", "better, confirmed by transfer"),
+        (
+            last(5),
+            "confirmed",
+            "better, confirmed by transfer",
+        ),  # five more are wrong
         (first(40), MASKED, "**masked gradients**"),
         (last(28), MASKED, "**masked gradients**"),  # two left of thirty: no longer significant
     ],
@@ -559,7 +563,7 @@ def test_what_others_made_undoes_no_gain(planted: Planted) -> None:
     """Images that were made on another variant are no transfer from the original."""
     gained(planted)
     planted.transfer("other", "net", "pgd", first(40), variant="half")
-    assert flips(planted)["net/half", "pgd"].gain == "not tried"
+    assert flips(planted)["net/half", "pgd"].gain == "not tested"
 
 
 def test_a_loss_and_what_chance_explains_are_no_gain(planted: Planted) -> None:
@@ -597,7 +601,7 @@ def test_flips_of_several_trainings_are_tested_over_trainings(planted: Planted) 
     found = flips(planted)["net/half", "pgd"]
     assert (found.lost, found.won, found.n) == (0, 9 + 8 + 7, 120)
     assert "Student's t over images and trainings" in found.test
-    assert found.gain == "stands"
+    assert found.gain == "confirmed"
 
 
 def test_a_gain_of_one_training_of_three_does_not_stand(planted: Planted) -> None:
@@ -610,7 +614,7 @@ def test_a_gain_of_one_training_of_three_does_not_stand(planted: Planted) -> Non
         planted.transfer("net", "net", "pgd", first(fallen), variant="half", **told)
     found = flips(planted)["net/half", "pgd"]
     assert found.p_value < 0.05
-    assert found.gain == "does not stand"  # nor are gradients masked in every training
+    assert found.gain == "not confirmed"  # nor are gradients masked in every training
 
 
 def test_a_gain_that_few_transferred_images_blur_is_no_evidence_of_masked_gradients(
@@ -624,9 +628,9 @@ def test_a_gain_that_few_transferred_images_blur_is_no_evidence_of_masked_gradie
     found = flips(planted)["net/half", "pgd"]
     assert (found.lost, found.won) == (0, 8)
     assert found.p_value == pytest.approx(binomial(0, 8))
-    assert found.gain == "does not stand"  # 8 won, 4 lost: p = 0.39
+    assert found.gain == "not confirmed"  # 8 won, 4 lost: p = 0.39
     page = part_of(planted, tmp_path)
-    assert "better, and does not stand" in page
+    assert "better, not confirmed by transfer" in page
     assert "**masked gradients**" not in page
 
 
@@ -878,7 +882,7 @@ def test_a_choice_may_rest_on_one_attack(planted: Planted) -> None:
     assert found.others == pytest.approx(expected)
     text = choosing.recommendation(told, "r", Choice(best="robust_accuracy@attack=pgd"))
     assert "**net/a**, 75.0 %" in text
-    assert "cannot tell it from net/b" in text
+    assert "Not significantly better than net/b" in text
     other = recommend(told, Choice(best="robust_accuracy@attack=fgsm"))
     assert other.best == "net/b"
     assert other.others["net/c"] == 1.0
