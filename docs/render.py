@@ -207,7 +207,8 @@ def attacks_page() -> str:
             ]
         )
         sections += [f"## {name}", "", inspect.getdoc(plugin) or "", ""]
-        sections += [f"- {caveat}" for caveat in usual.caveats] + [""] * bool(usual.caveats)
+        caveats = usual.all_caveats
+        sections += [f"- {caveat}" for caveat in caveats] + [""] * bool(caveats)
     headers = ["attack", "norm", "looks for", "targets", "steps", "any batch", "needs", "since"]
     return "\n".join(
         [

@@ -31,6 +31,7 @@ class Attack(Plugin):
         minimum_norm: whether it looks for the nearest adversarial image, rather than for any in a
             ball: then the suite's ``budget`` says what counts as near enough.
         caveats: known faults, a sentence each, that stand beside every number of the attack.
+        caveats_in: those that it has in one norm only, by norm.
         is_control: whether it spends its budget in no direction, as noise does: what attacks are
             compared with.
         is_single_step: whether it spends its budget in one step along the gradient: what attacks
@@ -69,6 +70,18 @@ class Attack(Plugin):
     radius_parameter: ClassVar[str] = "eps"
     steps_parameter: ClassVar[str] = "steps"
     step_size_parameter: ClassVar[str] = "alpha"
+    caveats_in: ClassVar[Mapping[Norm, tuple[str, ...]]] = {}
+
+    @property
+    def own_caveats(self) -> tuple[str, ...]:
+        """The known faults that this attack has in its norm."""
+        in_norm = () if self.norm is None else self.caveats_in.get(self.norm, ())
+        return (*self.caveats, *in_norm)
+
+    @property
+    def all_caveats(self) -> tuple[str, ...]:
+        """The known faults in every norm."""
+        return (*self.caveats, *(each for found in self.caveats_in.values() for each in found))
 
     @classmethod
     def __pydantic_init_subclass__(cls, **_: object) -> None:

@@ -94,7 +94,7 @@ class AttackCell(Cell):
             "target": entry.target,
             "minimum_norm": entry.plugin.minimum_norm,
             "traceable": entry.plugin.traceable,
-            "caveats": list(entry.plugin.caveats),
+            "caveats": list(entry.plugin.own_caveats),
             **_declared(entry.plugin),
             **self.subject.facts,
         }

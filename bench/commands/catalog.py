@@ -74,7 +74,7 @@ def describe(name: str, data_root: str | None, store: Store) -> str:
         facts["norm"] = usual.norm or "none"
         for flag in ("targetable", "traceable", "batch_invariant", "minimum_norm"):
             facts[flag] = "yes" if getattr(usual, flag) else "no"
-        for number, caveat in enumerate(usual.caveats, 1):
+        for number, caveat in enumerate(usual.all_caveats, 1):
             facts[f"caveat {number}"] = caveat
     if issubclass(plugin, Explainer):
         facts["batch_invariant"] = "yes" if plugin.batch_invariant else "no"

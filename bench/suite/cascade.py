@@ -48,7 +48,7 @@ class Listed(Cascade):
     def caveats(self) -> tuple[str, ...]:
         """Those of the parts."""
         return tuple(
-            f"{name}: {caveat}" for name, part in self.parts.items() for caveat in part.caveats
+            f"{name}: {caveat}" for name, part in self.parts.items() for caveat in part.own_caveats
         )
 
     def parameters(self) -> dict[str, JSON]:

@@ -246,7 +246,7 @@ def test_a_row_offers_every_parameter_or_says_why_not(name: str) -> None:
     told = {"model", "verbose", *plugin.wants} | plugin.withheld.keys()
     assert theirs - told <= ours <= theirs
     assert name.partition(":")[0] == plugin.class_name.lower()
-    assert set(plugin.faults.values()) <= set(plugin.caveats)
+    assert set(plugin.faults.values()) <= set(plugin.model_construct().all_caveats)
     assert {check.partition(":")[0] for check in plugin.faults} <= CHECKS
 
 

@@ -14,8 +14,9 @@ from bench.errors import PluginError
 from bench.norms import TOLERANCE, measure
 from bench.records import Budget
 from bench_plugins.attacks import torchattacks as adapter
+from bench_plugins.attacks.autoattack import AutoAttack
 from bench_plugins.attacks.noise import Noise
-from bench_plugins.attacks.table import FGSM, PGD
+from bench_plugins.attacks.table import APGD, APGDT, CW, FGSM, PGD
 from bench_plugins.models.resnet_small import ResNetSmall
 from bench_plugins.models.simple_cnn import SimpleCNN
 
@@ -414,6 +415,17 @@ def test_nothing_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
 def test_an_attack_that_the_version_lacks_is_named() -> None:
     with pytest.raises(PluginError, match=r"torchattacks 3\.\d.*has no attack 'Nonsense'"):
         adapter.run("Nonsense", classifier(), *batch(), targets=None, generator=generator())
+
+
+@pytest.mark.parametrize("plugin", [APGD, APGDT, AutoAttack])
+def test_a_fault_in_one_norm_is_printed_in_that_norm_only(plugin: Callable[..., Attack]) -> None:
+    assert not [caveat for caveat in plugin(norm="linf").own_caveats if "l2" in caveat]
+    assert len([caveat for caveat in plugin(norm="l2").own_caveats if "l2" in caveat]) == 1
+    assert set(plugin(norm="l2").own_caveats) <= set(plugin().all_caveats)
+
+
+def test_faults_of_every_norm_are_those_of_each() -> None:
+    assert CW().own_caveats == CW.caveats == CW().all_caveats != ()
 
 
 @pytest.mark.parametrize(

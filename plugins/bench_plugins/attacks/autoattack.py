@@ -12,6 +12,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from bench.api import Attack, Cascade
+from bench.records import Norm
 from bench_plugins.attacks.table import APGD, APGDT, FAB, Square
 
 _STEPS = 100
@@ -37,6 +38,10 @@ class AutoAttack(Cascade):
 
     wraps: ClassVar[str | None] = "torchattacks"
     caveats: ClassVar[tuple[str, ...]] = tuple(f"apgd-t: {caveat}" for caveat in APGDT.caveats)
+    caveats_in: ClassVar[Mapping[Norm, tuple[str, ...]]] = {
+        norm: tuple(f"apgd-t: {caveat}" for caveat in caveats)
+        for norm, caveats in APGDT.caveats_in.items()
+    }
 
     norm: Literal["linf", "l2"] = Field("linf", description="of the ball")
     eps: float = Field(8 / 255, ge=0, description="radius in the norm, for pixels of [0, 1]")

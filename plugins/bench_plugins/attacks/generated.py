@@ -10,12 +10,13 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib import metadata
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field, create_model
 
 from bench.api import Attack, padded
-from bench.records import JSON
+from bench.records import JSON, NORMS, Norm
 from bench.tensors import Images, Labels
 from bench_plugins.attacks.torchattacks import Precision, Want, run
 
@@ -207,6 +208,21 @@ class Wrapped(Attack):
         return f"it needs {' and '.join(unmet)}" if unmet else None
 
 
+def _parted(
+    faults: Mapping[str, str],
+) -> tuple[tuple[str, ...], dict[Norm, tuple[str, ...]]]:
+    """Part the faults of every norm from those of one, each sentence once."""
+    everywhere: dict[str, None] = {}
+    in_norm: dict[Norm, tuple[str, ...]] = {}
+    for check, sentence in faults.items():
+        found = [norm for norm in NORMS if norm == check.partition(":")[2]]
+        if not found:
+            everywhere[sentence] = None
+        for norm in found:
+            in_norm[norm] = tuple(dict.fromkeys((*in_norm.get(norm, ()), sentence)))
+    return tuple(everywhere), in_norm
+
+
 def wrapped(
     class_name: str,
     *,
@@ -215,6 +231,7 @@ def wrapped(
     gradients: bool = True,
     passes: Callable[[Any], int] | None = None,
     caveats: tuple[str, ...] = (),
+    caveats_in: Mapping[Norm, tuple[str, ...]] = MappingProxyType({}),
     **facts: Any,
 ) -> type[Wrapped]:
     """Make a plugin of a row of the table.
@@ -226,6 +243,7 @@ def wrapped(
         gradients: whether it follows them; then their ``precision`` is a parameter too.
         passes: from the attack to how many an image costs; ``steps`` where not given.
         caveats: known faults that concern results and fail no check of the contract.
+        caveats_in: those of one norm only.
         facts: class variables of :class:`Wrapped` and of :class:`bench.api.Attack`.
 
     """
@@ -237,7 +255,12 @@ def wrapped(
     if passes is not None:
         facts["passes"] = property(passes)
     facts["batch_invariant"] = facts.get("batch") is not None
-    facts["caveats"] = (*dict.fromkeys(facts.get("faults", {}).values()), *caveats)
+    everywhere, in_norm = _parted(facts.get("faults", {}))
+    facts["caveats"] = (*everywhere, *caveats)
+    facts["caveats_in"] = {
+        norm: (*in_norm.get(norm, ()), *caveats_in.get(norm, ()))
+        for norm in (*in_norm, *caveats_in)
+    }
     for name, fact in {**facts, "class_name": class_name, "table": table}.items():
         if name not in Wrapped.__class_vars__ | {"passes"}:
             raise TypeError(f"{class_name}: a row has no '{name}'")

@@ -676,7 +676,9 @@ APGDT = wrapped(
     passes=lambda attack: (
         attack.target_classes * attack.n_restarts * attack.eot_iter * (attack.steps + 1) + 1
     ),
-    caveats=("in the norm l2, the step sizes of all images of a batch follow those of its first",),
+    caveats_in={
+        "l2": ("in the norm l2, the step sizes of all images of a batch follow those of its first",)
+    },
 )
 
 FAB = wrapped(
