@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from bench import metrics
 from bench.errors import StoreError, UsageError, nearest
 from bench.metrics import CellData, Metric, Withheld
-from bench.records import AXES, JSON, ORIGINAL, Budget, Coordinates
+from bench.records import AXES, JSON, ORIGINAL, Budget, Coordinates, write_name
 from bench.statistics import Estimate
 from bench.store import Store, Stored
 
@@ -35,6 +35,10 @@ class Entry:
     state: str
     key: str | None
     reason: str
+
+    def is_called(self, name: str) -> bool:
+        """Whether it goes by a label or by coordinates, as stored or as tables write them."""
+        return write_name(name) in (write_name(self.label), write_name(str(self.coordinates)))
 
     @property
     def caveats(self) -> tuple[str, ...]:
@@ -155,7 +159,7 @@ class Matrix:
 
         """
         attacks = [e for e in self.entries if e.kind == "attack" and e.state == "done"]
-        found = [e for e in attacks if label in (e.label, str(e.coordinates))]
+        found = [e for e in attacks if e.is_called(label)]
         if not found:
             known = [str(e.coordinates) for e in attacks]
             raise UsageError.of(

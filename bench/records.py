@@ -6,6 +6,7 @@ that the store can write them without guessing. No torch here, and no file forma
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias, get_args
@@ -68,6 +69,36 @@ class Budget:
 
     def __str__(self) -> str:
         return f"{self.norm} {self.eps:.6g}"
+
+
+def write_eps(eps: float) -> str:
+    """Write a radius as people do: in 255ths where no short decimal says the same.
+
+    Thirds stay decimals: 85/255 is nobody's eps.
+    """
+    levels = round(_LEVELS * eps)
+    short = f"{eps:.4g}"
+    is_level = abs(_LEVELS * eps - levels) <= _ROUNDING and levels % (_LEVELS // 3)
+    return f"{levels}/{_LEVELS}" if is_level and float(short) != eps else short
+
+
+def write_name(name: str) -> str:
+    """Write the name of a grid's point or a budget for people: ``pgd@eps=8/255``.
+
+    Its coordinate holds six digits, ``pgd@eps=0.0313725``.
+    """
+    return _NUMBER.sub(_in_levels, name)
+
+
+def _in_levels(found: re.Match[str]) -> str:
+    """Write one number in 255ths where it is one to the digits that it has."""
+    level = round(_LEVELS * float(found[0])) / _LEVELS
+    return write_eps(level) if f"{level:.6g}" == found[0] else found[0]
+
+
+_LEVELS = 255
+_ROUNDING = 1e-6
+_NUMBER = re.compile(r"(?<=[= ])\d\.\d{5,}(?=$|[,/~ ])")
 
 
 @dataclass(frozen=True, slots=True)

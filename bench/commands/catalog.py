@@ -12,6 +12,7 @@ from bench import data, registry
 from bench.api import KINDS, Attack, Dataset, Explainer, Plugin
 from bench.errors import UsageError, nearest
 from bench.metrics import METRICS
+from bench.records import write_eps
 from bench.registry import Offer
 from bench.store import Store
 from bench.suite import DatasetEntry, shipped
@@ -106,8 +107,7 @@ def parameters(plugin: type[Plugin]) -> str:
     for name, field in plugin.model_fields.items():
         detail = properties.get(name, {})
         value = field.get_default(call_default_factory=True)
-        told = str(value) if isinstance(value, Path) else repr(value)
-        default = "required" if field.is_required() else told
+        default = "required" if field.is_required() else _default(value)
         rows.append([name, _type(detail), default, _range(detail), detail.get("description", "")])
     if not rows:
         return "no parameters"
@@ -118,6 +118,13 @@ def parameters(plugin: type[Plugin]) -> str:
         maxcolwidths=[None, 24, 28, None, 60],
         disable_numparse=True,
     )
+
+
+def _default(value: Any) -> str:
+    """Write a default whole, but for a radius in 255ths."""
+    if isinstance(value, float) and "/" in write_eps(value):
+        return write_eps(value)
+    return str(value) if isinstance(value, Path) else repr(value)
 
 
 def _type(detail: dict[str, Any]) -> str:

@@ -53,7 +53,7 @@ def _entry(cell: str, store: Store, suite: str | None) -> Entry | None:
     except StoreError:
         return None
     cells = (*matrix.entries, *matrix.probes)
-    named = [e for e in cells if cell in (e.label, str(e.coordinates))]
+    named = [e for e in cells if e.is_called(cell)]
     if not named and len(cell) >= 4:  # noqa: PLR2004 (shorter keys say too little)
         named = [e for e in cells if e.key is not None and e.key.startswith(cell)]
     if len(named) > 1 and len({e.key for e in named}) > 1:

@@ -18,6 +18,7 @@ from bench.compare.claims import CLAIMS, Claim, Pair
 from bench.compare.models import ALPHA
 from bench.matrix import Entry, Matrix
 from bench.metrics import classification
+from bench.records import write_eps
 from bench.statistics import Difference, Estimate, Statistic
 
 if TYPE_CHECKING:
@@ -232,12 +233,8 @@ def _place(entry: Entry) -> str:
 
 
 def _radius(entry: Entry) -> str:
-    """Write an eps as people do: of 255 levels, where it is so many."""
-    if entry.value("eps") is None:
-        return ""
-    eps = float(str(entry.value("eps")))
-    levels = round(255 * eps)
-    return f"{levels}/255" if levels and abs(255 * eps - levels) < 1e-6 else f"{eps:.4g}"  # noqa: PLR2004 (rounding)
+    eps = entry.value("eps")
+    return "" if eps is None else write_eps(float(str(eps)))
 
 
 def _compare(found: Sequence[_Found], seeds: Sequence[str]) -> Compared:

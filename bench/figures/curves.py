@@ -10,6 +10,7 @@ from bench.errors import UsageError
 from bench.figures.style import DASHES, LEGEND_LINE, colour, plain, save
 from bench.matrix import Entry, Matrix
 from bench.metrics import METRICS
+from bench.records import write_name
 from bench.statistics import Estimate
 
 if TYPE_CHECKING:
@@ -116,7 +117,7 @@ def _without_eps(attack: str, group: str) -> str:
     """Name what the points of a line share: ``pgd@steps=5`` of ``pgd@eps=0.1,steps=5``."""
     varied = attack.removeprefix(group).lstrip("@").split(",")
     others = [word for word in varied if word and not word.startswith(("eps=", "max_epsilon="))]
-    return "@".join([group, ",".join(others)]) if others else group
+    return write_name("@".join([group, ",".join(others)])) if others else group
 
 
 def _model(entry: Entry) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bench.figures.style import DASHES, LEGEND_LINE, colour, plain, save
-from bench.records import Norm
+from bench.records import Norm, write_name
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -53,7 +53,7 @@ def reach(found: Sequence[Reach], norm: Norm, path: Path) -> Path:
             where="post",
             color=colour(models.index(line.model)),
             linewidth=1.4,
-            label=f"{line.model}, {line.attack}",
+            label=f"{line.model}, {write_name(line.attack)}",
         )
     axes.set_xlim(0, furthest)
     axes.set_ylim(-3, 103)

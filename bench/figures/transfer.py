@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.figures.style import save
+from bench.records import write_name
 from bench.statistics import Estimate
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ def _panels(
         _draw(
             axes, {pair: r for (name, pair), r in rates.items() if name == attack}, sources, targets
         )
-        axes.set_title(attack, fontsize="medium", loc="left")
+        axes.set_title(write_name(attack), fontsize="medium", loc="left")
         axes.set_ylabel("made on", fontsize=8)
         axes.set_xlabel("judged on", fontsize=8)
     for axes in grid[len(attacks) :]:
@@ -92,7 +93,7 @@ def _draw(axes: Axes, cells: Cells, rows: Sequence[str], columns: Sequence[str])
                 axes.text(
                     column, row + lower, words, ha="center", va="center", color=shade, fontsize=size
                 )
-    axes.set_yticks(range(len(rows)), rows, fontsize=8)
+    axes.set_yticks(range(len(rows)), [write_name(row) for row in rows], fontsize=8)
     axes.set_xticks(range(len(columns)), columns, rotation=45, ha="right", fontsize=7)
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)

@@ -221,6 +221,7 @@ METRICS: Mapping[str, Metric] = {
             _JUDGED,
             lambda records: right_before(records) & right_after(records),
             needs_budget=True,
+            of_every_image=True,
             better="higher",
         ),
         Metric(
@@ -242,6 +243,7 @@ METRICS: Mapping[str, Metric] = {
             _JUDGED,
             lambda records: ~(right_before(records) & right_after(records)),
             needs_budget=True,
+            of_every_image=True,
             better="lower",
         ),
         Metric(

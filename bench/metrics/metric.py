@@ -37,6 +37,8 @@ class Metric:
             error leaves it in doubt all the same.
         better: which way is better, where one is.
         needs_verdict: withheld where an image of the cell has no verdict.
+        of_every_image: it counts images of a targeted attack's own target class too, which
+            success leaves out: beside such attacks that is stated.
         worst_case: of all attacks on a model together, within the budget of a cell.
         mean: a mean with a bootstrap interval; else a rate with a Wilson interval.
         needs_budget: withheld where an attack has no budget: a rate belongs to one.
@@ -55,6 +57,7 @@ class Metric:
     needs_verdict: bool = True
     needs_budget: bool = False
     needs_minimum: bool = False
+    of_every_image: bool = False
     worst_case: bool = False
     mean: bool = False
     weighted: Weighted | None = None

@@ -13,7 +13,7 @@ from bench.cells.cell import Cell
 from bench.cells.workbench import Compute
 from bench.data import ImageSet, Prepared
 from bench.errors import Problem, SuiteError, nearest
-from bench.records import State
+from bench.records import State, write_name
 from bench.store import Store, Stored
 from bench.suite import Suite
 
@@ -55,7 +55,12 @@ class Plan:
             SuiteError: where the plan has no such cell.
 
         """
-        chosen = [s.cell for s in self.steps if label in (s.cell.label, str(s.cell.coordinates))]
+        wanted = write_name(label)
+        chosen = [
+            step.cell
+            for step in self.steps
+            if wanted in (write_name(step.cell.label), write_name(str(step.cell.coordinates)))
+        ]
         if not chosen:
             raise SuiteError(
                 Problem(

@@ -17,7 +17,7 @@ from bench import tables
 from bench.audit import Audit, known
 from bench.errors import UsageError
 from bench.matrix import Matrix
-from bench.records import DECLARED_FACTS, SHIELD_FACTS
+from bench.records import DECLARED_FACTS, JSON, SHIELD_FACTS, write_name
 from bench.report import (
     attacks,
     audits,
@@ -222,14 +222,21 @@ def _entries(matrix: Matrix) -> Iterator[str]:
     rows = []
     for name, facts in found.items():
         hidden = {*shown, *_NO_PARAMETERS}
-        told = ", ".join(f"{key}={value}" for key, value in facts.items() if key not in hidden)
-        rows.append(
-            [name, *(facts[key] if facts[key] is not None else tables.DASH for key in shown), told]
+        told = ", ".join(
+            f"{key}={_written(value)}" for key, value in facts.items() if key not in hidden
         )
+        known = (facts[key] if facts[key] is not None else tables.DASH for key in shown)
+        rows.append([write_name(str(name)), *known, told])
     yield "## Attacks"
     yield ""
     yield tabulate(rows, ["attack", *shown, "parameters"], tablefmt="github", disable_numparse=True)
     yield ""
+
+
+def _written(value: JSON) -> str:
+    """Write a parameter whole, but for a radius in 255ths."""
+    short = tables.text_of(value)
+    return short if isinstance(value, float) and "/" in short else str(value)
 
 
 def _worked_on(matrix: Matrix) -> str:

@@ -7,7 +7,7 @@ with its n, or says why there is none. No torch.
 from bench.tables.layout import METRIC, judged
 from bench.tables.placing import build
 from bench.tables.table import FORMATS, Format, Place, Table
-from bench.tables.words import DASH, class_distribution, figure, number
+from bench.tables.words import DASH, class_distribution, figure, number, text_of
 
 __all__ = [
     "DASH",
@@ -21,4 +21,5 @@ __all__ = [
     "figure",
     "judged",
     "number",
+    "text_of",
 ]

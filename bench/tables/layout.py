@@ -5,6 +5,7 @@ Where there are none, this room says what excluded them, and no more than it kno
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 from bench.errors import UsageError, nearest
@@ -201,11 +202,12 @@ def _is_value(value: JSON, wanted: JSON) -> bool:
     if isinstance(value, bool) or isinstance(wanted, bool):
         return value is wanted or str(value).lower() == str(wanted).lower()
     if isinstance(value, int | float) and isinstance(wanted, int | float):
-        return abs(value - wanted) <= _ROUNDING * max(1.0, abs(value))
+        return math.isclose(value, wanted, rel_tol=_SIX_DIGITS, abs_tol=1e-9)
     return str(value) == str(wanted) or (value is not None and text_of(value) == text_of(wanted))
 
 
-_ROUNDING = 1e-9
+_SIX_DIGITS = 5e-6
+"""As many as the names of a grid's points hold."""
 
 
 def absence(matrix: Matrix, metric: Metric, used: Sequence[str]) -> str:

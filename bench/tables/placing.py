@@ -91,7 +91,7 @@ def build(
         rows=tuple(row_keys),
         columns=tuple(column_keys),
         places=places,
-        remarks=tuple(_remarks(matrix, list(everything.values()), absent)),
+        remarks=tuple(_remarks(matrix, measures, list(everything.values()), absent)),
         intervals=intervals,
     )
 
@@ -151,7 +151,20 @@ def _refuse_pooling(matrix: Matrix, entry: Entry, other: Entry, used: Sequence[s
     )
 
 
-def _remarks(matrix: Matrix, entries: Sequence[Entry], missing: Iterable[str]) -> Iterable[str]:
+def _on_targets(measures: Sequence[Metric], entries: Sequence[Entry]) -> Iterable[str]:
+    """Say what becomes of the images whose class an attack aims at."""
+    targeted = any(entry.facts.get("targeted") for entry in entries)
+    names = [metric.name for metric in measures if metric.of_every_image]
+    if targeted and names:
+        yield (
+            f"Targeted attacks: {' and '.join(names)} also of images of the target's own class, "
+            "which count as robust where they are right before and after."
+        )
+
+
+def _remarks(
+    matrix: Matrix, measures: Sequence[Metric], entries: Sequence[Entry], missing: Iterable[str]
+) -> Iterable[str]:
     undone = [entry for entry in entries if entry.state != "done"]
     if undone:
         counts: dict[str, int] = {}
@@ -162,6 +175,7 @@ def _remarks(matrix: Matrix, entries: Sequence[Entry], missing: Iterable[str]) -
     yield from dict.fromkeys(
         f"{entry.coordinates.attack}: {caveat}" for entry in entries for caveat in entry.caveats
     )
+    yield from _on_targets(measures, entries)
     if any(entry.coordinates.is_fold for entry in entries):
         yield (
             "Cross-validated: each image is judged by a training that did not see it. Its "

@@ -72,7 +72,7 @@ def _letters(place: int) -> str:
     return (_letters(before - 1) if before else "") + chr(ord("a") + last)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Table:
     """Metrics laid out over rows and columns, with what must be said under them."""
 
@@ -87,6 +87,9 @@ class Table:
     intervals: bool = False
 
     def __str__(self) -> str:
+        return self.render("github")
+
+    def __repr__(self) -> str:
         return self.render("github")
 
     def _repr_markdown_(self) -> str:

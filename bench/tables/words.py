@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from bench.metrics import Metric, Unit
-from bench.records import JSON
+from bench.records import JSON, write_eps, write_name
 from bench.statistics import Estimate
 from bench.tables.markup import markdown_cell
 
@@ -15,29 +15,55 @@ DASH = "–"  # noqa: RUF001 (the mark for an empty denominator)
 
 
 def text_of(value: JSON) -> str:
-    """Write what a row or a column is for."""
+    """Write what a row or a column is for: a radius in 255ths where it was written so."""
     if isinstance(value, float):
-        return f"{value:.4g}"
-    return DASH if value is None else str(value)
+        return write_eps(value)
+    return DASH if value is None else write_name(str(value))
 
 
 def figure(estimate: Estimate, metric: Metric, *, intervals: bool) -> str:
     """Write an estimate with its unit, its interval if wanted, and its n."""
     if estimate.value is None:
         return f"{DASH} (0)"
-    told = number(estimate.value, metric.unit) + (" %" if metric.unit == "share" else "")
+    digits = decimals(estimate)
+    told = number(estimate.value, metric.unit, digits)
+    told += " %" if metric.unit == "share" else ""
     if intervals and estimate.low is not None and estimate.high is not None:
-        low, high = number(estimate.low, metric.unit), number(estimate.high, metric.unit)
+        low, high = (number(end, metric.unit, digits) for end in (estimate.low, estimate.high))
         told += f" [{low}, {high}]"
     counted = [str(estimate.n)] if estimate.n else []
     counted += [f"x {estimate.trainings}"] if estimate.trainings > 1 else []
     return f"{told} ({' '.join(counted)})" if counted else told
 
 
-def number(value: float, unit: Unit) -> str:
-    """Write a figure in its unit, with the digits that such figures deserve."""
+def decimals(estimate: Estimate) -> int:
+    """Return how many decimals of a percentage an interval's width deserves: one at least.
+
+    More where two digits of the width ask for them and there are images enough to move them, and
+    where the ends would look alike.
+    """
+    if estimate.low is None or estimate.high is None or estimate.high <= estimate.low:
+        return 1
+    low, high = 100 * estimate.low, 100 * estimate.high
+    by_width = 1 + math.ceil(-math.log10(high - low))
+    by_images = math.ceil(math.log10(max(1, estimate.n * estimate.trainings) / 100))
+    digits = max(1, min(by_width, by_images))
+    while f"{low:.{digits}f}" == f"{high:.{digits}f}" and digits < _MOST_DECIMALS:
+        digits += 1
+    return digits
+
+
+def number(value: float, unit: Unit, decimals: int = 1) -> str:
+    """Write a figure in its unit, with the digits that such figures deserve.
+
+    Args:
+        value: the figure.
+        unit: of a metric.
+        decimals: of a percentage.
+
+    """
     if unit == "share":
-        return f"{100 * value:.1f}"
+        return f"{100 * value:.{decimals}f}"
     if math.isinf(value):
         return "∞"
     if unit == "pixels":
@@ -50,6 +76,7 @@ def number(value: float, unit: Unit) -> str:
 
 
 _LARGE = 1000
+_MOST_DECIMALS = 4
 _WIDE = 10
 
 

@@ -150,7 +150,7 @@ def test_table_layouts(session: dict[str, Any]) -> None:
     by_eps = call(
         session, "table", "--rows", "eps", "--where", "group=fgsm", "--where", "model=linear"
     )
-    assert "0.03137" in by_eps.stdout
+    assert "8/255" in by_eps.stdout
     fraction = call(session, "table", "--where", "eps=8/255")
     assert "fgsm@eps=0.05" not in fraction.stdout
     document = json.loads(call(session, "table", "--format", "json", "--metric", "linf").stdout)

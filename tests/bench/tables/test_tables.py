@@ -165,7 +165,7 @@ def test_norms_are_told_in_pixels(matrix: Matrix) -> None:
     assert found["identity", "linear"]["value"] == 0
     # a step of eps from pixels that are 50 of 255 away from the range at least: 110 + 30 - 60
     assert found["fgsm@eps=0.0313725", "linear"]["value"] == pytest.approx(EPS, abs=1e-6)
-    assert ["fgsm@eps=0.0313725", "0.0314 (20)"] in github_cells(str(table))
+    assert ["fgsm@eps=8/255", "0.0314 (20)"] in github_cells(str(table))
 
 
 def test_whole_figures_have_no_interval(matrix: Matrix) -> None:
@@ -288,6 +288,10 @@ def test_a_cell_that_the_store_lost_is_told(matrix: Matrix) -> None:
     [
         ({"eps": EPS}, SOUND[:1]),
         ({"eps": parse_value("8/255")}, SOUND[:1]),
+        ({"eps": "8/255"}, SOUND[:1]),
+        ({"eps": 0.0313725}, SOUND[:1]),
+        ({"attack": "fgsm@eps=8/255"}, SOUND[:1]),
+        ({"budget": "linf 8/255"}, SOUND[:1]),
         ({"eps": 0.2}, SOUND[1:3]),
         ({"eps": 0.2, "targeted": True}, SOUND[2:3]),
         ({"eps": 0.2, "targeted": "false"}, SOUND[1:2]),
@@ -368,7 +372,7 @@ def test_printed_tables_read_back_as_the_same_numbers(
     if form == "github":
         assert set("".join(body.pop(0))) <= set("-: ")
     assert header == ["attack", "linear", "gaudy"]
-    assert [line[0] for line in body] == [row for (row,) in table.rows]
+    assert [line[0] for line in body] == ["fgsm@eps=8/255", *(row for (row,) in table.rows[1:])]
     figures = 0
     for i, line in enumerate(body):
         for j, cell in enumerate(line[1:]):
@@ -444,7 +448,7 @@ def test_a_table_is_a_frame_of_plain_numbers(matrix: Matrix) -> None:
 
 def test_a_table_prints_as_markdown(matrix: Matrix) -> None:
     table = tables.build(matrix)
-    assert str(table) == table._repr_markdown_() == table.render("github")
+    assert str(table) == repr(table) == table._repr_markdown_() == table.render("github")
 
 
 def test_means_bear_a_bootstrap_interval(matrix: Matrix) -> None:
@@ -453,6 +457,86 @@ def test_means_bear_a_bootstrap_interval(matrix: Matrix) -> None:
     (place,) = table.places.values()
     assert place.estimate == statistics.mean(values)
     assert "95 % bootstrap interval" in str(table)
+
+
+@pytest.mark.parametrize(
+    ("hits", "n", "printed"),
+    [
+        (90, 100, "90.0 % [82.6, 94.5] (100)"),
+        # the interval is 0.8 points wide, but one image of 500 moves the rate by 0.2
+        (500, 500, "100.0 % [99.2, 100.0] (500)"),
+        (5000, 10_000, "50.0 % [49.0, 51.0] (10000)"),
+        (9512, 10_000, "95.12 % [94.68, 95.53] (10000)"),
+        (0, 10_000, "0.00 % [0.00, 0.04] (10000)"),
+        (9999, 10_000, "99.99 % [99.94, 100.00] (10000)"),
+        (99_990, 100_000, "99.990 % [99.982, 99.995] (100000)"),
+    ],
+)
+def test_digits_follow_the_interval(hits: int, n: int, printed: str) -> None:
+    found = statistics.rate(hits, n)
+    assert tables.figure(found, METRICS["success_rate"], intervals=True) == printed
+    alone = tables.figure(found, METRICS["success_rate"], intervals=False)
+    assert alone == f"{printed.partition('[')[0]}({n})"
+
+
+def test_ends_that_differ_look_different() -> None:
+    found = statistics.Estimate(0.99984, 0.99981, 0.99987, 100)
+    told = tables.figure(found, METRICS["confidence"], intervals=True)
+    assert told == "99.98 % [99.98, 99.99] (100)"
+
+
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [
+        (8 / 255, "8/255"),
+        (0.5 / 255, "0.001961"),
+        (12 / 255, "12/255"),
+        (512 / 255, "512/255"),
+        # a short decimal is what was written, whether or not it is a number of levels
+        (0.2, "0.2"),
+        (0.03, "0.03"),
+        (1.0, "1"),
+        (0.0, "0"),
+        (1 / 3, "0.3333"),
+        (0.0313, "0.0313"),
+        ("pgd@eps=0.0313725", "pgd@eps=8/255"),
+        ("pgd@eps=0.0156863,steps=40", "pgd@eps=4/255,steps=40"),
+        ("pgd@alpha=0.1,eps=0.00784314", "pgd@alpha=0.1,eps=2/255"),
+        ("linf 0.0313725", "linf 8/255"),
+        ("pgd@eps=0.0313726", "pgd@eps=0.0313726"),  # not what 8/255 is to six digits
+        ("pgd@eps=0.2", "pgd@eps=0.2"),
+        ("net-0.0313725", "net-0.0313725"),
+    ],
+)
+def test_a_radius_is_written_as_people_do(value: Any, written: str) -> None:
+    assert tables.words.text_of(value) == written
+
+
+def test_coordinates_stay_as_they_are_in_plain_numbers(matrix: Matrix) -> None:
+    table = tables.build(matrix, rows=["attack", "eps"])
+    assert table.rows[0] == ("fgsm@eps=0.0313725", EPS)
+    assert table.frame()["attack"].iloc[0] == "fgsm@eps=0.0313725"
+    assert github_cells(str(table))[2][:2] == ["fgsm@eps=8/255", "8/255"]
+
+
+@pytest.mark.parametrize(
+    ("metric", "attack", "is_stated"),
+    [
+        ("robust_accuracy", "fgsm-targeted", True),
+        ("robust_error", "fgsm-targeted", True),
+        ("success_rate", "fgsm-targeted", False),
+        ("robust_accuracy", "identity", False),
+    ],
+)
+def test_what_becomes_of_the_target_s_own_class_is_stated(
+    matrix: Matrix, metric: str, attack: str, is_stated: bool
+) -> None:
+    table = tables.build(matrix, metric, rows=["attack"], where={"attack": attack})
+    expected = (
+        f"Targeted attacks: {metric} also of images of the target's own class, which count as "
+        "robust where they are right before and after."
+    )
+    assert table.remarks == ((expected,) if is_stated else ())
 
 
 # The run beside the tables
