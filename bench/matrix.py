@@ -6,7 +6,7 @@ elsewhere.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -181,7 +181,10 @@ class Matrix:
         ]
 
     def estimate(self, entries: Sequence[Entry], metric: Metric) -> Estimate | Withheld:
-        """Compute a metric of a done cell, or of the done replicas of one."""
+        """Compute a metric of a done cell, or of the done replicas of one.
+
+        Of a ``worst_case``, one cell of each training is enough, done or not.
+        """
         return metrics.estimate_replicas(metric, self.metric_data(entries, metric))
 
     def metric_data(self, entries: Sequence[Entry], metric: Metric) -> list[CellData]:
@@ -219,23 +222,49 @@ class Matrix:
         return replace(data, records=records, original=self.stored(original).summary)
 
     def _worst(self, entry: Entry) -> CellData:
-        """Read all attacks on a cell's model, within the cell's budget."""
-        where = entry.coordinates
-        on = replace(where, attack=None)
-        found = []
-        for other in self.entries:
-            if (
-                other.kind == "attack"
-                and other.state == "done"
-                and replace(other.coordinates, attack=None) == on
-            ):
-                records = self.records(other)
-                if records is not None and records["violation"].isna().all():
-                    found.append(records)
-        if entry.budget is None or not found:
-            return CellData(None, {}, where.training)
+        """Read all images that a cell's model was attacked with, within the cell's budget.
+
+        Nothing may be reported where an attack at that budget has no result, or broke it: what
+        nobody measured might have been the worst.
+        """
+        training = entry.coordinates.training
+        found, gaps = [], []
+        for other in self._against(entry):
+            is_at_budget = other.facts.get("budget") == entry.facts.get("budget")
+            if other.state != "done":
+                if is_at_budget:
+                    gaps.append(f"{other.coordinates} {other.state}: {other.reason}".rstrip(": "))
+                continue
+            records = self.records(other)
+            if records is None:
+                continue
+            found.append(records)
+            if is_at_budget and (broken := metrics.violations(records)):
+                gaps.append(f"{other.coordinates}: {broken}")
+        if entry.budget is None or gaps or not found:
+            others = len(gaps) - 1
+            more = f"; and {others} other{'s' if others > 1 else ''}" if others > 0 else ""
+            return CellData(None, {}, training, entry.budget, gap="".join(gaps[:1]) + more)
         worst = metrics.worst_case(found, entry.budget)
-        return CellData(worst, {}, where.training, entry.budget)
+        return CellData(worst, {}, training, entry.budget)
+
+    def _against(self, entry: Entry) -> Iterator[Entry]:
+        """Find the attacks on a cell's model, those whose images were made on another included.
+
+        A transfer that was skipped is none: its source has no such images.
+        """
+        on = replace(entry.coordinates, attack=None)
+        for other in self.entries:
+            place = other.coordinates
+            is_attack = other.kind == "attack" and replace(place, attack=None) == on
+            is_transfer = (
+                other.kind == "transfer"
+                and other.state != "skipped"
+                and (place.model, place.variant) == (on.model, on.variant)
+                and on.replica in (None, place.replica)
+            )
+            if is_attack or is_transfer:
+                yield other
 
     def frame(self) -> DataFrame:
         """Return all per-image records of the run with their cells' coordinates and facts."""

@@ -13,6 +13,7 @@ from bench.metrics.estimates import (
     estimate,
     estimate_replicas,
     statistic,
+    violations,
 )
 from bench.metrics.metric import Metric, Unit, Withheld
 from bench.metrics.outcomes import (
@@ -48,5 +49,6 @@ __all__ = [
     "scored",
     "statistic",
     "success",
+    "violations",
     "worst_case",
 ]

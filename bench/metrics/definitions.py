@@ -226,9 +226,9 @@ METRICS: Mapping[str, Metric] = {
         ),
         Metric(
             "worst_case_accuracy",
-            "Right before, and right after every attack of the run whose image lies within the "
-            "budget; a targeted attack that causes any error counts. A cell with an image that "
-            "has no verdict is left out.",
+            "Right before, and right after every image of the run that lies within the budget, "
+            "transferred ones included; a targeted attack that causes any error counts. Withheld "
+            "where an attack at that budget failed, was skipped or broke it.",
             "share",
             _ATTACK,
             robust_to_all,

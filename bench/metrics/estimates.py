@@ -25,7 +25,8 @@ class CellData:
 
     Cells of one ``seed`` that differ in the fold held out belong together: each image is in one.
     ``budget`` is the ball in which an attack's images count; ``original`` the figures of the same
-    cell of the model's original, where a metric asks for them.
+    cell of the model's original, where a metric asks for them. ``gap`` says what is missing, where
+    it is so much that nothing may be reported.
     """
 
     records: DataFrame | None
@@ -33,6 +34,7 @@ class CellData:
     seed: str = ""
     budget: Budget | None = None
     original: Mapping[str, JSON] | None = None
+    gap: str = ""
 
 
 def estimate(
@@ -147,6 +149,8 @@ def _quotient(names: tuple[str, str], cell_data: Sequence[CellData]) -> Estimate
 
 
 def _withheld(metric: Metric, data: CellData) -> str | None:
+    if data.gap:
+        return data.gap
     if metric.beside_original and data.original is None:
         return "the original of the model has no such cell in this run"
     promised = data.summary.get("budget")
@@ -156,10 +160,14 @@ def _withheld(metric: Metric, data: CellData) -> str | None:
     if metric.needs_minimum and (records is None or "size" not in records):
         return "the attack looks for any image in a ball, not for the nearest"
     if metric.needs_verdict and records is not None and "violation" in records:
-        broken = records["violation"].dropna()
-        if len(broken):
-            return f"{len(broken)} of {len(records)} images: {broken.iloc[0]}"
+        return violations(records) or None
     return None
+
+
+def violations(records: DataFrame) -> str:
+    """Say how many images have no verdict, and why the first has none; nothing if all have one."""
+    broken = records["violation"].dropna()
+    return f"{len(broken)} of {len(records)} images: {broken.iloc[0]}" if len(broken) else ""
 
 
 def _of_summaries(metric: Metric, cell_data: Sequence[CellData]) -> Estimate:

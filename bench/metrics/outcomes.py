@@ -152,21 +152,22 @@ def robust_to_all(records: DataFrame) -> Values:
 
 
 def worst_case(attacks: Sequence[DataFrame], budget: Budget) -> DataFrame:
-    """Put several attacks on one model together: which images stand all that lies in a ball.
+    """Put several attacks on one model together: which images remain correct under all of them.
 
     Args:
-        attacks: records of each, of the same images; at least one.
-        budget: an image counts if its perturbation lies within, whatever the attack aimed at.
+        attacks: records of each, of the same images, transferred ones included; at least one.
+        budget: an image counts if its perturbation lies within, whatever the attack aimed at. One
+            that has no verdict does not.
 
     """
     first = attacks[0].set_index("image")
-    standing = right_before(first)
+    robust = right_before(first)
     for records in attacks:
         known = scored(records.drop(columns="within_budget", errors="ignore"), budget)
         known = known.set_index("image").loc[first.index]
         wrong = known["prediction"].notna() & ~truth(known["prediction"] == known["label"])
-        standing &= ~(wrong & known["within_budget"])
-    return first.assign(robust_to_all=standing).reset_index()[["image", "label", "robust_to_all"]]
+        robust &= ~(wrong & within(known))
+    return first.assign(robust_to_all=robust).reset_index()[["image", "label", "robust_to_all"]]
 
 
 _SLACK = 1e-9

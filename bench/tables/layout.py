@@ -161,8 +161,7 @@ def _candidates(matrix: Matrix, metric: Metric, kind: Kind) -> list[Entry]:
     return [
         entry
         for entry in matrix.entries
-        if entry.kind == kind
-        and not (metric.worst_case and (entry.state != "done" or entry.budget is None))
+        if entry.kind == kind and not (metric.worst_case and entry.budget is None)
     ]
 
 
@@ -221,7 +220,7 @@ def absence(matrix: Matrix, metric: Metric, used: Sequence[str]) -> str:
             f"lay it out by some of {', '.join(_values(matrix, entries))}."
         )
     if any(entry.kind in metric.kinds for entry in matrix.entries):
-        return f"No cell with {metric.name} is done, within a budget."
+        return f"No cell with {metric.name} has a budget."
     keys = next((keys for kind, keys in _ASKED_FOR.items() if kind in metric.kinds), None)
     asked = f": a suite asks for it by {keys}" if keys else ""
     return f"No cell of this run has {metric.name}{asked}."

@@ -101,7 +101,7 @@ def _is_same(metric: Metric, entry: Entry, other: Entry) -> bool:
     if not metric.worst_case:
         return _is_replica(entry, other)
     one, two = entry.coordinates, other.coordinates
-    return (one.model_variant, entry.budget) == (two.model_variant, other.budget)
+    return (one.model_variant, entry.facts["budget"]) == (two.model_variant, other.facts["budget"])
 
 
 def _is_one_training(entry: Entry, other: Entry) -> bool:
@@ -124,7 +124,7 @@ def _place(
 ) -> Place:
     concerned = tuple(finding for finding in findings if finding.concerns(entries, metric))
     missing = [entry for entry in entries if entry.state != "done"]
-    if missing:
+    if missing and not metric.worst_case:  # which names the attack that it lacks
         reason = f": {missing[0].reason}" if missing[0].reason else ""
         among = f"{len(missing)} of {len(entries)} replicas " if len(entries) > 1 else ""
         return Place(metric, None, f"{among}{missing[0].state}{reason}", entries, concerned)

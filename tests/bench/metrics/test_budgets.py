@@ -196,7 +196,7 @@ def test_the_worst_case_over_a_run(tiny: dict[str, Any], tmp_path: Path) -> None
         "aimed": {"plugin": "pgd", "eps": 0.035, "target": 1},
         "pgd": {"eps": 0.035},
         "blend": {"budget": {"norm": "l2", "eps": 1.2}},
-        "greedy": {"eps": 0.035},
+        "greedy": {"eps": 0.02},  # breaks its budget
     }
     matrix = run(tiny, tmp_path, attacks=attacks)
     table = tables.build(matrix, "worst_case_accuracy", rows=["model"], columns=["budget"])
@@ -206,7 +206,7 @@ def test_the_worst_case_over_a_run(tiny: dict[str, Any], tmp_path: Path) -> None
     assert set(found) == {
         (model, budget)
         for model in ("linear", "gaudy")
-        for budget in ("linf 0.035", "linf 0.05", "l2 1.2")
+        for budget in ("linf 0.02", "linf 0.035", "linf 0.05", "l2 1.2")
     }
     for model in ("linear", "gaudy"):
         records = {
@@ -220,6 +220,8 @@ def test_the_worst_case_over_a_run(tiny: dict[str, Any], tmp_path: Path) -> None
             stands &= ~((given["prediction"] != given["label"]) & near)
         assert found[model, "linf 0.035"] == pytest.approx(stands.mean())
         assert found[model, "linf 0.05"] <= found[model, "linf 0.035"]
+        assert math.isnan(found[model, "linf 0.02"])
+    assert "linear/greedy: 10 of 20 images: over budget" in str(table)
     with pytest.raises(UsageError, match="budget"):
         tables.build(matrix, "worst_case_accuracy", rows=["model"], columns=[])
 

@@ -127,9 +127,16 @@ def test_conditions_that_only_together_leave_nothing_are_both_named(planted: Pla
         tables.build(planted.matrix, where={"model": "net", "attack": "bim"})
 
 
-def test_an_attack_that_is_not_done_has_no_worst_case(tmp_path: Path) -> None:
+def test_an_attack_without_a_budget_has_no_worst_case(tmp_path: Path) -> None:
+    run = Planted(tmp_path)
+    run.attack("net", "deepfool", [True], facts={"budget": None})
+    assert tables.build(run.matrix, "worst_case_accuracy").remarks == (
+        "No cell with worst_case_accuracy has a budget.",
+    )
+
+
+def test_an_attack_that_failed_keeps_its_place_in_the_worst_case(tmp_path: Path) -> None:
     run = Planted(tmp_path)
     run.attack("net", "pgd", [True], state="failed", reason="lost")
-    assert tables.build(run.matrix, "worst_case_accuracy").remarks == (
-        "No cell with worst_case_accuracy is done, within a budget.",
-    )
+    (place,) = tables.build(run.matrix, "worst_case_accuracy").places.values()
+    assert place.note == "net/pgd failed: lost"
