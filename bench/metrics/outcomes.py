@@ -186,8 +186,7 @@ def quantile_of(of: Callable[[DataFrame], Values], share: float) -> Weighted:
             if not len(rows):
                 return classification.share(counted.sum(1), counted.sum(1), undefined=float("nan"))
             short = counted < share * counted[:, -1:] - _SLACK
-            found: NDArray[np.float64] = numbers[short.sum(axis=1)]
-            return found
+            return np.where(counted[:, -1] > 0, numbers[short.sum(axis=1)], np.nan)
 
         return quantile
 

@@ -120,9 +120,7 @@ def mcnemar(first: ArrayLike, second: ArrayLike, *, one_sided: bool = False) -> 
 
 def _binomial_two_sided(smaller: int, n: int) -> float:
     """P of a split at least as uneven as ``smaller`` of ``n`` under a fair coin (symmetric)."""
-    tail = sum(math.comb(n, k) for k in range(smaller + 1))
-    # beyond the smallest float the quotient is 0, which no p-value is
-    return float(max(sys.float_info.min, min(1.0, 2 * tail / 2**n)))
+    return min(1.0, 2 * at_least(n - smaller, n, 0.5))
 
 
 def at_least(hits: int, n: int, share: float) -> float:
@@ -135,18 +133,20 @@ def at_least(hits: int, n: int, share: float) -> float:
         n: how many were looked at.
         share: what is doubted, in [0, 1].
 
+    Returns:
+        In (0, 1]: below the smallest float it is that float, for 0 is no p-value.
+
     """
     if not 0 <= hits <= n:
         raise ValueError(f"{hits} hits of {n}")
     if hits == 0 or share >= 1:
         return 1.0
     if share <= 0:
-        return sys.float_info.min  # what cannot be was seen; 0 is no p-value
-    ratios = math.log(share), math.log1p(-share)
-    # logarithms: beyond a thousand images the counts of ways are no floats any more
-    ways = (math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1) for k in range(n + 1))
-    terms = (w + k * ratios[0] + (n - k) * ratios[1] for k, w in enumerate(ways) if k >= hits)
-    return max(sys.float_info.min, min(1.0, math.fsum(map(math.exp, terms))))
+        return sys.float_info.min  # what cannot be was seen
+    from scipy.special import betainc
+
+    # the binomial tail as an incomplete beta function: exact to rounding, however small
+    return max(sys.float_info.min, float(betainc(hits, n - hits + 1, share)))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

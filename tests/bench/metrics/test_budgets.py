@@ -124,6 +124,17 @@ def test_the_median_norm_is_that_of_a_slow_replica(seed: int) -> None:
     assert value("median_norm", frame(records, None), None) == found
 
 
+def test_a_draw_without_an_eligible_image_has_no_median_norm() -> None:
+    """A draw of nothing but an image that was wrong before: nan, not the smallest size."""
+    records = attacked(0)
+    wrong = next(i for i, record in enumerate(records) if not counted(record))
+    images = [record.image for record in records]
+    statistic = metrics.statistic(METRICS["median_norm"], frame(records), images)
+    alone, every = statistic(np.stack([np.arange(COUNT) == wrong, np.ones(COUNT)]).astype(float))
+    assert math.isnan(alone)
+    assert every == value("median_norm", frame(records)).value
+
+
 def test_the_median_norm_is_infinite_where_the_attack_fails() -> None:
     records = [r for r in attacked(1) if counted(r) and not fell(r, None)]
     found = value("median_norm", frame(records))

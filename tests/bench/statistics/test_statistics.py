@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -252,6 +253,19 @@ def test_tails_are_those_of_the_binomial_test(n: int, share: float) -> None:
         assert at_least(hits, n, share) == pytest.approx(oracle, rel=1e-8, abs=1e-300)
         fewer = binomtest(hits, n, share, alternative="less").pvalue
         assert at_least(n - hits, n, 1 - share) == pytest.approx(fewer, rel=1e-8, abs=1e-300)
+
+
+@pytest.mark.parametrize("n", [7, 60, 400])
+@pytest.mark.parametrize("share", [Fraction(1, 1000), Fraction(1, 20), Fraction(1, 2)])
+def test_tails_are_exact_sums_however_small(n: int, share: Fraction) -> None:
+    """Against sums of fractions, which round nothing: to twelve digits, down to 1e-290."""
+    ways = [math.comb(n, k) * share**k * (1 - share) ** (n - k) for k in range(n + 1)]
+    for hits in range(1, n + 1, max(1, n // 12)):
+        exact = sum(ways[hits:])
+        found = at_least(hits, n, float(share))
+        if exact > Fraction(1, 10**290):
+            assert found == pytest.approx(float(exact), rel=1e-12 * n)
+        assert 0 < found <= 1
 
 
 def test_tails_at_their_ends() -> None:
