@@ -12,7 +12,7 @@ from typing import Any
 
 def resolved(account: Mapping[str, Any]) -> dict[str, Any]:
     """Return an account with its variants and the extent of its audit, whoever wrote it."""
-    document: Mapping[str, Any] = account["document"]
+    document: Mapping[str, Any] = account.get("document") or {}
     written: Mapping[str, Any] = document.get("variants") or {}
     variants = {name: [_step(step) for step in steps] for name, steps in written.items()}
     missing = {"variants": variants, "audit_extent": document.get("audit", "cheap")}

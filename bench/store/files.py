@@ -6,6 +6,7 @@ They lie in a folder, or in any place that fsspec reaches. What is in them is no
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import uuid
@@ -125,7 +126,9 @@ class Files:
                 os.link(temporary, path)
             except FileExistsError:
                 pass
-            except OSError:
+            except OSError as error:
+                if error.errno not in _WITHOUT_LINKS:
+                    raise
                 _place_under_lock(temporary, Path(path), self.folder / _LOCK)
             finally:
                 temporary.unlink(missing_ok=True)
@@ -144,6 +147,12 @@ class Files:
 
 
 _LOCK = "writing.lock"
+
+_WITHOUT_LINKS = {
+    *(errno.EPERM, errno.EACCES, errno.ENOTSUP, errno.EOPNOTSUPP),
+    *(errno.ENOSYS, errno.EMLINK, errno.EINVAL),
+}
+"""What file systems without hard links, such as exFAT, answer; a full disk is another matter."""
 
 
 def _temporary(path: str, blob: bytes, *, lasting: bool = True) -> Path:
