@@ -16,7 +16,7 @@ from bench.errors import StoreError, UsageError, nearest
 from bench.metrics import CellData, Metric, Withheld
 from bench.records import AXES, JSON, ORIGINAL, Budget, Coordinates, write_name
 from bench.statistics import Estimate
-from bench.store import Store, Stored
+from bench.store import Store, Stored, accounts
 
 if TYPE_CHECKING:
     import numpy as np
@@ -80,7 +80,7 @@ class Matrix:
             StoreError: where there is none.
 
         """
-        return cls(store, store.last_run(suite))
+        return cls(store, accounts.resolved(store.last_run(suite)))
 
     @cached_property
     def entries(self) -> tuple[Entry, ...]:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.errors import StoreError
 from bench.records import JSON, Coordinates, Result
-from bench.store import accounts, parquet
+from bench.store import parquet
 from bench.store.files import Files
 from bench.store.index import FORMAT, Index
 
@@ -230,7 +230,7 @@ class Store:
                 "a run" + (f" of one of {', '.join(known)}" if known else ""),
                 "start one with 'bench run SUITE', or name its store with --store",
             )
-        return accounts.resolved(document)
+        return document
 
     # Files
 
