@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.commands import run as session
+from bench.matrix import Matrix
 from bench.runner import Run
 from bench.store import Store, accounts
 
@@ -40,7 +41,7 @@ def test_a_suite_that_says_nothing_has_the_defaults() -> None:
     assert (found["variants"], found["audit_extent"]) == ({}, "cheap")
 
 
-def test_the_store_reads_accounts_so(tmp_path: Path) -> None:
+def test_the_matrix_reads_accounts_so(tmp_path: Path) -> None:
     store = Store(tmp_path / "store")
     store.put_run("20260101T000000.000000Z-old-abcdef", {"document": {"audit": "full"}})
-    assert store.last_run()["audit_extent"] == "full"
+    assert Matrix.last(store).run["audit_extent"] == "full"
