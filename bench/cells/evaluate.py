@@ -63,6 +63,7 @@ class EvaluateCell(Cell):
 
     def run(self, workbench: Workbench, parents: Mapping[str, Stored]) -> Result:
         """Classify every image."""
+        from bench.classifier import layout
         from bench.referee import attacks as referee
 
         classifier = self.subject.judged(workbench, parents)
@@ -76,6 +77,7 @@ class EvaluateCell(Cell):
             summary={
                 "images": len(records),
                 "examples": [self.images.names[position] for position in examples],
+                "memory_format": layout.of(classifier),
             },
         )
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor, nn
 
+    from bench.classifier.layout import Layout
     from bench.tensors import Images
 
 
@@ -100,8 +101,11 @@ class LatencyCell(Cell):
         """Wait until no other timing runs on this machine, then time."""
         import torch
 
+        from bench.classifier import layout
+
         classifier = self.subject.copied(workbench, parents)
-        images = self._images()
+        used = layout.of(classifier)
+        images = self._images(used)
 
         def waiting() -> None:
             workbench.notify(0.0, "waits for another timing on this machine to end")
@@ -125,18 +129,19 @@ class LatencyCell(Cell):
                 "runs": self.runs,
                 "threads": threads,
                 "device": self.compute.device,
+                "memory_format": used,
                 "machine": machine.describe(self.compute.device),
                 "busy_elsewhere": timing.busy_elsewhere,
             },
         )
 
-    def _images(self) -> Images:
-        """Return one batch, on the device and in the memory format."""
+    def _images(self, layout: Layout) -> Images:
+        """Return one batch, on the device and as the network is laid out."""
         import torch
 
         positions = np.resize(self.images.positions, self.batch)
         images, _ = ImageSet(self.images.data, positions).tensors()
-        if self.compute.memory_format == "channels_last":
+        if layout == "channels_last":
             images = images.contiguous(memory_format=torch.channels_last)
         return images.to(self.compute.device)
 

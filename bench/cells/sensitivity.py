@@ -114,7 +114,7 @@ class SensitivityCell(Cell):
         usual = self.attack.subject.judged(workbench, parents)
         mean, std = (tuple(part.tolist()) for part in normalisation_arrays(usual))
         classifier = Classifier(network, mean, std)
-        workbench.place(classifier)
+        workbench.place(classifier, self.attack.subject.architecture.image_shape)
         attacked: Classifier = copy.deepcopy(classifier)
         for record in self.attack.judged(workbench, attacked, classifier).records:
             yield SensitivityRecord(

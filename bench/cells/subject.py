@@ -160,7 +160,7 @@ class Subject:
         mean, std = normalisation_arrays(self.judged(workbench, parents))
         network = self.architecture.build(seed)
         fresh = Classifier(network, tuple(mean.tolist()), tuple(std.tolist()))
-        workbench.place(fresh)
+        workbench.place(fresh, self.architecture.image_shape)
         return fresh
 
     def _classifier(
@@ -181,7 +181,11 @@ class Subject:
         ]
         digests: list[JSON] = [parents[role].outputs["classifier"] for role in self.parents]
         key = fingerprint.fingerprint([digests, self.identity, surrogate, twin])
-        return workbench.kept(key, lambda: self._shielded(plain, members, surrogate=surrogate))
+        return workbench.kept(
+            key,
+            lambda: self._shielded(plain, members, surrogate=surrogate),
+            self.architecture.image_shape,
+        )
 
     def _shielded(
         self, plain: Classifier, members: Sequence[Classifier], *, surrogate: bool

@@ -110,6 +110,7 @@ class TrainCell(Cell):
 
     def run(self, workbench: Workbench, parents: Mapping[str, Stored]) -> Result:
         """Train from fresh weights, or from the last epoch that an interrupted run finished."""
+        from bench.classifier import layout
         from bench.classifier.weights import output_digests, state_arrays
         from bench.training.schedule import kept
 
@@ -119,7 +120,7 @@ class TrainCell(Cell):
         task["images"], task["labels"] = self.images.tensors()
         with machine.busy_elsewhere() as load:
             network, history, is_resumed = self._trained(workbench, parents, task)
-        arrays = state_arrays(network)
+        arrays, used = state_arrays(network), layout.of(network)
         del network  # or it is let go of while another's memory is counted
         applied = self._applied(workbench, parents)
         return Result(
@@ -133,6 +134,7 @@ class TrainCell(Cell):
                 "resumed": is_resumed,
                 "epochs": [epoch.plain() for epoch in history],
                 "kept_epoch": kept(history, self.recipe),
+                "memory_format": used,
             },
         )
 
@@ -155,7 +157,7 @@ class TrainCell(Cell):
             workbench.notify(epoch.epoch / epochs, f"epoch {epoch.epoch} of {epochs}: {words}")
 
         def trained(state: bytes | None) -> tuple[nn.Module, list[Epoch], bool]:
-            network = workbench.place(self._network(workbench, parents))
+            network = self._placed(workbench, parents)
             held_out = None if self.held_out is None else self.held_out.tensors()
             hooks = self._hooks(workbench, parents)
             given: Any = {**task, "held_out": held_out, "hooks": hooks, "state": state}
@@ -176,7 +178,7 @@ class TrainCell(Cell):
 
         try:
             with machine.peak_memory(self.compute.device) as memory:
-                network = workbench.place(self._network(workbench, parents))
+                network = self._placed(workbench, parents)
                 trainer.rehearse(network, **task, hooks=self._hooks(workbench, parents))
         except Exception as error:  # noqa: BLE001 (no figure of its cost is worth a training)
             workbench.notify(1, f"its memory was not counted: {error}")
@@ -202,6 +204,10 @@ class TrainCell(Cell):
             return self.architecture.build(self.seed)
         return workbench.network(self.architecture, parents["start"])
 
+    def _placed(self, workbench: Workbench, parents: Mapping[str, Stored]) -> nn.Module:
+        network = self._network(workbench, parents)
+        return workbench.place(network, self.architecture.image_shape)
+
     def _applied(self, workbench: Workbench, parents: Mapping[str, Stored]) -> AppliedReductions:
         """Return the reductions that the start went through."""
         if self.start is None:
@@ -220,7 +226,8 @@ class TrainCell(Cell):
         teacher = None
         if self.teacher is not None:
             network = workbench.network(self.architecture, parents["teacher"])
-            teacher = workbench.place(network.eval().requires_grad_(requires_grad=False))
+            network.eval().requires_grad_(requires_grad=False)
+            teacher = workbench.place(network, self.architecture.image_shape)
         return TrainingHooks(plugin.adversarial_batch, plugin.loss, teacher, self.holds_zeros)
 
 

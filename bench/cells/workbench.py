@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 _KEPT = 8
 """How many classifiers stay in memory."""
 
+_FORMATS = {"channels_last": "channels_last", "contiguous": "nchw"}
+"""What identities call a memory format: ``contiguous`` is what grey images were computed channels
+last by."""
+
 
 @dataclass(frozen=True)
 class Architecture:
@@ -111,7 +115,7 @@ class Compute:
         """Return the part of an identity; with what the work is not invariant to."""
         told: dict[str, JSON] = {
             "device": self.device.partition(":")[0],
-            "memory_format": self.memory_format,
+            "memory_format": _FORMATS[self.memory_format],
             "precision": self.precision,
         }
         if batch_size:
@@ -181,15 +185,13 @@ class Workbench:
         default_factory=WeakKeyDictionary
     )
 
-    def place(self, network: nn.Module) -> nn.Module:
-        """Move a network to the device and the memory format."""
-        import torch
+    def place(self, module: nn.Module, image_shape: tuple[int, int, int]) -> nn.Module:
+        """Move a network or a classifier to the device, and into the memory format if it can."""
+        from bench.classifier import layout
 
-        layout = {
-            "channels_last": torch.channels_last,
-            "contiguous": torch.contiguous_format,
-        }[self.compute.memory_format]
-        return network.to(self.compute.device).to(memory_format=layout)
+        module.to(self.compute.device)
+        layout.lay_out(module, image_shape, self.compute.memory_format)
+        return module
 
     def network(self, architecture: Architecture, weights: Stored) -> nn.Module:
         """Return a fresh copy, on the CPU, of the network that a cell made.
@@ -231,13 +233,16 @@ class Workbench:
             return Classifier(network if twin else applied.deploy(network), *normalisation)
 
         told = " twin" if twin and applied.answers_otherwise else ""
-        return self.kept(weights.outputs["classifier"] + told, make)
+        key = weights.outputs["classifier"] + told
+        return self.kept(key, make, architecture.image_shape)
 
-    def kept(self, key: str, make: Callable[[], Classifier]) -> Classifier:
+    def kept(
+        self, key: str, make: Callable[[], Classifier], image_shape: tuple[int, int, int]
+    ) -> Classifier:
         """Return a classifier that was made before, or make it and put it on the device."""
         if key not in self._classifiers:
             made = make()
-            self.place(made)
+            self.place(made, image_shape)
             while len(self._classifiers) >= _KEPT:
                 self._classifiers.pop(next(iter(self._classifiers)))
             self._classifiers[key] = made

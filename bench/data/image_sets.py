@@ -82,7 +82,9 @@ class ImageSet:
         """Return images, float32 in [0, 1], (image, channel, height, width), and their labels."""
         import torch
 
-        images: Tensor = torch.from_numpy(self.pixels).permute(0, 3, 1, 2).contiguous()
+        pixels = torch.from_numpy(self.pixels).permute(0, 3, 1, 2)
+        # a copy: of one channel, contiguous() keeps the order that it has on the disk
+        images: Tensor = pixels.clone(memory_format=torch.contiguous_format)
         return images.float() / 255, torch.from_numpy(self.labels)
 
 

@@ -139,7 +139,7 @@ def _page(
     yield from _missing(matrix)
     yield from _entries(matrix)
     yield from _data(matrix)
-    yield from _settings(run)
+    yield from _settings(matrix)
 
 
 def _tables(built: Mapping[str, Table]) -> Iterator[str]:
@@ -184,16 +184,31 @@ def _data(matrix: Matrix) -> Iterator[str]:
         yield ""
 
 
-def _settings(run: Mapping[str, Any]) -> Iterator[str]:
+def _settings(matrix: Matrix) -> Iterator[str]:
     """Say how the run was made."""
+    run = matrix.run
     yield "## Settings"
     yield ""
     for name, value in {**run["settings"], **run["versions"]}.items():
         yield f"- {name}: {value}"
+    yield from _contiguous(matrix)
     yield ""
     yield f"Run `{run['name']}`, made by"
     yield ""
     yield f"    {run['command']}"
+
+
+def _contiguous(matrix: Matrix) -> Iterator[str]:
+    """Name the models that were not computed in the memory format of the run."""
+    done = [e for e in matrix.entries if e.kind == "evaluate" and e.state == "done"]
+    used = {e.coordinates.model: matrix.stored(e).summary.get("memory_format") for e in done}
+    wanted = matrix.run["settings"].get("memory_format")
+    names = [markup.markdown(name) for name, known in used.items() if known not in (None, wanted)]
+    if names:
+        yield (
+            f"- memory_format of {', '.join(names)}: contiguous, since its network fails on maps "
+            "that lie channels last"
+        )
 
 
 _NO_PARAMETERS = (

@@ -64,3 +64,24 @@ class Gaudy(Model):
             nn.Dropout(0.5),
             nn.Linear(32, classes),
         )
+
+
+class Viewed(Model):
+    """A small network that views its maps as vectors, as most published ones do."""
+
+    def build(self, *, classes: int, image_shape: tuple[int, int, int]) -> nn.Module:
+        """Build it."""
+        from torch import Tensor, nn
+
+        class Network(nn.Module):
+            def __init__(self) -> None:
+                super().__init__()
+                channels, height, width = image_shape
+                self.first = nn.Conv2d(channels, 4, 3, padding=1)
+                self.last = nn.Linear(4 * height * width, classes)
+
+            def forward(self, images: Tensor) -> Tensor:
+                maps = self.first(images).relu()
+                return self.last(maps.view(maps.size(0), -1))
+
+        return Network()
