@@ -10,29 +10,10 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from bench.commands import run as session
 from bench.errors import SuiteError
 from bench.plan import Plan, checks
-from bench.store import Store
 
 RECIPE = {"epochs": 1, "batch_size": 16, "lr": 0.01}
-
-
-@pytest.fixture
-def plan_of(plugins: Path, tmp_path: Path) -> Callable[..., Plan]:
-    def make(**sections: Any) -> Plan:
-        suite: dict[str, Any] = {
-            "suite": "checked",
-            "seed": 7,
-            "dataset": "blobs",
-            "images": {"count": 20},
-            "models": {"linear": {"train": RECIPE}},
-            "audit": "off",
-            "run": {"threads": 1, "device": "cpu"},
-        }
-        return session.make_plan(suite | sections, Store(tmp_path / "store"))
-
-    return make
 
 
 def problems(plan_of: Callable[..., Plan], **sections: Any) -> list[str]:
