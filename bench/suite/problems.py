@@ -60,8 +60,8 @@ class Mistakes:
                 inner = detail["loc"]
                 above = (moved or {}).get(str(inner[0])) if inner else None
                 place = (*location, *(() if above is None else (above,)), *inner)
-                words = PydanticCustomError(_MISTAKE, "{what}", detail["ctx"])
-                self._details.append(InitErrorDetails(type=words, loc=place, input=None))
+                words = detail["ctx"] if detail["type"] == _MISTAKE else {"what": detail["msg"]}
+                self.note(place, **words)
 
     def raise_any(self) -> None:
         """Raise what was noted.
@@ -172,7 +172,7 @@ def _in_our_words(detail: Any, model: type[BaseModel], also: Iterable[str]) -> P
     location, message = detail["loc"], detail["msg"]
     match detail["type"]:
         case "mistake":
-            return PydanticCustomError(_MISTAKE, "{what}", detail["ctx"])
+            return mistake(**detail["ctx"])
         case "extra_forbidden" | "unexpected_keyword_argument":
             known = _fields(model, location[:-1])
             names = [field.alias or name for name, field in known.items()]

@@ -5,7 +5,7 @@ Plugins are loaded to check their parameters, nothing is computed.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -70,18 +70,17 @@ def read(source: str | Path | Mapping[str, Any], overrides: Overrides | None = N
         suite = validated(doc, names)
     except ValidationError as error:
         found += placed(doc, error)
-    chosen = None if overrides.attacks is None else list(_split(overrides.attacks, names))
+    chosen, known = set(_split(overrides.attacks or (), names)), names.groups
     found += [
         (0, Problem("--attacks", f"'{name}' is no attack of this suite", "", nearest(name, known)))
-        for name in chosen or ()
-        if name not in (known := names.groups)
+        for name in sorted(chosen - known)
     ]
     if found:
         ordered = sorted(found, key=lambda pair: pair[0])
         raise SuiteError(*dict.fromkeys(problem for _, problem in ordered))
-    if chosen is None:
+    if overrides.attacks is None:
         return suite
-    attacks = tuple(each for each in suite.attacks if {each.name, each.group} & {*chosen})
+    attacks = tuple(each for each in suite.attacks if {each.name, each.group} & chosen)
     return suite.model_copy(update={"attacks": attacks})
 
 
@@ -98,7 +97,7 @@ def _document(source: str | Path | Mapping[str, Any]) -> Document:
     return doc
 
 
-def _split(asked: Iterator[str] | Any, names: Names) -> Iterator[str]:
+def _split(asked: Sequence[str], names: Names) -> Iterator[str]:
     """Split what names several attacks; the name of a grid's point has commas of its own."""
     for name in asked:
         yield from [name] if name in names.groups else name.split(",")

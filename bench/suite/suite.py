@@ -15,6 +15,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    InstanceOf,
     PlainValidator,
     ValidationInfo,
     field_validator,
@@ -213,7 +214,7 @@ class Suite(Section):
         "cheap", description="images that probes take: cheap, at most 32; full, all; off, none"
     )
     run: Settings = Field(Settings(), description="how it is run")
-    document: SkipJsonSchema[Any] = Field(alias="(document)", repr=False)
+    document: SkipJsonSchema[InstanceOf[Document]] = Field(alias="(document)", repr=False)
 
     @field_validator("name")
     @classmethod
