@@ -15,37 +15,37 @@ class Front:
     """Models by several figures.
 
     Attributes:
-        figures: by name, as asked for; each of every model that has it.
+        figures: one for each that was asked for, in that order.
         is_on_front: of each model that has all figures, whether no other is at least as good in
             every one and better in one, by the measured values, whatever their intervals.
         left_out: of each other model, which figure it lacks, and why.
 
     """
 
-    figures: Mapping[str, Selection]
+    figures: Sequence[Selection]
     is_on_front: Mapping[str, bool]
     left_out: Mapping[str, str]
 
 
-def front(comparison: Comparison, *names: str) -> Front:
+def front(comparison: Comparison, *asked: Figure, models: Sequence[str] | None = None) -> Front:
     """Find the models that no other beats.
 
     Args:
         comparison: of the models.
-        names: metrics of which less, or more, is better.
+        asked: figures of which less, or more, is better.
+        models: among whom; all, if None.
 
     """
-    figures = {name: select(comparison, Figure(name)) for name in names}
+    figures = [select(comparison, figure) for figure in asked]
+    among = comparison.models if models is None else models
     left_out: dict[str, str] = {}
-    for selection in figures.values():
-        for model, reason in selection.missing.items():
-            left_out.setdefault(model, reason)
+    for selection in figures:
+        for model in among:
+            if model in selection.missing:
+                left_out.setdefault(model, selection.missing[model])
     values = {
-        model: [
-            -s.values[model] if s.metric.better == "higher" else s.values[model]
-            for s in figures.values()
-        ]
-        for model in comparison.models
+        model: [s.values[model] * (-1 if s.metric.better == "higher" else 1) for s in figures]
+        for model in among
         if model not in left_out
     }
     return Front(figures, undominated(values), left_out)

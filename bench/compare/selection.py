@@ -115,5 +115,8 @@ def _estimate(
             return f"{asked} may mean several cells: add {words}"
     found = comparison.estimate(entries, metric)
     if isinstance(found, Withheld):
-        return f"{asked} is withheld: {found.reason}"
+        is_done = all(entry.state == "done" for entry in entries)
+        return (
+            f"{asked} is withheld: {found.reason}" if is_done else f"has no {asked}: {found.reason}"
+        )
     return found if found.value is not None else f"{asked} is undefined: no image counts"

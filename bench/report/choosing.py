@@ -16,12 +16,13 @@ from bench.compare.recommendation import recommend
 from bench.figures import front as drawings
 from bench.matrix import Matrix
 from bench.metrics import METRICS, Unit, Withheld
+from bench.metrics.constraints import Figure
 from bench.report.pictures import embedded
 from bench.statistics import Difference
 from bench.suite.sections import Choice
 
-_COSTS = ("latency_ms", "size_bytes")
-_GAIN = "clean_accuracy"
+_FIGURES = tuple(map(Figure, ("latency_ms", "size_bytes", "clean_accuracy")))
+"""What the front is drawn of."""
 
 
 def section(matrix: Matrix, folder: Path, *, audited: Audit) -> Iterator[str]:
@@ -108,10 +109,10 @@ def p_value(value: float) -> str:
 
 
 def _front(comparison: Comparison, folder: Path) -> Iterator[str]:
-    found = front(comparison, *_COSTS, _GAIN)
+    found = front(comparison, *_FIGURES)
     if len(found.is_on_front) < 2:  # noqa: PLR2004 (one model is no front)
         return
-    latency, size, accuracy = found.figures.values()
+    latency, size, accuracy = found.figures
     points = [
         drawings.Point(
             model, accuracy.estimates[model], latency.values[model], size.values[model], is_on_front

@@ -10,8 +10,10 @@ from typing import Any
 from tabulate import tabulate
 
 from bench.audit import Audit
+from bench.compare.flips import MASKED
+from bench.compare.flips import flips as flipped
 from bench.compare.models import ALPHA
-from bench.compare.variants import MASKED, Compression
+from bench.compare.variants import Compression
 from bench.matrix import Entry, Matrix
 from bench.metrics import METRICS
 from bench.report import choosing, layers, sparsity
@@ -187,7 +189,8 @@ def _robustness(known: Compression, grid: Any, attack: str) -> Iterator[str]:
 
 def flips(known: Compression) -> Iterator[str]:
     """Write which decisions each variant changed, and what a gain is worth."""
-    if not known.flips:
+    found = flipped(known)
+    if not found:
         return
     yield "### Decisions that flipped"
     yield ""
@@ -203,18 +206,18 @@ def flips(known: Compression) -> Iterator[str]:
             f"{flip.p_value:.2g}",
             _conclusion(flip.difference.value, flip.p_value, flip.gain),
         ]
-        for flip in known.flips
+        for flip in found
     ]
     headers = ["variant", "images", "lost", "won", "n", "difference", "at least", "p", "conclusion"]
     align = ["left", "left", *["right"] * 6, "left"]
     yield tabulate(rows, headers, tablefmt="github", disable_numparse=True, colalign=align)
     yield ""
-    tests = ", ".join(dict.fromkeys(flip.test for flip in known.flips))
+    tests = ", ".join(dict.fromkeys(flip.test for flip in found))
     yield (
         "Lost, won: images that only the original, only the variant has right, of n; after an "
         "attack, right before and after it. Difference: the variant's share less the original's; "
         "at least: its one-sided 95 % lower bound. "
-        f"p: {tests}, Holm over all {len(known.flips)}. A gain of robustness is confirmed where "
+        f"p: {tests}, Holm over all {len(found)}. A gain of robustness is confirmed where "
         "it is still one, by the same test (Holm over the gains), when the images that were made "
         "on the original count too. Where the variant has fewer of those right than of its own "
         f"attack's images, by the same test, it is reported as {MASKED}: the variant's gradients "

@@ -7,11 +7,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from bench.compare.fronts import undominated
+from bench.compare.fronts import front
 from bench.compare.variants import Compression
 from bench.figures import compression as drawings
 from bench.matrix import Entry
 from bench.metrics import METRICS
+from bench.metrics.constraints import Figure
 from bench.report.pictures import embedded
 from bench.statistics import Estimate
 
@@ -134,22 +135,26 @@ def trades(known: Compression, folder: Path) -> Iterator[str]:
     if attack is None or not known.batches:
         return
     batch = known.batches[0]
-    figures: dict[str, tuple[Estimate, Estimate, Estimate]] = {}
-    for model_variant in known.model_variants:
-        accuracy = _figure(known, "clean_accuracy", model_variant, None, None)
-        robust = _figure(known, "robust_accuracy", model_variant, attack, None)
-        latency = _figure(known, "latency_ms", model_variant, None, batch)
-        if accuracy and robust and latency:
-            figures[model_variant] = accuracy, robust, latency
-    if len(figures) < 2:  # noqa: PLR2004 (one is no front)
-        return
-    fronts = undominated(
-        {
-            name: (-(accuracy.value or 0), -(robust.value or 0), latency.value or 0)
-            for name, (accuracy, robust, latency) in figures.items()
-        }
+    found = front(
+        known.comparison,
+        Figure("clean_accuracy"),
+        Figure("robust_accuracy", (("attack", attack),)),
+        Figure("latency_ms", (("batch", str(batch)),)),
+        models=known.model_variants,
     )
-    points = [drawings.Trade(name, *told, fronts[name]) for name, told in figures.items()]
+    if len(found.is_on_front) < 2:  # noqa: PLR2004 (one is no front)
+        return
+    accuracy, robust, latency = found.figures
+    points = [
+        drawings.Trade(
+            name,
+            accuracy.estimates[name],
+            robust.estimates[name],
+            _spread(known, latency.cells[name], latency.estimates[name]),
+            is_on_front,
+        )
+        for name, is_on_front in found.is_on_front.items()
+    ]
     yield "### Accuracy, robustness and latency"
     yield ""
     path = drawings.trades(points, attack, batch, folder / "trades")
@@ -159,3 +164,7 @@ def trades(known: Compression, folder: Path) -> Iterator[str]:
         "Pareto front of the measured values, whatever their intervals: no other is at least as "
         "good in all three",
     )
+    if found.left_out:
+        reasons = ", ".join(f"{name} ({reason})" for name, reason in found.left_out.items())
+        yield f"Left out: {reasons}."
+        yield ""

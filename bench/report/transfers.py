@@ -67,6 +67,6 @@ def _pairs(tested: Sequence[TransferPair]) -> Iterator[str]:
     yield (
         "Only one, only other: images that just one of the two makes the target lose, to whatever "
         "class, of the n that it has right without an attack and that count for both. "
-        f" p: McNemar's exact test, corrected over all {len(tested)} (Holm)."
+        f"p: McNemar's exact test, corrected over all {len(tested)} (Holm)."
     )
     yield ""

@@ -9,6 +9,9 @@ from hypothesis import strategies as st
 from planted import Planted
 
 from bench.compare.fronts import front, undominated
+from bench.metrics.constraints import Figure
+
+LATENCY = Figure("latency_ms")
 
 cheap = settings(derandomize=True, database=None, deadline=None, max_examples=80)
 
@@ -46,13 +49,17 @@ def test_on_the_front_is_who_no_other_beats_in_cost_and_gain(tmp_path: Path) -> 
     put(planted, "equal", 80, 3.0, 300)
     put(planted, "untimed", 99, None, 100)
     put(planted, "unsized", 99, 1.0, None)
-    found = front(planted.comparison, "latency_ms", "size_bytes", "clean_accuracy")
+    found = front(planted.comparison, LATENCY, Figure("size_bytes"), Figure("clean_accuracy"))
     assert found.is_on_front == {"accurate": True, "quick": True, "beaten": False, "equal": True}
     assert found.left_out == {
         "untimed": "has no latency_ms@batch=1",
         "unsized": "has no size_bytes",
     }
-    assert found.figures["latency_ms"].values["quick"] == 3.0
+    assert found.figures[0].values["quick"] == 3.0
+    among = ["beaten", "untimed", "equal"]
+    few = front(planted.comparison, LATENCY, Figure("clean_accuracy"), models=among)
+    assert few.is_on_front == {"beaten": False, "equal": True}
+    assert set(few.left_out) == {"untimed"}
 
 
 def test_no_front_rests_on_a_withheld_figure(tmp_path: Path) -> None:
@@ -60,7 +67,7 @@ def test_no_front_rests_on_a_withheld_figure(tmp_path: Path) -> None:
     for model, broken in (("sound", {}), ("broken", {0: "linf 0.2 > 0.1"})):
         put(planted, model, 90, 9.0, 300)
         planted.attack(model, "pgd", [False] * 100, broken=broken)
-    found = front(planted.comparison, "latency_ms", "robust_accuracy")
+    found = front(planted.comparison, LATENCY, Figure("robust_accuracy"))
     assert found.is_on_front == {"sound": True}
     assert found.left_out == {
         "broken": "robust_accuracy is withheld: 1 of 100 images: linf 0.2 > 0.1"

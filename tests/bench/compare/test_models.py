@@ -431,7 +431,7 @@ def test_a_replica_that_is_missing_withholds_the_figure_here_too(planted: Plante
     assert "1 of 2 replicas" in found["part"].reason
     choice = Choice(best="clean_accuracy")
     refused = recommend(planted.comparison, choice).refused
-    assert refused == {"part": "clean_accuracy is withheld: 1 of 2 replicas failed"}
+    assert refused == {"part": "has no clean_accuracy: 1 of 2 replicas failed"}
 
 
 @pytest.mark.parametrize("kind", ["evaluate", "profile", "latency"])

@@ -248,7 +248,7 @@ def test_a_model_whose_attack_failed_is_left_out_with_the_reason(planted: Plante
     planted.put("attack", "failed", Result(), attack="pgd", state="failed", reason="boom")
     found = recommend(planted.comparison, Choice(best="robust_accuracy@attack=pgd"))
     assert (found.best, found.value) == ("sound", 0.0)
-    assert found.refused == {"failed": "robust_accuracy@attack=pgd is withheld: failed"}
+    assert found.refused == {"failed": "has no robust_accuracy@attack=pgd: failed"}
 
 
 def test_a_figure_of_no_images_is_undefined(planted: Planted) -> None:
