@@ -175,7 +175,7 @@ def _conclude(done: Run, reports: Path) -> NoReturn:
     from bench import audit
     from bench.commands import run as session
     from bench.commands import why as explanation
-    from bench.report import markdown
+    from bench.report import page
     from bench.runner import console
 
     counts = done.counts
@@ -188,7 +188,7 @@ def _conclude(done: Run, reports: Path) -> NoReturn:
         raise typer.Exit(_INTERRUPTED)
     matrix = session.conclude(done)
     audited = audit.known(matrix)
-    tables, _ = markdown.suite_tables(matrix, audited)
+    tables, _ = page.suite_tables(matrix, audited)
     shown = next((table for table in tables.values() if table.places), None)
     if shown is not None and done.only is None:
         typer.echo(f"{shown.title}\n\n{shown}")
@@ -338,11 +338,11 @@ def audit_(
 ) -> None:
     """Print what the audit finds in the last run; reads the disk only."""
     from bench.commands import run as session
-    from bench.report import audits
+    from bench.report import audits, markdown
 
     outcome = session.open_last(suite, store)
     typer.echo(f"{outcome.matrix.run['name']}\n")
-    typer.echo("\n".join(audits.lines(outcome.audit)).rstrip())
+    typer.echo(markdown.render(audits.found(outcome.audit)).rstrip())
     raise typer.Exit(1 if strict and outcome.audit.findings else 0)
 
 

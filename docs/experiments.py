@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from render import attacks_page, between
-from tabulate import tabulate
 
 from bench import metrics, statistics, tables
 from bench.audit import known
@@ -23,8 +23,9 @@ from bench.compare.variants import Compression
 from bench.figures import curves
 from bench.matrix import Entry, Matrix
 from bench.metrics import METRICS
-from bench.report import audits, choosing, compression, markdown, training
+from bench.report import audits, blocks, choosing, compression, grids, markdown, training
 from bench.report import findings as claimed
+from bench.report import page as report
 from bench.store import Store
 
 DOCS = Path(__file__).parent
@@ -75,13 +76,13 @@ def cross_validation(store: Store) -> str:
         "The recipes on the same architecture, fold by fold; trainings that share images are less "
         "evidence than they seem, so the test is corrected for that. DECISIONS.md says what was "
         "seen before the recipe was settled.",
-        choosing.tests_table(tests),
+        shown(choosing.tests_table(tests)),
         "Between these very trainings, image by image (McNemar's exact test over all photographs):",
         _pooled(folded, [test for row, test in tests if row.metric.name == "clean_accuracy"]),
         _table(folded, "clean_accuracy", ["model", "replica"]),
         "![Training curves of all folds](cross_validation.svg)",
         "Solid: on augmented batches. Dashed: on `valid`, which `reference` stops and selects on.",
-        training.table(folded),
+        shown(training.table(folded)),
         "## Held-out photographs",
         held_out.run["description"].strip(),
         *_left_out(held_out),
@@ -108,11 +109,11 @@ def pruning(store: Store) -> str:
         _table(matrix, "clean_accuracy", ["variant"], ["model"]),
         "Before fine-tuning:",
         _table(matrix, "accuracy_before", ["variant"], ["model"]),
-        "\n".join(compression.flips(Compression(matrix))).replace("### ", "## ").strip(),
+        shown(*_raised(compression.flips(Compression(matrix)), -1)),
         "## By magnitude, or at random?",
         "Fold by fold; trainings that share images are less evidence than they seem, so the test "
         "is corrected for that.",
-        choosing.tests_table(accuracy),
+        shown(choosing.tests_table(accuracy)),
         "Between these very trainings, image by image (McNemar's exact test over all photographs):",
         _pooled(matrix, [test for _, test in accuracy]),
         "## Each training",
@@ -146,7 +147,7 @@ def _pooled(matrix: Matrix, tests: Sequence[Test]) -> str:
             [test.first, test.second, found.only_first, found.only_second, f"{found.p_value:.1e}"]
         )
     headers = ["model", "other", "only the first right", "only the other right", "p"]
-    return tabulate(rows, headers, tablefmt="github", disable_numparse=True)
+    return shown(blocks.Table.of(headers, rows))
 
 
 # Common claims
@@ -179,14 +180,13 @@ def findings(store: Store) -> str:
 def _claimed(matrix: Matrix, claims: Sequence[Claim]) -> Iterator[str]:
     """Write what one run says of its claims."""
     audited = known(matrix)
-    section = claimed.section(claim_tests(matrix, claims))
-    yield "\n".join(f"#{line}" if line.startswith("## ") else line for line in section).strip()
+    yield shown(*claimed.section(claim_tests(matrix, claims), level=3))
     yield "### The figures"
-    for built in markdown.suite_tables(matrix, audited)[0].values():
+    for built in report.suite_tables(matrix, audited)[0].values():
         yield f"#### {built.title}"
         yield _apart(built)
     yield "### What the audit says of this run"
-    yield "\n".join(audits.lines(audited)).strip()
+    yield shown(*audits.found(audited))
     yield _made_with(matrix)
 
 
@@ -220,7 +220,7 @@ def attacks(store: Store) -> str:
     headers = ["attack", "budget", *(f"{name}, {model}" for name in names for model in models)]
     measured = [
         matrix.run["description"].strip(),
-        tabulate(rows, headers, tablefmt="github", disable_numparse=True),
+        shown(blocks.Table.of(headers, rows)),
         _READ_WITH_CARE,
         "    bench run suites/attacks.yaml && python docs/experiments.py attacks --store .bench",
     ]
@@ -240,6 +240,18 @@ def _measured(matrix: Matrix, entry: Entry, name: str) -> str:
 
 
 # What pages share
+
+
+def shown(*parts: blocks.Block) -> str:
+    """Write blocks as a part of a page."""
+    return markdown.render(parts).strip("\n")
+
+
+def _raised(parts: Iterable[blocks.Block], levels: int) -> Iterator[blocks.Block]:
+    """Put headings so many levels deeper."""
+    for part in parts:
+        is_heading = isinstance(part, blocks.Heading)
+        yield replace(part, level=part.level + levels) if is_heading else part
 
 
 def _page(title: str, *blocks: str) -> str:
@@ -269,8 +281,7 @@ def _table(matrix: Matrix, metric: str, rows: Sequence[str], columns: Sequence[s
 
 def _apart(table: tables.Table) -> str:
     """Write a table with a blank line after it and between the lines under it."""
-    grid, _, under = table.render("github").partition("\n\n")
-    return "\n\n".join([grid, *under.splitlines()])
+    return shown(*grids.laid_out(table))
 
 
 def _made_with(matrix: Matrix) -> str:

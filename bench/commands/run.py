@@ -15,7 +15,7 @@ from bench.errors import UsageError
 from bench.matrix import Matrix
 from bench.plan import Plan
 from bench.records import JSON
-from bench.report import markdown
+from bench.report import page
 from bench.runner import Listener, Run
 from bench.store import Store
 from bench.suite.overrides import Overrides
@@ -109,12 +109,12 @@ def make_plan(
 
 def refused_tables(made: Plan, store: Store) -> list[str]:
     """Say which tables of a suite cannot be laid out, whatever its cells will hold."""
-    from bench.report import markdown
+    from bench.report import page
 
     planned = Run(made, store, "", "")
     planned.statuses = {step.cell.label: plan.Status(step, "to do") for step in made.steps}
     nothing = Audit((), {}, ())
-    return markdown.suite_tables(Matrix(store, planned.account()), nothing)[1]
+    return page.suite_tables(Matrix(store, planned.account()), nothing)[1]
 
 
 def conclude(done: Run) -> Matrix:
@@ -139,7 +139,7 @@ def write_report(matrix: Matrix, reports: Path) -> Path:
     """
     folder = reports / str(matrix.run["suite"])
     try:
-        return markdown.write(matrix, folder)
+        return page.write(matrix, folder)
     except OSError as error:
         raise UsageError.of(
             str(folder),

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from tabulate import tabulate
-
 from bench import metrics, tables
 from bench.audit import Audit
 from bench.compare.cascades import stages
@@ -15,11 +13,13 @@ from bench.figures import norms as drawings
 from bench.matrix import Entry, Matrix
 from bench.metrics import METRICS
 from bench.records import JSON, NORMS
+from bench.report import grids
+from bench.report.blocks import Block, Heading, Paragraph, Table
 from bench.report.pictures import embedded
 from bench.statistics import Estimate
 
 
-def section(matrix: Matrix, folder: Path, *, audited: Audit) -> Iterator[str]:
+def section(matrix: Matrix, folder: Path, *, audited: Audit) -> Iterator[Block]:
     """Write what attacks of minimum norm needed, and cascades; figures go into ``folder``."""
     attacks = [e for e in matrix.entries if e.kind == "attack" and e.state == "done"]
     yield from _curves(matrix, attacks, folder)
@@ -27,7 +27,7 @@ def section(matrix: Matrix, folder: Path, *, audited: Audit) -> Iterator[str]:
     yield from _cascades(matrix, [e for e in attacks if matrix.stored(e).summary.get("stages")])
 
 
-def _curves(matrix: Matrix, entries: list[Entry], folder: Path) -> Iterator[str]:
+def _curves(matrix: Matrix, entries: list[Entry], folder: Path) -> Iterator[Block]:
     """Draw robust accuracy over eps, for attacks that the suite varies it of."""
     radii: dict[str, set[JSON]] = {}
     for entry in entries:
@@ -36,17 +36,15 @@ def _curves(matrix: Matrix, entries: list[Entry], folder: Path) -> Iterator[str]
     groups = [group for group, known in radii.items() if len(known) > 1]
     if not groups:
         return
-    yield "## Robust accuracy over eps"
-    yield ""
+    yield Heading("Robust accuracy over eps")
     path = curves.success(matrix, "robust_accuracy", groups, folder / "robust-accuracy.svg")
-    yield from embedded(path, "Robust accuracy over eps, with 95 % bands")
+    yield embedded(path, "Robust accuracy over eps, with 95 % bands")
 
 
-def _norms(matrix: Matrix, audited: Audit, entries: list[Entry], folder: Path) -> Iterator[str]:
+def _norms(matrix: Matrix, audited: Audit, entries: list[Entry], folder: Path) -> Iterator[Block]:
     if not entries:
         return
-    yield "## Nearest adversarial images"
-    yield ""
+    yield Heading("Nearest adversarial images")
     rows = []
     for entry in entries:
         found = matrix.estimate([entry], METRICS["median_norm"])
@@ -58,16 +56,14 @@ def _norms(matrix: Matrix, audited: Audit, entries: list[Entry], folder: Path) -
         )
         rows.append([str(entry.coordinates), entry.facts["norm"], told])
     headers = ["cell", "norm", "median_norm"]
-    yield tabulate(rows, headers, tablefmt="github", disable_numparse=True)
-    yield ""
-    yield f"median_norm: {METRICS['median_norm'].definition}"
-    yield ""
+    yield Table.of(headers, rows)
+    yield grids.definition("median_norm")
     for norm in NORMS:
         lines = [_reach(matrix, entry) for entry in entries if entry.facts["norm"] == norm]
         drawn = [line for line in lines if line is not None]
         if drawn:
             path = drawings.reach(drawn, norm, folder / f"norms-{norm}")
-            yield from embedded(path, f"Share of the images that fall within each {norm} radius")
+            yield embedded(path, f"Share of the images that fall within each {norm} radius")
 
 
 def _reach(matrix: Matrix, entry: Entry) -> drawings.Reach | None:
@@ -80,11 +76,10 @@ def _reach(matrix: Matrix, entry: Entry) -> drawings.Reach | None:
     return drawings.Reach(f"{where.model_variant}{trained}", str(where.attack), sizes)
 
 
-def _cascades(matrix: Matrix, entries: list[Entry]) -> Iterator[str]:
+def _cascades(matrix: Matrix, entries: list[Entry]) -> Iterator[Block]:
     if not entries:
         return
-    yield "## Cascades"
-    yield ""
+    yield Heading("Cascades")
     rows = []
     for entry in entries:
         for stage in stages(matrix, entry):
@@ -92,10 +87,8 @@ def _cascades(matrix: Matrix, entries: list[Entry]) -> Iterator[str]:
             row = [str(entry.coordinates), stage.attack, stage.images, stage.fooled, *passes]
             rows.append([*row, f"{stage.seconds:.1f}"])
     headers = ["cell", "attack", "met", "felled", "forwards", "backwards", "seconds"]
-    yield tabulate(rows, headers, tablefmt="github", disable_numparse=True)
-    yield ""
-    yield (
+    yield Table.of(headers, rows)
+    yield Paragraph(
         "Each attack meets only the images that still stand. Met and felled: images. Forwards and "
         "backwards: passes for each image that it met."
     )
-    yield ""

@@ -4,41 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tabulate import tabulate
-
 from bench.audit import Audit
 from bench.audit.rule_table import RULES
+from bench.report.blocks import Block, Break, Bullets, Details, Heading, Paragraph, Strong, Table
 
 
-def section(audited: Audit) -> Iterator[str]:
+def section(audited: Audit) -> Iterator[Block]:
     """Write the audit's findings, the rules that ran, and those that could not."""
-    yield "## Audit"
-    yield ""
-    yield from lines(audited)
-    yield "<details><summary>The rules</summary>"
-    yield ""
+    yield Heading("Audit")
+    yield from found(audited)
     rows = [[rule.name, rule.sees, audited.cases[rule.name]] for rule in RULES]
-    yield tabulate(rows, ["rule", "what it sees", "cases"], tablefmt="github")
-    yield ""
-    yield "</details>"
-    yield ""
+    yield Details("The rules", (Table.of(["rule", "what it sees", "cases"], rows, left=2),))
 
 
-def lines(audited: Audit) -> Iterator[str]:
+def found(audited: Audit) -> Iterator[Block]:
     """Write the findings with the cells that they concern, and what was missing, as lists."""
-    yield f"{audited.summary[0].upper()}{audited.summary[1:]}."
-    yield ""
-    for finding in audited.findings:
-        yield f"- **{finding.rule}**: {finding.sentence}"
-        yield f"  ({_some(finding.cells)})"
+    yield Paragraph(f"{audited.summary[0].upper()}{audited.summary[1:]}.")
     if audited.findings:
-        yield ""
+        yield Bullets(
+            tuple(
+                (Strong(each.rule), f": {each.sentence}", Break(), f"({_some(each.cells)})")
+                for each in audited.findings
+            )
+        )
     if audited.gaps:
-        yield "Not looked at, and what was missing:"
-        yield ""
-        for rule, reason in audited.gaps:
-            yield f"- {rule}: {reason}"
-        yield ""
+        yield Paragraph("Not looked at, and what was missing:")
+        yield Bullets(tuple(f"{rule}: {reason}" for rule, reason in audited.gaps))
 
 
 def _some(cells: tuple[str, ...], most: int = 4) -> str:

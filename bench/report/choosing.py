@@ -5,18 +5,28 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from tabulate import tabulate
-
 from bench import tables
 from bench.audit import Audit
 from bench.compare.fronts import front
 from bench.compare.model_tests import Test
 from bench.compare.models import ALPHA, BUSY, Comparison, Row
-from bench.compare.recommendation import recommend
+from bench.compare.recommendation import Recommendation, recommend
 from bench.figures import front as drawings
 from bench.matrix import Matrix
-from bench.metrics import METRICS, Unit, Withheld
+from bench.metrics import METRICS, Metric, Unit, Withheld
 from bench.metrics.constraints import Figure
+from bench.report.blocks import (
+    Block,
+    Bullets,
+    Code,
+    Details,
+    Heading,
+    Inline,
+    Paragraph,
+    Strong,
+    Table,
+    Text,
+)
 from bench.report.pictures import embedded
 from bench.statistics import Difference
 from bench.suite.sections import Choice
@@ -25,7 +35,7 @@ _FIGURES = tuple(map(Figure, ("latency_ms", "size_bytes", "clean_accuracy")))
 """What the front is drawn of."""
 
 
-def section(matrix: Matrix, folder: Path, *, audited: Audit) -> Iterator[str]:
+def section(matrix: Matrix, folder: Path, *, audited: Audit) -> Iterator[Block]:
     """Write how the models compare; figures go into ``folder``."""
     comparison = Comparison(matrix)
     if not comparison.rows:
@@ -35,9 +45,8 @@ def section(matrix: Matrix, folder: Path, *, audited: Audit) -> Iterator[str]:
     yield from _recommendations(comparison)
 
 
-def _side_by_side(comparison: Comparison, audited: Audit) -> Iterator[str]:
-    yield "## Models side by side"
-    yield ""
+def _side_by_side(comparison: Comparison, audited: Audit) -> Iterator[Block]:
+    yield Heading("Models side by side")
     body = [
         [
             row.metric.name + (f" ({row.part})" if row.part else ""),
@@ -45,13 +54,10 @@ def _side_by_side(comparison: Comparison, audited: Audit) -> Iterator[str]:
         ]
         for row in comparison.rows
     ]
-    align = ["left", *["right"] * len(comparison.models)]
-    headers = ["", *comparison.models]
-    yield tabulate(body, headers, tablefmt="github", disable_numparse=True, colalign=align)
-    yield ""
+    yield Table.of(["", *comparison.models], body, left=1)
     if len(comparison.models) < 2:  # noqa: PLR2004 (one model is beside nothing)
         return
-    yield (
+    yield Paragraph(
         f"Bold: better than every other model. Of figures that rest on images, where a paired test "
         f"is significant (p < {ALPHA}, Holm over the pairs of models of each figure); of counted "
         "ones, where they differ; of timed ones, where 95 % of the runs are quicker than 95 % of "
@@ -60,18 +66,12 @@ def _side_by_side(comparison: Comparison, audited: Audit) -> Iterator[str]:
         "claims about recipes. Models that were cross-validated on different folds are not tested. "
         "Figures of explanations rank no model."
     )
-    yield ""
     tested = [(row, test) for row in comparison.rows for test in row.tests]
     if tested:
-        yield "<details><summary>The tests</summary>"
-        yield ""
-        yield tests_table(tested)
-        yield ""
-        yield "</details>"
-        yield ""
+        yield Details("The tests", (tests_table(tested),))
 
 
-def tests_table(tested: Sequence[tuple[Row, Test]]) -> str:
+def tests_table(tested: Sequence[tuple[Row, Test]]) -> Table:
     """Write tests: which models, on what, how far apart, and the corrected p-value."""
     rows = []
     for row, test in tested:
@@ -79,7 +79,7 @@ def tests_table(tested: Sequence[tuple[Row, Test]]) -> str:
         name = row.metric.name + (f" ({row.part})" if row.part else "")
         rows.append([name, test.first, test.second, words, p_value(test.p_value), test.name])
     headers = ["figure", "model", "minus", "difference", "p, corrected", "test"]
-    return tabulate(rows, headers, tablefmt="github", disable_numparse=True)
+    return Table.of(headers, rows)
 
 
 def apart(difference: Difference, unit: Unit) -> str:
@@ -89,7 +89,7 @@ def apart(difference: Difference, unit: Unit) -> str:
     return f"{tables.number(difference.value, unit)}{points} [{low}, {high}]"
 
 
-def _figures(row: Row, comparison: Comparison, audited: Audit) -> Iterator[str]:
+def _figures(row: Row, comparison: Comparison, audited: Audit) -> Iterator[Text]:
     for model in comparison.models:
         found = row.estimates.get(model)
         if found is None:
@@ -98,9 +98,9 @@ def _figures(row: Row, comparison: Comparison, audited: Audit) -> Iterator[str]:
             yield f"withheld: {found.reason}"
         else:
             words = tables.figure(found, row.metric, intervals=True)
-            words = f"**{words}**" if model == row.best else words
             entries = comparison.entries(row.metric.kinds[0], model)
-            yield words + audited.marks(entries, row.metric)
+            marks = audited.marks(entries, row.metric)
+            yield (Strong(words), marks) if model == row.best else words + marks
 
 
 def p_value(value: float) -> str:
@@ -108,7 +108,7 @@ def p_value(value: float) -> str:
     return f"{value:.1e}" if value < 0.001 else f"{value:.3f}"  # noqa: PLR2004 (digits)
 
 
-def _front(comparison: Comparison, folder: Path) -> Iterator[str]:
+def _front(comparison: Comparison, folder: Path) -> Iterator[Block]:
     found = front(comparison, *_FIGURES)
     if len(found.is_on_front) < 2:  # noqa: PLR2004 (one model is no front)
         return
@@ -120,64 +120,68 @@ def _front(comparison: Comparison, folder: Path) -> Iterator[str]:
         for model, is_on_front in found.is_on_front.items()
     ]
     batch = int(dict(latency.figure.where)["batch"])
-    yield "## Accuracy against cost"
-    yield ""
+    yield Heading("Accuracy against cost")
     path = drawings.front(points, batch, folder / "front")
-    yield from embedded(
+    yield embedded(
         path,
         f"Accuracy over latency of batch {batch}; areas are sizes; a model is on the line where no "
         "other is at least as accurate, quick and small",
         width=560,
     )
     if found.left_out:
-        yield f"Left out: {_reasons(found.left_out)}."
-        yield ""
+        yield Paragraph(f"Left out: {_reasons(found.left_out)}.")
 
 
-def _recommendations(comparison: Comparison) -> Iterator[str]:
+def _recommendations(comparison: Comparison) -> Iterator[Block]:
     choices = comparison.matrix.run.get("recommend") or {}
     if not choices:
         return
-    yield "## Recommendations"
-    yield ""
-    for name, raw in choices.items():
-        yield f"- {recommendation(comparison, name, Choice.model_validate(raw))}"
-    yield ""
-    yield "Each compares measured figures with the constraints."
-    yield ""
+    yield Heading("Recommendations")
+    yield Bullets(
+        tuple(
+            recommendation(comparison, name, Choice.model_validate(raw))
+            for name, raw in choices.items()
+        )
+    )
+    yield Paragraph("Each compares measured figures with the constraints.")
 
 
-def recommendation(comparison: Comparison, name: str, choice: Choice) -> str:
+def recommendation(comparison: Comparison, name: str, choice: Choice) -> tuple[Inline, ...]:
     """Write in a sentence or three which model to choose, and what chance may explain."""
     found = recommend(comparison, choice)
-    bounds = " and ".join(f"`{text}`" for text in choice.where)
     metric = METRICS[found.figure.metric]
-    words = f"**{name}** (best `{found.figure}`" + (f" with {bounds}" if bounds else "") + "): "
+    parts: list[Inline] = [Strong(name), " (best ", Code(str(found.figure))]
+    for place, bound in enumerate(choice.where):
+        parts += [" and " if place else " with ", Code(str(bound))]
     if found.best is None:
-        words += f"no model {'keeps the constraints' if choice.where else 'has this figure'}."
+        lacks = "keeps the constraints" if choice.where else "has this figure"
+        parts.append(f"): no model {lacks}.")
     else:
         figure = "" if found.value is None else tables.number(found.value, metric.unit)
-        words += f"**{found.best}**, {figure}{' %' if metric.unit == 'share' else ''}."
+        percent = " %" if metric.unit == "share" else ""
+        parts += ["): ", Strong(found.best), f", {figure}{percent}."]
+    return (*parts, "".join(_beside(found, metric)))
+
+
+def _beside(found: Recommendation, metric: Metric) -> Iterator[str]:
+    """Write how the others compare with the one that is recommended."""
     close = [m for m, p in found.others.items() if p is not None and p >= ALPHA]
     ahead = {m: p for m, p in found.others.items() if p is not None and 0 < p < ALPHA}
     counted = [model for model, p in found.others.items() if p == 0]
     if close and metric.is_counted:
-        words += f" Equal to {', '.join(close)}: the first in the suite is named."
+        yield f" Equal to {', '.join(close)}: the first in the suite is named."
     elif close:
-        words += f" Not significantly better than {' or '.join(close)}"
-        words += f" (p = {', '.join(p_value(found.others[m] or 0) for m in close)})."
+        yield f" Not significantly better than {' or '.join(close)}"
+        yield f" (p = {', '.join(p_value(found.others[m] or 0) for m in close)})."
     if ahead:
-        words += (
-            " Better than " + ", ".join(f"{m} (p = {p_value(p)})" for m, p in ahead.items()) + "."
-        )
+        yield " Better than " + ", ".join(f"{m} (p = {p_value(p)})" for m, p in ahead.items()) + "."
     if counted:
-        words += f" Better than {', '.join(counted)}, as counted."
+        yield f" Better than {', '.join(counted)}, as counted."
     untested = [model for model, p in found.others.items() if p is None]
     if untested:
-        words += f" Not tested against {', '.join(untested)}."
+        yield f" Not tested against {', '.join(untested)}."
     if found.refused:
-        words += f" Left out: {_reasons(found.refused)}."
-    return words
+        yield f" Left out: {_reasons(found.refused)}."
 
 
 def _reasons(left_out: Mapping[str, str]) -> str:

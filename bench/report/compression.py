@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
-
-from tabulate import tabulate
 
 from bench.audit import Audit
 from bench.compare.flips import MASKED
@@ -16,7 +15,8 @@ from bench.compare.models import ALPHA
 from bench.compare.variants import Compression
 from bench.matrix import Entry, Matrix
 from bench.metrics import METRICS
-from bench.report import choosing, layers, sparsity
+from bench.report import choosing, grids, layers, sparsity
+from bench.report.blocks import Block, Bullets, Code, Heading, Paragraph, Strong, Table, Text
 from bench.report.grids import Grid
 
 _ACCURACY = ("sparsity", "accuracy_before", "clean_accuracy", "recovery_rate")
@@ -34,14 +34,13 @@ _SLACK = 1.05
 """A theoretical speed-up above this is one."""
 
 
-def section(matrix: Matrix, folder: Path, *, audited: Audit) -> Iterator[str]:
+def section(matrix: Matrix, folder: Path, *, audited: Audit) -> Iterator[Block]:
     """Write what compression did; figures go into ``folder``."""
     known = Compression(matrix)
     if not known.families:
         return
     grid = partial(Grid, known.comparison, audited)
-    yield "## Compression"
-    yield ""
+    yield Heading("Compression")
     yield from _recipes(known)
     yield from _grid(known, grid, "Accuracy", _ACCURACY)
     yield from _grid(known, grid, "Size", _SIZE)
@@ -56,13 +55,17 @@ def section(matrix: Matrix, folder: Path, *, audited: Audit) -> Iterator[str]:
     yield from sparsity.trades(known, folder)
 
 
-def _recipes(known: Compression) -> Iterator[str]:
+def _recipes(known: Compression) -> Iterator[Block]:
     """Write the steps of each variant."""
     variants = known.matrix.run["variants"]
-    for name in dict.fromkeys(variant.partition("/")[2] for variant in known.families):
-        if name in variants:
-            yield f"- `{name}`: " + ", then ".join(_step(step) for step in variants[name])
-    yield ""
+    names = dict.fromkeys(variant.partition("/")[2] for variant in known.families)
+    steps = [
+        (Code(name), ": " + ", then ".join(map(_step, variants[name])))
+        for name in names
+        if name in variants
+    ]
+    if steps:
+        yield Bullets(tuple(steps))
 
 
 def _step(step: Mapping[str, Any]) -> str:
@@ -70,7 +73,7 @@ def _step(step: Mapping[str, Any]) -> str:
     return f"{step['step']} ({words})" if words else str(step["step"])
 
 
-def _grid(known: Compression, grid: Any, title: str, names: Sequence[str]) -> Iterator[str]:
+def _grid(known: Compression, grid: Any, title: str, names: Sequence[str]) -> Iterator[Block]:
     """Write figures that every variant has one of."""
     found: Grid = grid(["variant", *names])
     for model_variant in known.model_variants:
@@ -79,17 +82,16 @@ def _grid(known: Compression, grid: Any, title: str, names: Sequence[str]) -> It
             for name in names
         )
         found.rows.append([model_variant, *figures])
-    lines = list(found.lines(*names))
-    if lines:
-        yield f"### {title}"
-        yield ""
-        yield from lines
+    shown = list(found.blocks(*names))
+    if shown:
+        yield Heading(title, 3)
+        yield from shown
 
 
 # Work and time
 
 
-def _speed(known: Compression, grid: Any) -> Iterator[str]:
+def _speed(known: Compression, grid: Any) -> Iterator[Block]:
     """Write work and time, and say where zeros save none of it."""
     headers = ["variant", *_WORK]
     for batch in known.batches:
@@ -102,15 +104,13 @@ def _speed(known: Compression, grid: Any) -> Iterator[str]:
             timed = known.timed(model_variant, batch)
             row += [_latency(known, timed), found.figure("speed_up", timed, plain=True)]
         found.rows.append(row)
-    lines = list(found.lines(*_WORK))
-    if not lines:
+    shown = list(found.blocks(*_WORK))
+    if not shown:
         return
-    yield "### Work and time"
-    yield ""
-    yield from lines
+    yield Heading("Work and time", 3)
+    yield from shown
     if any(known.batches):
-        yield f"speed_up: {METRICS['speed_up'].definition}"
-        yield ""
+        yield grids.definition("speed_up")
         yield from _idle(known)
 
 
@@ -124,7 +124,7 @@ def _latency(known: Compression, timed: Sequence[Entry]) -> str:
     return f"{summary['latency_ms']:.2f}" + (f" ± {spread:.2f}" if spread is not None else "")
 
 
-def _idle(known: Compression) -> Iterator[str]:
+def _idle(known: Compression) -> Iterator[Block]:
     """Say of which variants the zeros save no time, or that the timings cannot tell."""
     timings = [e for e in known.matrix.entries if e.kind == "latency" and e.state == "done"]
     promising = [
@@ -133,11 +133,10 @@ def _idle(known: Compression) -> Iterator[str]:
         if (known.value("theoretical_speed_up", variant) or 0) > _SLACK
     ]
     if known.comparison.is_disturbed(timings):
-        yield (
-            "Something else used the machine meanwhile, so these timings tell nothing of who is "
+        yield Paragraph(
+            "Something else used the machine meanwhile, so these timings do not show which is "
             "quicker: see the section on latency."
         )
-        yield ""
         return
     idle = [variant for variant in promising if _is_no_quicker(known, variant)]
     if idle:
@@ -148,12 +147,12 @@ def _idle(known: Compression) -> Iterator[str]:
             if masked
             else ""
         )
-        yield (
-            f"**Not told to be quicker, though it would be in theory: {', '.join(idle)}.**{why} "
-            "Told to be quicker: at some batch nearly all runs (95 %) took less than nearly all of "
-            "the original's."
+        words = f"No quicker by these timings, though in theory: {', '.join(idle)}."
+        meaning = (
+            f"{why} Quicker: at some batch nearly all runs (95 %) took less than nearly all of the "
+            "original's."
         )
-        yield ""
+        yield Paragraph((Strong(words), meaning))
 
 
 def _computes_less(known: Compression, variant: str) -> bool:
@@ -163,7 +162,7 @@ def _computes_less(known: Compression, variant: str) -> bool:
 
 
 def _is_no_quicker(known: Compression, variant: str) -> bool:
-    """Say whether a variant was timed, and at no batch is told to be quicker."""
+    """Return whether a variant was timed, and is quicker at no batch."""
     original = known.original(variant)
     pairs = [(known.timed(variant, batch), known.timed(original, batch)) for batch in known.batches]
     whole = [
@@ -177,23 +176,21 @@ def _is_no_quicker(known: Compression, variant: str) -> bool:
 # Robustness, what flipped, explanations
 
 
-def _robustness(known: Compression, grid: Any, attack: str) -> Iterator[str]:
+def _robustness(known: Compression, grid: Any, attack: str) -> Iterator[Block]:
     found: Grid = grid(["variant", *_ROBUSTNESS])
     for model_variant in known.model_variants:
         entries = known.entries("attack", model_variant, attack)
         found.rows.append([model_variant, *(found.figure(name, entries) for name in _ROBUSTNESS)])
-    yield f"### Robustness: {attack}"
-    yield ""
-    yield from found.lines()
+    yield Heading(f"Robustness: {attack}", 3)
+    yield from found.blocks()
 
 
-def flips(known: Compression) -> Iterator[str]:
+def flips(known: Compression) -> Iterator[Block]:
     """Write which decisions each variant changed, and what a gain is worth."""
     found = flipped(known)
     if not found:
         return
-    yield "### Decisions that flipped"
-    yield ""
+    yield Heading("Decisions that flipped", 3)
     rows = [
         [
             flip.variant,
@@ -209,11 +206,10 @@ def flips(known: Compression) -> Iterator[str]:
         for flip in found
     ]
     headers = ["variant", "images", "lost", "won", "n", "difference", "at least", "p", "conclusion"]
-    align = ["left", "left", *["right"] * 6, "left"]
-    yield tabulate(rows, headers, tablefmt="github", disable_numparse=True, colalign=align)
-    yield ""
+    table = Table.of(headers, rows, left=2)
+    yield replace(table, sides=(*table.sides[:-1], "left"))
     tests = ", ".join(dict.fromkeys(flip.test for flip in found))
-    yield (
+    yield Paragraph(
         "Lost, won: images that only the original, only the variant has right, of n; after an "
         "attack, right before and after it. Difference: the variant's share less the original's; "
         "at least: its one-sided 95 % lower bound. "
@@ -223,24 +219,23 @@ def flips(known: Compression) -> Iterator[str]:
         f"attack's images, by the same test, it is reported as {MASKED}: the variant's gradients "
         "guide an attack less well than the original's do."
     )
-    yield ""
 
 
-def _conclusion(difference: float, p_value: float, gain: str) -> str:
+def _conclusion(difference: float, p_value: float, gain: str) -> Text:
     if p_value >= ALPHA:
         return "no significant difference"
     if difference <= 0:
         return "worse"
-    words = {
+    words: dict[str, Text] = {
         "": "better",
         "confirmed": "better, confirmed by transfer",
         "not confirmed": "better, not confirmed by transfer",
         "not tested": "better (no transfer to test it)",
     }
-    return words.get(gain, f"**{MASKED}**")
+    return words.get(gain, Strong(MASKED))
 
 
-def _drift(known: Compression, grid: Any) -> Iterator[str]:
+def _drift(known: Compression, grid: Any) -> Iterator[Block]:
     """Write how far explanations moved from the original's."""
     drifts = [
         e
@@ -261,9 +256,6 @@ def _drift(known: Compression, grid: Any) -> Iterator[str]:
             entries = [e for e in mine if e.coordinates.explainer == explainer]
             row += [found.figure(measure, entries) for measure in measures]
         found.rows.append(row)
-    yield "### Explanations against the original's"
-    yield ""
-    yield from found.lines()
-    for measure in measures:
-        yield f"{measure}: {METRICS[measure].definition}"
-        yield ""
+    yield Heading("Explanations against the original's", 3)
+    yield from found.blocks()
+    yield from map(grids.definition, measures)

@@ -7,15 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from tabulate import tabulate
 
 from bench.compare.classes import class_scores, confusions, frequent_confusions, macro_scores
 from bench.compare.models import Comparison
 from bench.figures import evaluation as drawings
 from bench.matrix import Entry, Matrix
+from bench.report.blocks import Block, Details, Heading, Paragraph, Table
 from bench.report.pictures import embedded, named
 from bench.tables import DASH
-from bench.tables.markup import markdown_cell
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -28,7 +27,7 @@ _MOST = 8
 """Frequent confusions in the table."""
 
 
-def section(matrix: Matrix, folder: Path) -> Iterator[str]:
+def section(matrix: Matrix, folder: Path) -> Iterator[Block]:
     """Write what each model gets right and wrong; figures go into ``folder``."""
     comparison = Comparison(matrix)
     classes: list[str] = matrix.run["dataset"]["classes"]
@@ -37,16 +36,14 @@ def section(matrix: Matrix, folder: Path) -> Iterator[str]:
         if not found or any(entry.state != "done" for entry in found):
             continue
         counts = confusions(matrix, found)
-        yield f"## {model}: classes"
-        yield ""
+        yield Heading(f"{model}: classes")
         yield class_table(counts, classes)
-        yield ""
         if len(classes) <= LARGEST:
             yield from _matrix_of(model, counts, classes, folder)
         yield from _frequent(matrix, model, found, counts, folder)
 
 
-def class_table(counts: Sequence[NDArray[np.float64]], classes: list[str]) -> str:
+def class_table(counts: Sequence[NDArray[np.float64]], classes: list[str]) -> Table:
     """Write precision, recall, F1 and support of each class, and their means, over trainings.
 
     A class that no image has, or that nothing is predicted as, has a dash; in means it counts 0, as
@@ -55,16 +52,14 @@ def class_table(counts: Sequence[NDArray[np.float64]], classes: list[str]) -> st
     scores = [*class_scores(counts), macro_scores(counts)]
     rows = [
         [
-            markdown_cell(name),
+            name,
             *(DASH if s is None else _percent(s) for s in (one.precision, one.recall, one.f1)),
             f"{one.support:.0f}",
         ]
         for name, one in zip([*classes, "macro mean"], scores, strict=True)
     ]
     headers = ["class", "precision", "recall", "F1", "support"]
-    return tabulate(
-        rows, headers, tablefmt="github", colalign=["left", *["right"] * 4], disable_numparse=True
-    )
+    return Table.of(headers, rows, left=1)
 
 
 def _percent(share: Any) -> str:
@@ -73,19 +68,16 @@ def _percent(share: Any) -> str:
 
 def _matrix_of(
     model: str, parts: Sequence[NDArray[np.float64]], classes: list[str], folder: Path
-) -> Iterator[str]:
+) -> Iterator[Block]:
     several = f", summed over {len(parts)} trainings" if len(parts) > 1 else ""
     counts, title = np.sum(parts, axis=0), f"{model}{several}"
     path = drawings.confusion(counts, classes, title, folder / named("confusion", model))
-    yield from embedded(path, f"Confusion matrix of {title}", width=520)
-    names = [markdown_cell(name) for name in classes]
-    rows = [[name, *(f"{n:.0f}" if n else "" for n in counts[i])] for i, name in enumerate(names)]
-    yield "<details><summary>The same as a table: true classes down, predicted across</summary>"
-    yield ""
-    yield tabulate(rows, ["", *names], tablefmt="github", disable_numparse=True)
-    yield ""
-    yield "</details>"
-    yield ""
+    yield embedded(path, f"Confusion matrix of {title}", width=520)
+    rows = [[name, *(f"{n:.0f}" if n else "" for n in counts[i])] for i, name in enumerate(classes)]
+    yield Details(
+        "The same as a table: true classes down, predicted across",
+        (Table.of(["", *classes], rows),),
+    )
 
 
 def _frequent(
@@ -94,36 +86,24 @@ def _frequent(
     entries: list[Entry],
     counts: Sequence[NDArray[np.float64]],
     folder: Path,
-) -> Iterator[str]:
+) -> Iterator[Block]:
     """Write the most frequent confusions, with images of the first training or fold."""
     classes: list[str] = matrix.run["dataset"]["classes"]
     frequent = frequent_confusions(counts, _MOST)
     if not frequent:
-        yield "No image is predicted wrong."
-        yield ""
+        yield Paragraph("No image is predicted wrong.")
         return
-    yield "Most frequent confusions:"
-    yield ""
-    yield tabulate(
-        [
-            [
-                *(markdown_cell(classes[place]) for place in (one.label, one.prediction)),
-                f"{one.images} of {one.support}",
-            ]
-            for one in frequent
-        ],
-        ["true", "predicted as", "images"],
-        tablefmt="github",
-        disable_numparse=True,
-    )
-    yield ""
+    yield Paragraph("Most frequent confusions:")
+    rows = [
+        [classes[one.label], classes[one.prediction], f"{one.images} of {one.support}"]
+        for one in frequent
+    ]
+    yield Table.of(["true", "predicted as", "images"], rows)
     entry = next((e for e in entries if "arrays" in matrix.stored(e).files), None)
     if entry is not None:
         path = _pictured(matrix, model, entry, folder)
         of = f" ({entry.coordinates.replica})" if entry.coordinates.replica else ""
-        yield from embedded(
-            path, f"Most frequent confusions of {model}{of}, the surest images first"
-        )
+        yield embedded(path, f"Most frequent confusions of {model}{of}, the surest images first")
 
 
 def _pictured(matrix: Matrix, model: str, entry: Entry, folder: Path) -> Path:

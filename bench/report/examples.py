@@ -13,6 +13,7 @@ from bench import metrics
 from bench.figures import examples as drawings
 from bench.matrix import Entry, Matrix
 from bench.records import NORMS
+from bench.report.blocks import Block, Heading, Link, Paragraph
 from bench.report.files import file_name
 from bench.report.pictures import embedded, named
 
@@ -23,7 +24,7 @@ FOLDER = "examples"
 """Beside the page: a folder for each model and variant, in it one for each attack."""
 
 
-def section(matrix: Matrix, figures: Path) -> Iterator[str]:
+def section(matrix: Matrix, figures: Path) -> Iterator[Block]:
     """Write the files of as many images of each attack as the suite asks for, and galleries."""
     count = matrix.run.get("examples", 0)
     attacks = [
@@ -33,13 +34,12 @@ def section(matrix: Matrix, figures: Path) -> Iterator[str]:
     ]
     if not attacks:
         return
-    yield "## Examples"
-    yield ""
-    yield (
+    yield Heading("Examples")
+    words = (
         f"Of each attack, {count} images, successes first: PNG, and JSON with labels, "
-        f"probabilities, norms and steps, in [{FOLDER}]({FOLDER})."
+        "probabilities, norms and steps, in "
     )
-    yield ""
+    yield Paragraph((words, Link(FOLDER, FOLDER), "."))
     seen: set[tuple[str, str]] = set()
     for entry in attacks:
         place = (entry.coordinates.model_variant, str(entry.coordinates.attack))
@@ -49,7 +49,7 @@ def section(matrix: Matrix, figures: Path) -> Iterator[str]:
         folder = figures.parent / FOLDER / file_name(place[0]) / file_name(place[1])
         shown = list(_write(matrix, entry, folder, count))
         path = drawings.gallery(shown, figures / named("examples", *place))
-        yield from embedded(path, f"{place[0]} under {place[1]}", width=360)
+        yield embedded(path, f"{place[0]} under {place[1]}", width=360)
 
 
 def _write(matrix: Matrix, entry: Entry, folder: Path, count: int) -> Iterator[drawings.Example]:

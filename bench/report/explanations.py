@@ -10,6 +10,8 @@ from bench import tables
 from bench.compare.models import Comparison
 from bench.figures import explanations as drawings
 from bench.matrix import Entry, Matrix
+from bench.report import grids
+from bench.report.blocks import Block, Heading
 from bench.report.pictures import embedded, named
 
 if TYPE_CHECKING:
@@ -23,7 +25,7 @@ _ROWS = 40
 _MEASURES = ("faithfulness", "faithfulness_gain", "randomisation_similarity", "empty_heatmap")
 
 
-def section(matrix: Matrix, folder: Path) -> Iterator[str]:
+def section(matrix: Matrix, folder: Path) -> Iterator[Block]:
     """Write what explainers show; figures go into ``folder``."""
     comparison = Comparison(matrix)
     entries = {
@@ -33,30 +35,24 @@ def section(matrix: Matrix, folder: Path) -> Iterator[str]:
     if not any(entries.values()):
         return
     yield from _drifts(matrix, comparison, folder)
-    yield "## Explanations"
-    yield ""
+    yield Heading("Explanations")
     for measure in _MEASURES:
         columns = tables.judged(matrix)
         table = tables.build(matrix, measure, rows=["explainer"], columns=columns, intervals=True)
-        grid, _, under = table.render("github").partition("\n\n")
-        yield grid
-        yield ""
-        yield under.replace("\n", "\n\n")
-        yield ""
+        yield from grids.laid_out(table)
     for model, found in entries.items():
         first = [e for e in found if e.coordinates.replica == found[0].coordinates.replica]
         for is_right, words in ((True, "right"), (False, "wrong")):
             path = _gallery(matrix, model, first, folder, is_right=is_right)
             if path is not None:
-                yield f"### {model}: images predicted {words}"
-                yield ""
-                yield from embedded(
+                yield Heading(f"{model}: images predicted {words}", 3)
+                yield embedded(
                     path,
                     f"{model}, predicted {words}: image, heatmap of the predicted class, both",
                 )
 
 
-def _drifts(matrix: Matrix, comparison: Comparison, folder: Path) -> Iterator[str]:
+def _drifts(matrix: Matrix, comparison: Comparison, folder: Path) -> Iterator[Block]:
     """Write how far attacks move the maps, and show some images before and after."""
     found = [
         e
@@ -65,23 +61,18 @@ def _drifts(matrix: Matrix, comparison: Comparison, folder: Path) -> Iterator[st
     ]
     if not found:
         return
-    yield "## Explanations under attack"
-    yield ""
+    yield Heading("Explanations under attack")
     for measure in ("heatmap_similarity", "heatmap_overlap"):
         rows = ["model", "variant", "attack"]
         table = tables.build(matrix, measure, rows=rows, columns=["explainer"], intervals=True)
-        grid, _, under = table.render("github").partition("\n\n")
-        yield grid
-        yield ""
-        yield under.replace("\n", "\n\n")
-        yield ""
+        yield from grids.laid_out(table)
     for model in comparison.models:
         cells = [e for e in found if e.coordinates.model_variant == model and e.coordinates.attack]
         attacks = dict.fromkeys(str(entry.coordinates.attack) for entry in cells)
         for attack in attacks:
             path = _before_and_after(matrix, model, attack, cells, folder)
             words = f"{model} under {attack}: each image before and after, the predicted class"
-            yield from embedded(path, words)
+            yield embedded(path, words)
 
 
 def _before_and_after(

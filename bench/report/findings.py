@@ -4,21 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from tabulate import tabulate
-
 from bench import tables
 from bench.compare.claim_tests import ClaimTest, Compared, Part
 from bench.compare.models import ALPHA
 from bench.metrics import METRICS
 from bench.report import choosing
+from bench.report.blocks import Block, Heading, Paragraph, Strong, Table, Text
 from bench.statistics import Estimate
 
 _SHARE = METRICS["success_rate"]
 """A metric whose unit is that of all claims."""
 
 
-def section(tests: Sequence[ClaimTest]) -> Iterator[str]:
-    """Write which claims hold, and each claim's parts."""
+def section(tests: Sequence[ClaimTest], level: int = 2) -> Iterator[Block]:
+    """Write which claims hold, and each claim's parts under a heading of the level."""
     headers = [
         "claim",
         "one side",
@@ -29,17 +28,17 @@ def section(tests: Sequence[ClaimTest]) -> Iterator[str]:
         "conclusion",
     ]
     rows = [_row(test) for test in tests]
-    yield tabulate(rows, headers, tablefmt="github", disable_numparse=True)
-    yield ""
+    yield Table.of(headers, rows)
     tested = sum(test.whole is not None for test in tests)
-    yield (
-        f"A claim **holds** where p < {ALPHA}, corrected over the {tested} claims that could "
-        "be tested (Holm), and every seed agrees; it **does not hold** where the opposite is "
-        "significant in the same way. Anything else is **undecided**, which is no evidence "
-        "against a claim."
+    where = f" where p < {ALPHA}, corrected over the {tested} claims that could be tested (Holm), "
+    yield Paragraph(
+        (
+            *("A claim ", Strong("holds"), where, "and every seed agrees; it "),
+            *(Strong("does not hold"), " where the opposite is significant in the same way. "),
+            *("Anything else is ", Strong("undecided"), ", which is no evidence against a claim."),
+        )
     )
-    yield ""
-    yield (
+    yield Paragraph(
         "The unit is a seed: one training of each model. Seeds: in how many of them the first side "
         "is ahead. Shares are means over seeds and, with equal weights, over the parts below; in "
         "parentheses, the images that count, x seeds. In brackets: 95 % intervals over images and "
@@ -47,14 +46,13 @@ def section(tests: Sequence[ClaimTest]) -> Iterator[str]:
         "of flipping the signs of what single images contribute, which is exact where few do. "
         "Conclusions are about these models on these images."
     )
-    yield ""
     for test in tests:
-        yield from _details(test)
+        yield from _details(test, level)
 
 
-def _row(test: ClaimTest) -> list[str]:
-    whole, conclusion = test.whole, f"**{test.conclusion}**"
-    conclusion += f": {test.reason}" if test.reason else ""
+def _row(test: ClaimTest) -> list[Text]:
+    whole, reason = test.whole, f": {test.reason}" if test.reason else ""
+    conclusion = (Strong(test.conclusion), reason)
     if whole is None:
         return [test.claim.name, *[tables.DASH] * 5, conclusion]
     return [
@@ -80,12 +78,10 @@ def _figure(found: Estimate) -> str:
     return tables.figure(found, _SHARE, intervals=True)
 
 
-def _details(test: ClaimTest) -> Iterator[str]:
+def _details(test: ClaimTest, level: int) -> Iterator[Block]:
     claim = test.claim
-    yield f"## {claim.name}?"
-    yield ""
-    yield f"{claim.compared} {claim.counted}"
-    yield ""
+    yield Heading(f"{claim.name}?", level)
+    yield Paragraph(f"{claim.compared} {claim.counted}")
     if test.parts:
         rows = [
             [
@@ -99,20 +95,16 @@ def _details(test: ClaimTest) -> Iterator[str]:
             for part, found in test.parts.items()
         ]
         headers = ["where", "attack", "eps", *claim.sides, "difference", "p, corrected", "seeds"]
-        yield tabulate(rows, headers, tablefmt="github", disable_numparse=True)
-        yield ""
+        yield Table.of(headers, rows)
         if len(rows) > 1:
-            yield f"p: corrected over these {len(rows)} parts."
-            yield ""
+            yield Paragraph(f"p: corrected over these {len(rows)} parts.")
     if test.contrary:
-        yield f"The opposite holds for {_names(test.contrary)}."
-        yield ""
+        yield Paragraph(f"The opposite holds for {_names(test.contrary)}.")
     if test.left_out:
-        yield (
+        yield Paragraph(
             f"Left out, for a cell without a result or an image without a verdict: "
             f"{_names(test.left_out)}."
         )
-        yield ""
 
 
 def _names(parts: Sequence[Part]) -> str:

@@ -1,17 +1,17 @@
-"""How Markdown shows figures of model variants: a table, what it leaves out, and the words."""
+"""How pages show figures of model variants: a table, what it leaves out, and the words."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from tabulate import tabulate
-
 from bench import tables
 from bench.audit import Audit
 from bench.compare.models import Comparison
 from bench.matrix import Entry
 from bench.metrics import METRICS, Withheld
+from bench.report import blocks
+from bench.report.blocks import Block, Paragraph
 
 
 @dataclass
@@ -47,7 +47,7 @@ class Grid:
             return tables.number(found.value, metric.unit)
         return tables.figure(found, metric, intervals=True) + self.audited.marks(entries, metric)
 
-    def lines(self, *defined: str) -> Iterator[str]:
+    def blocks(self, *defined: str) -> Iterator[Block]:
         """Write the table without columns that say nothing, the reasons, and definitions.
 
         Args:
@@ -62,22 +62,27 @@ class Grid:
         if len(kept) == 1:
             return
         headers = [self.headers[place] for place in kept]
-        yield from table([[row[place] for place in kept] for row in self.rows], headers)
+        rows = [[row[place] for place in kept] for row in self.rows]
+        yield blocks.Table.of(headers, rows, left=1)
         for number, reason in enumerate(self.reasons, 1):
-            yield f"[{number}] {reason}"
-            yield ""
+            yield Paragraph(f"[{number}] {reason}")
         for name in defined:
             if name in headers:
-                yield f"{name}: {METRICS[name].definition}"
-                yield ""
+                yield definition(name)
 
 
 def _says(cell: str) -> bool:
     return bool(cell) and not cell.startswith(tables.DASH)
 
 
-def table(rows: Sequence[Sequence[str]], headers: Sequence[str]) -> Iterator[str]:
-    """Write a table: names on the left, figures to the right."""
-    align = ["left", *["right"] * (len(headers) - 1)]
-    yield tabulate(rows, headers, tablefmt="github", disable_numparse=True, colalign=align)
-    yield ""
+def definition(name: str) -> Paragraph:
+    """Write what a metric is."""
+    return Paragraph(f"{name}: {METRICS[name].definition}")
+
+
+def laid_out(table: tables.Table) -> Iterator[Block]:
+    """Write a suite's table, and each line under it as a paragraph."""
+    headers, rows, under = table.laid_out()
+    if rows:
+        yield blocks.Table.of(headers, rows, left=len(table.row_names))
+    yield from map(Paragraph, under)

@@ -1,14 +1,11 @@
-"""How Markdown shows a figure: the SVG, with a link to the PNG."""
+"""Figures of a page: where they lie, and what they are called."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from html import escape
 from pathlib import Path
-from urllib.parse import quote
 
+from bench.report.blocks import Figure
 from bench.report.files import file_name
-from bench.tables.markup import markdown
 
 FOLDER = "figures"
 """Beside the page."""
@@ -19,10 +16,6 @@ def named(figure: str, *names: str) -> str:
     return f"{figure}-{file_name(*names)}"
 
 
-def embedded(path: Path, words: str, *, width: int = 720) -> Iterator[str]:
-    """Write the lines that show a figure, which lies in :data:`FOLDER` beside the page."""
-    vector, raster = (f"{FOLDER}/{quote(name)}" for name in (path.name, f"{path.stem}.png"))
-    yield f'<img src="{vector}" alt="{escape(" ".join(words.split()))}" width="{width}">'
-    yield ""
-    yield f"{markdown(words)} ([SVG]({vector}), [PNG]({raster}))"
-    yield ""
+def embedded(path: Path, words: str, *, width: int = 720) -> Figure:
+    """Return the block that shows a figure, which lies in :data:`FOLDER` beside the page."""
+    return Figure(f"{FOLDER}/{path.name}", words, width)

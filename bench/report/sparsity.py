@@ -13,6 +13,7 @@ from bench.figures import compression as drawings
 from bench.matrix import Entry
 from bench.metrics import METRICS
 from bench.metrics.constraints import Figure
+from bench.report.blocks import Block, Heading, Paragraph
 from bench.report.pictures import embedded
 from bench.statistics import Estimate
 
@@ -29,7 +30,7 @@ class _Series:
     model_variants: tuple[str, ...]
 
 
-def section(known: Compression, folder: Path) -> Iterator[str]:
+def section(known: Compression, folder: Path) -> Iterator[Block]:
     """Draw accuracy, latency, size and robustness over sparsity; figures go into ``folder``."""
     sparse = {name: _sparsity(known, name) for name in known.model_variants}
     every = [
@@ -82,15 +83,15 @@ def section(known: Compression, folder: Path) -> Iterator[str]:
             ],
         ),
     }
-    yield "### Over sparsity"
-    yield ""
+    yield Heading("Over sparsity", 3)
     for name, (words, panels) in figures.items():
         drawn = [panel for panel in panels if panel.lines]
         if drawn:
             path = drawings.over_sparsity(drawn, folder / f"sparsity-{name}")
-            yield from embedded(path, words)
-    yield "Bars: 95 % intervals, but for latency. Points at the same sparsity are moved apart."
-    yield ""
+            yield embedded(path, words)
+    yield Paragraph(
+        "Bars: 95 % intervals, but for latency. Points at the same sparsity are moved apart."
+    )
 
 
 def _sparsity(known: Compression, model_variant: str) -> float | None:
@@ -129,7 +130,7 @@ def _spread(known: Compression, timed: Sequence[Entry], mean: Estimate) -> Estim
     return replace(mean, low=max(0.0, value - reach), high=value + reach)
 
 
-def trades(known: Compression, folder: Path) -> Iterator[str]:
+def trades(known: Compression, folder: Path) -> Iterator[Block]:
     """Draw accuracy, robustness and latency of each model variant beside each other."""
     attack = known.strongest_attack
     if attack is None or not known.batches:
@@ -155,10 +156,9 @@ def trades(known: Compression, folder: Path) -> Iterator[str]:
         )
         for name, is_on_front in found.is_on_front.items()
     ]
-    yield "### Accuracy, robustness and latency"
-    yield ""
+    yield Heading("Accuracy, robustness and latency", 3)
     path = drawings.trades(points, attack, batch, folder / "trades")
-    yield from embedded(
+    yield embedded(
         path,
         f"Accuracy, robust accuracy under {attack}, and latency of batch {batch}. Filled: on the "
         "Pareto front of the measured values, whatever their intervals: no other is at least as "
@@ -166,5 +166,4 @@ def trades(known: Compression, folder: Path) -> Iterator[str]:
     )
     if found.left_out:
         reasons = ", ".join(f"{name} ({reason})" for name, reason in found.left_out.items())
-        yield f"Left out: {reasons}."
-        yield ""
+        yield Paragraph(f"Left out: {reasons}.")

@@ -6,20 +6,18 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tabulate import tabulate
-
 from bench.compare.models import BUSY
 from bench.matrix import Matrix
+from bench.report.blocks import Block, Heading, Paragraph, Strong, Table
 
 
-def section(matrix: Matrix, _folder: Path) -> Iterator[str]:
+def section(matrix: Matrix, _folder: Path) -> Iterator[Block]:
     """Write every timing with its spread, and say where something disturbed it."""
     found = [e for e in matrix.entries if e.kind == "latency" and e.state == "done"]
     if not found:
         return
     summaries: list[Any] = [matrix.stored(entry).summary for entry in found]
-    yield "## Latency"
-    yield ""
+    yield Heading("Latency")
     rows = [
         [
             str(entry.coordinates),
@@ -35,21 +33,16 @@ def section(matrix: Matrix, _folder: Path) -> Iterator[str]:
         for entry, told in zip(found, summaries, strict=True)
     ]
     headers = ["model", "batch", "threads", "mean, ms", "std", "median", "95 %", "runs", "others"]
-    yield tabulate(rows, headers, tablefmt="github", disable_numparse=True)
-    yield ""
+    yield Table.of(headers, rows)
     machine = summaries[0]["machine"]
-    yield (
+    yield Paragraph(
         f"On {machine['gpu'] or machine['cpu']}, {machine['cores']} cores, after "
         f"{summaries[0]['warmup']} runs to warm up; the images lie on the device. Others: the "
         "share of the cores that other processes used meanwhile, where that can be told."
     )
-    yield ""
     if any((told["busy_elsewhere"] or 0) > BUSY for told in summaries):
-        yield (
-            f"**Something else took more than {BUSY:.0%} of the machine during a timing**: time "
-            "again on a quiet one, in another store."
-        )
-        yield ""
+        words = f"Something else took more than {BUSY:.0%} of the machine during a timing"
+        yield Paragraph((Strong(words), ": time again on a quiet one, in another store."))
 
 
 def _load(share: float | None) -> str:

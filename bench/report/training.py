@@ -6,30 +6,27 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tabulate import tabulate
-
 from bench.figures import curves
 from bench.matrix import Matrix
+from bench.report.blocks import Block, Heading, Table
 from bench.report.pictures import embedded
 
 
-def section(matrix: Matrix, folder: Path) -> Iterator[str]:
+def section(matrix: Matrix, folder: Path) -> Iterator[Block]:
     """Write how the models were trained; figures go into ``folder``."""
     path = curves.training(matrix, folder / "training")
     if path is None:
         return
-    yield "## Training"
-    yield ""
-    yield from embedded(
+    yield Heading("Training")
+    yield embedded(
         path,
         "Solid: on augmented training batches. Dashed: on held-out images, with the kept epoch, "
         "where the recipe looks at them",
     )
     yield table(matrix)
-    yield ""
 
 
-def table(matrix: Matrix) -> str:
+def table(matrix: Matrix) -> Table:
     """Write what each training took: epochs, which of them was kept, time and memory."""
     rows = []
     for entry in matrix.entries:
@@ -52,4 +49,4 @@ def table(matrix: Matrix) -> str:
             )
     headers = ["training", "recipe", "seed", "images", "kept epoch", "s", "ms an epoch"]
     headers += ["peak MB of a step", "others"]
-    return tabulate(rows, headers, tablefmt="github", disable_numparse=True)
+    return Table.of(headers, rows)

@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from tabulate import tabulate
-
 from bench.compare.transfers import TransferPair, pairs
 from bench.figures import transfer as drawings
 from bench.matrix import Matrix
 from bench.metrics import METRICS
+from bench.report.blocks import Block, Heading, Paragraph, Table
 from bench.report.pictures import embedded
 from bench.statistics import Estimate
 
 
-def section(matrix: Matrix, folder: Path) -> Iterator[str]:
+def section(matrix: Matrix, folder: Path) -> Iterator[Block]:
     """Write how adversarial images transfer; the figure goes into ``folder``."""
     found = [e for e in matrix.entries if e.kind == "transfer" and e.state == "done"]
     rates: dict[tuple[str, drawings.Pair], Estimate] = {}
@@ -26,26 +25,24 @@ def section(matrix: Matrix, folder: Path) -> Iterator[str]:
             rates[str(entry.coordinates.attack), places] = rate
     if not found:
         return
-    yield "## Transfer"
-    yield ""
+    yield Heading("Transfer")
     if rates:
         path = drawings.heat_map(rates, folder / "transfer")
-        yield from embedded(
+        yield embedded(
             path, "Of the images that fooled their source, those that fool the target too, in %"
         )
     yield from _pairs(pairs(matrix))
 
 
-def _pairs(tested: Sequence[TransferPair]) -> Iterator[str]:
+def _pairs(tested: Sequence[TransferPair]) -> Iterator[Block]:
     if not tested:
         return
     different = [pair for pair in tested if pair.is_different]
-    yield (
+    yield Paragraph(
         f"Which property transfers better: {len(tested)} pairs of transfers differ in one "
         "property alone (targeted, eps, plugin, or direction), and are compared image by image; "
         f"{len(different)} differ significantly."
     )
-    yield ""
     if not different:
         return
     rows = [
@@ -62,11 +59,9 @@ def _pairs(tested: Sequence[TransferPair]) -> Iterator[str]:
         for pair in different
     ]
     headers = ["property", "one", "other", "where", "only one", "only other", "n", "p"]
-    yield tabulate(rows, headers, tablefmt="github", disable_numparse=True)
-    yield ""
-    yield (
+    yield Table.of(headers, rows)
+    yield Paragraph(
         "Only one, only other: images that just one of the two makes the target lose, to whatever "
         "class, of the n that it has right without an attack and that count for both. "
         f"p: McNemar's exact test, corrected over all {len(tested)} (Holm)."
     )
-    yield ""

@@ -28,11 +28,12 @@ def markdown(text: str) -> str:
     >>> markdown("a | b <b> [c](d) 5_to_10 p < 0.05 [0.1, 0.2] (20)")
     'a | b \\<b> \\[c\\](d) 5_to_10 p < 0.05 [0.1, 0.2] (20)'
     """
-    text = _BLOCK.sub(lambda match: f"\\{match[0]}", _inline(text))
+    text = _BLOCK.sub(lambda match: f"\\{match[0]}", markdown_inline(text))
     return _NUMBER.sub(r"\1\\\2", text)
 
 
-def _inline(text: str) -> str:
+def markdown_inline(text: str) -> str:
+    """Write a text for Markdown where something stands before it on its line."""
     text = _one_line(text)
     for pattern in (_ALWAYS, _EMPHASIS, _TAG, _ENTITY, _LINK):
         text = pattern.sub(lambda match: f"\\{match[0]}", text)
@@ -45,7 +46,7 @@ def markdown_cell(text: str) -> str:
     >>> markdown_cell("a|b")
     'a\\|b'
     """
-    return _inline(text).replace("|", "\\|")
+    return markdown_inline(text).replace("|", "\\|")
 
 
 _LATEX = {

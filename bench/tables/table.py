@@ -104,6 +104,12 @@ class Table:
             "json": self._json,
         }[form]()
 
+    def laid_out(self) -> tuple[list[str], list[list[str]], list[str]]:
+        """Return the headers, the rows of cells, and the lines under them; nothing is escaped."""
+        notes = _Footnotes()
+        headers, body = self._grid(notes)
+        return headers, body, self._under(notes)
+
     def frame(self) -> DataFrame:
         """Return one row for each place: value, low, high, n as plain numbers; note, findings."""
         import pandas as pd

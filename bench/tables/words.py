@@ -9,7 +9,6 @@ from typing import Any
 from bench.metrics import Metric, Unit
 from bench.records import JSON, write_eps, write_name
 from bench.statistics import Estimate
-from bench.tables.markup import markdown_cell
 
 DASH = "–"  # noqa: RUF001 (the mark for an empty denominator)
 
@@ -80,16 +79,12 @@ _MOST_DECIMALS = 4
 _WIDE = 10
 
 
-def class_distribution(run: Mapping[str, Any]) -> str:
-    """Write the table of how many images of each class each split of a run's dataset has."""
-    from tabulate import tabulate
-
+def class_distribution(run: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
+    """Return headers and rows: how many images of each class each split of a run's dataset has."""
     counts: dict[str, dict[str, int]] = run["dataset"]["counts"]
     rows = [
-        [markdown_cell(name), *(counts[split][name] for split in counts)]
+        [name, *(str(counts[split][name]) for split in counts)]
         for name in run["dataset"]["classes"]
     ]
-    rows.append(["all", *(sum(counts[split].values()) for split in counts)])
-    headers = ["class", *map(markdown_cell, counts)]
-    align = ["left", *["right"] * len(counts)]
-    return tabulate(rows, headers, tablefmt="github", disable_numparse=True, colalign=align)
+    rows.append(["all", *(str(sum(counts[split].values())) for split in counts)])
+    return ["class", *counts], rows

@@ -23,7 +23,7 @@ from PIL import Image
 import bench
 from bench import registry
 from bench.matrix import Entry, Matrix
-from bench.report import markdown
+from bench.report import page as pages
 from bench.store import Store, Stored
 
 RECIPE = {"epochs": 2, "batch_size": 16, "lr": 0.01}
@@ -151,7 +151,7 @@ def test_the_page_is_rendered_from_the_store_alone(made: Made, tmp_path: Path) -
     (tmp_path / "figures").mkdir()
     for suffix in ("svg", "png"):
         (tmp_path / "figures" / f"confusion-gone.{suffix}").write_text("of another run")
-    markdown.write(matrix, tmp_path)
+    pages.write(matrix, tmp_path)
     names = {path.relative_to(made.folder) for path in made.folder.rglob("*")}
     assert {path.relative_to(tmp_path) for path in tmp_path.rglob("*")} == names
     for name in names:

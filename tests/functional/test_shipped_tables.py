@@ -10,7 +10,7 @@ from bench import plan
 from bench.audit import known
 from bench.commands import run as session
 from bench.matrix import Matrix
-from bench.report.markdown import suite_tables
+from bench.report.page import suite_tables
 from bench.runner import Run
 from bench.store import Store
 from bench.suite import shipped

@@ -18,6 +18,7 @@ from bench.audit.evidence import Case, Evidence, Rule
 from bench.audit.rule_table import RULES
 from bench.matrix import Matrix
 from bench.report import audits, markdown
+from bench.report import page as pages
 from bench.tables.table import _letters
 
 IMAGES = 40
@@ -394,7 +395,7 @@ def test_probes_are_in_no_table(planted: Planted) -> None:
 
 def test_the_page_tells_findings_and_gaps(planted: Planted, tmp_path: Path) -> None:
     weak(planted)
-    page = markdown.write(planted.matrix, tmp_path / "page").read_text(encoding="utf-8")
+    page = pages.write(planted.matrix, tmp_path / "page").read_text(encoding="utf-8")
     section = page.partition("## Audit\n")[2].partition("\n## ")[0]
     assert "Audit: 1 finding; " in section
     assert "- **weaker-than-one-step**: net/pgd fools 10 of 40 images" in section
@@ -408,7 +409,7 @@ def test_the_page_tells_findings_and_gaps(planted: Planted, tmp_path: Path) -> N
 def test_figures_without_footnotes_name_the_rule(planted: Planted, tmp_path: Path) -> None:
     planted.evaluate("guessing", first(18))
     planted.evaluate("sound", first(39))
-    page = markdown.write(planted.matrix, tmp_path / "page").read_text(encoding="utf-8")
+    page = pages.write(planted.matrix, tmp_path / "page").read_text(encoding="utf-8")
     section = page.partition("## Models side by side\n")[2].partition("\n## ")[0]
     row = next(line for line in section.splitlines() if line.startswith("| clean_accuracy"))
     guessing, sound = row.split("|")[2:4]
@@ -419,7 +420,7 @@ def test_figures_without_footnotes_name_the_rule(planted: Planted, tmp_path: Pat
 def test_many_cells_are_not_all_named() -> None:
     cells = tuple(f"attack net/pgd@eps={eps}" for eps in range(7))
     finding = Finding("rule", cells, frozenset(), "words", {}, None)
-    text = "\n".join(audits.lines(Audit((finding,), {"rule": 7}, ())))
+    text = markdown.render(audits.found(Audit((finding,), {"rule": 7}, ())))
     assert "pgd@eps=3 and 3 more" in text
 
 

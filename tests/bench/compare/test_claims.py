@@ -15,7 +15,7 @@ from bench import statistics
 from bench.audit.evidence import Evidence
 from bench.compare.claim_tests import ClaimTest, Compared, Part, claim_tests
 from bench.compare.claims import CLAIMS, PRUNING
-from bench.report import findings
+from bench.report import findings, markdown
 from bench.statistics import Difference, Estimate
 
 IMAGES = 100
@@ -236,7 +236,7 @@ def test_a_part_that_lacks_a_verdict_in_one_seed_is_left_out_aloud(
     assert found.left_out == (spoiled,)
     assert len(found.parts) == 1
     assert spoiled not in found.parts
-    page = "\n".join(findings.section([found]))
+    page = markdown.render(findings.section([found]))
     assert "Left out" in page
     assert "small, pgd against fgsm, 8/255" in page
 
@@ -273,15 +273,17 @@ def test_a_verdict_needs_significance_and_every_seed_and_no_part_against_it() ->
         )
     mixed = answer(SURE, SURE, OPPOSITE, SURE)
     assert (mixed.conclusion, mixed.reason) == ("undecided", "a part supports the opposite")
-    assert "The opposite holds for model1, pgd, 4/255." in "\n".join(findings.section([mixed]))
+    assert "The opposite holds for model1, pgd, 4/255." in markdown.render(
+        findings.section([mixed])
+    )
 
 
 def test_the_page_says_each_verdict_and_tests_only_what_it_can(tmp_path: Path) -> None:
     planted = plant(tmp_path, EFFECTS[UNTARGETED])
     planted.cells = [cell for cell in planted.cells if cell["kind"] != "profile"]
     found = claim_tests(planted.matrix)
-    lines = list(findings.section(found))
-    rows = [line for line in lines[0].splitlines() if line.startswith("|")][2:]
+    page = markdown.render(findings.section(found))
+    rows = [line for line in page.partition("\n\n")[0].splitlines() if line.startswith("|")][2:]
     assert [row.split("|")[1].strip() for row in rows] == NAMES
     verdicts = [row.split("|")[-2].strip() for row in rows]
     assert verdicts == [
@@ -292,7 +294,7 @@ def test_the_page_says_each_verdict_and_tests_only_what_it_can(tmp_path: Path) -
         "**undecided**: nothing to compare",
         "**undecided**: chance may explain it",
     ]
-    assert "corrected over the 4 claims that could be tested" in "\n".join(lines)
+    assert "corrected over the 4 claims that could be tested" in page
 
 
 PRUNED_NAMES = [claim.name for claim in PRUNING]

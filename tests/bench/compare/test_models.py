@@ -20,7 +20,7 @@ from bench.compare.selection import select
 from bench.metrics import METRICS, Withheld
 from bench.metrics.constraints import Figure
 from bench.records import ExplainRecord, Result
-from bench.report import choosing
+from bench.report import choosing, markdown
 from bench.statistics import Estimate
 from bench.suite.sections import Choice
 
@@ -141,7 +141,7 @@ def test_a_clear_lead_stays_bold_among_as_many_as_a_whole_suite_has(planted: Pla
     for number in range(12):
         planted.evaluate(f"other{number}", hits(range(5 + number, 60 + number)))
     assert planted.row("macro_f1").best == "best"
-    text = choosing.recommendation(planted.comparison, "f1", Choice(best="macro_f1"))
+    text = markdown.text(choosing.recommendation(planted.comparison, "f1", Choice(best="macro_f1")))
     assert "Not significantly" not in text
     assert text.count("(p = ") == 12
 
@@ -168,7 +168,7 @@ def test_a_figure_that_small_samples_shift_has_no_interval_and_no_test(planted: 
     assert planted.row("clean_accuracy").best == "sharp"
     choice = Choice(best="calibration_error")
     assert recommend(planted.comparison, choice).others == {"sharp": None}
-    text = choosing.recommendation(planted.comparison, "c", choice)
+    text = markdown.text(choosing.recommendation(planted.comparison, "c", choice))
     assert "**calibrated**, 0.0 %. Not tested against sharp." in text
 
 

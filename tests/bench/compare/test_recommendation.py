@@ -17,7 +17,7 @@ from bench.errors import UsageError
 from bench.matrix import Matrix
 from bench.metrics import METRICS
 from bench.records import Result
-from bench.report import choosing
+from bench.report import choosing, markdown
 from bench.store import Store
 from bench.suite.sections import Choice
 
@@ -79,7 +79,9 @@ def test_what_breaks_a_constraint_is_left_out_with_the_reason(three: Comparison)
     found = recommend(three, Choice(where=("latency_ms@batch=16 <= 70", "clean_accuracy >= 90 %")))
     assert found.best == "slow"
     assert found.refused["quick"] == "clean_accuracy is 0.6"
-    text = choosing.recommendation(three, "fast", Choice(where=("latency_ms <= 20",)))
+    text = markdown.text(
+        choosing.recommendation(three, "fast", Choice(where=("latency_ms <= 20",)))
+    )
     assert text == (
         "**fast** (best `clean_accuracy` with `latency_ms <= 20`): **quick**, 60.0 %. Left out: "
         "slow (latency_ms@batch=1 is 30), untimed (has no latency_ms@batch=1)."
@@ -97,7 +99,7 @@ def test_the_order_of_batches_recommends_no_other_model(
     told = planted.comparison
     assert recommend(told, Choice(best="latency_ms")).best == "alone"
     assert recommend(told, Choice(best="latency_ms@batch=16")).best == "batched"
-    text = choosing.recommendation(told, "q", Choice(best="latency_ms"))
+    text = markdown.text(choosing.recommendation(told, "q", Choice(best="latency_ms")))
     assert text.startswith("**q** (best `latency_ms@batch=1`): **alone**, 1")
     found = recommend(told, Choice(best="latency_ms", where=("latency_ms@batch=32 <= 9",)))
     assert set(found.refused.values()) == {"has no latency_ms@batch=32"}
@@ -120,11 +122,11 @@ def test_less_is_better_where_the_metric_says_so(three: Comparison) -> None:
     found = recommend(three, Choice(best="size_bytes"))
     assert found.best == "slow"  # four letters
     assert found.others == {"quick": 0.0, "untimed": 0.0}  # counted: nothing is left to chance
-    text = choosing.recommendation(three, "s", Choice(best="size_bytes"))
+    text = markdown.text(choosing.recommendation(three, "s", Choice(best="size_bytes")))
     assert text.endswith("**slow**, 400. Better than quick, untimed, as counted.")
     alike = recommend(three, Choice(best="parameters"))
     assert (alike.best, alike.others) == ("slow", {"quick": 1.0, "untimed": 1.0})
-    text = choosing.recommendation(three, "p", Choice(best="parameters"))
+    text = markdown.text(choosing.recommendation(three, "p", Choice(best="parameters")))
     assert text.endswith("Equal to quick, untimed: the first in the suite is named.")
 
 
@@ -133,7 +135,9 @@ def test_where_nothing_keeps_the_constraints_nothing_is_recommended(three: Compa
     found = recommend(three, choice)
     assert found.best is None
     assert set(found.refused) == {"slow", "quick", "untimed"}
-    assert "no model keeps the constraints." in choosing.recommendation(three, "n", choice)
+    assert "no model keeps the constraints." in markdown.text(
+        choosing.recommendation(three, "n", choice)
+    )
 
 
 def test_equals_are_recommended_in_the_suites_order_and_said_to_be_so(planted: Planted) -> None:
@@ -142,7 +146,7 @@ def test_equals_are_recommended_in_the_suites_order_and_said_to_be_so(planted: P
     found = recommend(planted.comparison, Choice())
     assert found.best == "first"
     assert found.others == {"second": 1.0}
-    text = choosing.recommendation(planted.comparison, "t", Choice())
+    text = markdown.text(choosing.recommendation(planted.comparison, "t", Choice()))
     assert "Not significantly better than second (p = 1.000)." in text
 
 
@@ -208,7 +212,9 @@ def test_several_cells_are_neither_averaged_nor_is_the_first_taken(planted, best
     bounded = recommend(planted.comparison, Choice(best="robust_accuracy@attack=pgd",
                                                    where=(f"{best} >= 1 %",)))  # fmt: skip
     assert bounded.refused == found.refused
-    assert f"add {words}" in choosing.recommendation(planted.comparison, "r", Choice(best=best))
+    assert f"add {words}" in markdown.text(
+        choosing.recommendation(planted.comparison, "r", Choice(best=best))
+    )
 
 
 def test_the_worst_case_is_one_figure_for_all_attacks_of_a_budget(planted: Planted) -> None:
@@ -255,7 +261,9 @@ def test_a_figure_of_no_images_is_undefined(planted: Planted) -> None:
     planted.attack("never", "pgd", [])
     found = recommend(planted.comparison, Choice(best="success_rate@attack=pgd"))
     assert found.refused == {"never": "success_rate@attack=pgd is undefined: no image counts"}
-    text = choosing.recommendation(planted.comparison, "r", Choice(best="success_rate@attack=pgd"))
+    text = markdown.text(
+        choosing.recommendation(planted.comparison, "r", Choice(best="success_rate@attack=pgd"))
+    )
     assert text.startswith("**r** (best `success_rate@attack=pgd`): no model has this figure. Left")
 
 

@@ -30,6 +30,7 @@ from bench.metrics import METRICS, Withheld
 from bench.plan import Plan
 from bench.records import ORIGINAL
 from bench.report import choosing, compression, layers, markdown
+from bench.report import page as pages
 from bench.store import Store
 from bench.suite.sections import Choice
 
@@ -482,7 +483,7 @@ def test_zeros_of_layers_are_the_mean_over_trainings(planted: Planted, tmp_path:
         for variant, count in ((ORIGINAL, 0), ("half", zeros)):
             layer = {"name": "head", "shape": [10, 10], "weights": 100, "zeros": count, "uses": 1}
             planted.profile("net", variant=variant, replica=replica, layers=[layer])
-    text = "\n".join(layers.section(Compression(planted.matrix), tmp_path))
+    text = markdown.render(layers.section(Compression(planted.matrix), tmp_path))
     assert re.search(r"\| head +\| +80.0 %", text)
     assert "the mean over its trainings" in text
 
@@ -491,12 +492,14 @@ def test_zeros_of_layers_are_the_mean_over_trainings(planted: Planted, tmp_path:
 def written(ran: bench.Outcome, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
     """The part of the page, and the folder of its figures."""
     folder = tmp_path_factory.mktemp("page")
-    return "\n".join(compression.section(ran.matrix, folder, audited=audit(ran.matrix))), folder
+    return markdown.render(
+        compression.section(ran.matrix, folder, audited=audit(ran.matrix))
+    ), folder
 
 
 def part_of(planted: Planted, folder: Path) -> str:
     matrix = planted.matrix
-    return "\n".join(compression.section(matrix, folder, audited=audit(matrix)))
+    return markdown.render(compression.section(matrix, folder, audited=audit(matrix)))
 
 
 def rows_of(page: str, title: str) -> list[list[str]]:
@@ -574,7 +577,7 @@ def test_the_page_says_where_zeros_make_nothing_quicker(
     assert most[3] == "5.000"
     assert original[-1] == "1.000"
     assert most[-1] == f"{2.0 / milliseconds:.3f}"
-    assert ("Not told to be quicker, though it would be in theory: net/most" in page) is idle
+    assert ("No quicker by these timings, though in theory: net/most" in page) is idle
 
 
 def test_a_page_without_the_original_or_with_holes_is_written(
@@ -594,7 +597,7 @@ def test_a_page_without_the_original_or_with_holes_is_written(
         "sensitivity", "net", bench.records.Result(), state="blocked", reason="train net",
         facts={"met_by": "pgd", "step": "magnitude"},
     )  # fmt: skip
-    page = markdown.write(planted.matrix, tmp_path / "page").read_text(encoding="utf-8")
+    page = pages.write(planted.matrix, tmp_path / "page").read_text(encoding="utf-8")
     head, row, original = rows_of(page, "## Compression")
     assert (row[0], original) == ("net/most", ["net", *[""] * (len(head) - 1)])
     assert row[-1] == "withheld [1]"
@@ -651,7 +654,9 @@ def test_a_choice_may_rest_on_one_attack(planted: Planted) -> None:
     raw = [binomial(abs(n - m), 0) for n, m in itertools.combinations((10, 35, 12, 30), 2)]
     expected = dict(zip(("net", "net/b", "net/c"), statistics.holm(raw)[:3], strict=True))
     assert found.others == pytest.approx(expected)
-    text = choosing.recommendation(told, "r", Choice(best="robust_accuracy@attack=pgd"))
+    text = markdown.text(
+        choosing.recommendation(told, "r", Choice(best="robust_accuracy@attack=pgd"))
+    )
     assert "**net/a**, 75.0 %" in text
     assert "Not significantly better than net/b" in text
     other = recommend(told, Choice(best="robust_accuracy@attack=fgsm"))
@@ -672,7 +677,9 @@ def test_what_is_counted_needs_no_test_though_no_table_compares_it(planted: Plan
         planted.profile(name, size_compressed_bytes=size)
     found = recommend(planted.comparison, Choice(best="size_compressed_bytes"))
     assert (found.best, found.others) == ("b", {"a": 0.0, "c": 1.0})
-    text = choosing.recommendation(planted.comparison, "s", Choice(best="size_compressed_bytes"))
+    text = markdown.text(
+        choosing.recommendation(planted.comparison, "s", Choice(best="size_compressed_bytes"))
+    )
     assert "Equal to c: the first in the suite is named." in text
     assert "Better than a, as counted." in text
 

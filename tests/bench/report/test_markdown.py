@@ -23,6 +23,7 @@ from bench.errors import UsageError
 from bench.figures import curves, style
 from bench.records import EvaluateRecord, ExplainRecord, Result
 from bench.report import attacks, evaluation, explanations, markdown
+from bench.report import page as pages
 from bench.runner import console
 from bench.tables import DASH
 
@@ -54,7 +55,7 @@ def test_the_page_is_rendered_from_the_store(outcome: bench.Outcome, tmp_path: P
         "- memory_format: channels_last",
     ):
         assert words in page, words
-    again = markdown.write(bench.open_last(store=tmp_path / "store").matrix, tmp_path / "again")
+    again = pages.write(bench.open_last(store=tmp_path / "store").matrix, tmp_path / "again")
     assert again.read_text() == page
 
 
@@ -108,7 +109,7 @@ def test_tables_of_an_earlier_run_do_not_stay(outcome: bench.Outcome, tmp_path: 
     folder = tmp_path / "reports" / "tiny"
     one = (folder / "one.csv").rename(folder / "mine.csv")  # no report lists it: a user's own
     outcome.matrix.run["tables"]["other"] = outcome.matrix.run["tables"].pop("one")
-    markdown.write(outcome.matrix, folder)
+    pages.write(outcome.matrix, folder)
     assert {path.name for path in folder.iterdir()} == {
         *(".bench-report.json", "README.md", "figures", "mine.csv", "other.csv"),
     }
@@ -181,7 +182,7 @@ def explained(
 
 
 def page_of(planted: Planted, folder: Path) -> str:
-    return markdown.write(planted.matrix, folder).read_text(encoding="utf-8")
+    return pages.write(planted.matrix, folder).read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(("classes", "is_drawn"), [(3, True), (40, True), (41, False), (60, False)])
@@ -303,8 +304,7 @@ def test_a_class_without_images_has_a_dash_where_nothing_is_defined() -> None:
     counts = np.zeros((4, 4))
     counts[0, [0, 2]] = 2, 1
     counts[1, 0] = 1
-    lines = evaluation.class_table([counts], ["a", "b", "c", "d"]).splitlines()[2:]
-    rows = [[word.strip() for word in line.split("|")[1:-1]] for line in lines]
+    rows = [list(row) for row in evaluation.class_table([counts], ["a", "b", "c", "d"]).rows]
     assert rows == [
         ["a", "66.7 %", "66.7 %", "66.7 %", "3"],
         ["b", DASH, "0.0 %", "0.0 %", "1"],
@@ -320,7 +320,7 @@ def test_scores_of_classes_are_means_over_trainings_not_of_their_sum() -> None:
     first = np.array([[4.0, 0.0], [4.0, 0.0]])  # says a always: precision of a 4 in 8
     second = np.array([[1.0, 3.0], [0.0, 4.0]])  # precision of a 1 in 1
     table = evaluation.class_table([first, second], ["a", "b"])
-    rows = [[word.strip() for word in line.split("|")[1:-1]] for line in table.splitlines()[2:]]
+    rows = [list(row) for row in table.rows]
     # precision of a (1/2 + 1) / 2, recall (1 + 1/4) / 2; of b (0 + 4/7) / 2, (0 + 1) / 2
     assert [row[:3] for row in rows] == [
         ["a", "75.0 %", "62.5 %"],
@@ -396,21 +396,21 @@ def test_the_page_says_what_worked_on_a_sample(planted: Planted, kinds, words) -
         planted.put(
             kind, "m", Result(summary={"images": 1}), **({kind: "x"} if kind == "attack" else {})
         )
-    assert markdown._worked_on(planted.matrix) == (words or "")
+    assert pages._worked_on(planted.matrix) == (words or "")
 
 
 def test_copies_of_an_image_in_two_splits_are_one_image_each(planted: Planted) -> None:
     """Two copies in train of three in test are six pairs, and three images that are judged."""
     pairs = [[f"train/{i}", f"test/{j}"] for i in range(2) for j in range(3)]
     planted.leaks = [{"splits": ["train", "test"], "images": pairs}]
-    page = "\n".join(markdown._data(planted.matrix))
+    page = markdown.render(pages._data(planted.matrix))
     assert "**3 images of test stand in train too**, pixel for pixel: test/0 is train/0" in page
 
 
 def test_the_page_says_what_whole_trainings_and_folds_worked_on(planted: Planted) -> None:
     for model, replica in (("whole", None), ("cut", "fold1of2"), ("cut", "fold2of2")):
         planted.put("explain", model, Result(summary={"images": 1}), replica=replica)
-    assert markdown._worked_on(planted.matrix) == (
+    assert pages._worked_on(planted.matrix) == (
         "Explainers work on 10 images of test or, cross-validated, of each fold held out, "
         "drawn by seed 7."
     )
@@ -421,7 +421,7 @@ def test_a_grid_whose_rates_are_all_withheld_spoils_no_page(tmp_path: Path) -> N
     for eps in (0.1, 0.2):
         broken = {0: "leaves [0, 1]"}
         planted.attack("net", f"pgd@eps={eps}", [True] * 40, eps=eps, broken=broken)
-    page = "\n".join(attacks.section(planted.matrix, tmp_path, audited=audit(planted.matrix)))
+    page = markdown.render(attacks.section(planted.matrix, tmp_path, audited=audit(planted.matrix)))
     assert "Robust accuracy over eps" not in page
 
 

@@ -17,6 +17,7 @@ from planted import Planted
 from bench.figures import style
 from bench.records import EvaluateRecord, Result
 from bench.report import markdown, pictures
+from bench.report import page as pages
 
 NAMES = ["$5_to_$10", "a|b", "<b>bold", "café", "猫", "100%_{x}^2$", '[link](x) "quoted"', "🐱"]
 
@@ -35,7 +36,7 @@ def page(tmp_path: Path) -> str:
     planted.put("evaluate", "net", result)
     with warnings.catch_warnings(record=True) as seen:
         warnings.simplefilter("always")
-        page = markdown.write(planted.matrix, tmp_path / "page").read_text(encoding="utf-8")
+        page = pages.write(planted.matrix, tmp_path / "page").read_text(encoding="utf-8")
     assert not [str(each.message) for each in seen]
     return page
 
@@ -82,7 +83,7 @@ def test_an_attribute_of_a_picture_ends_where_it_should() -> None:
             found.append(dict(attrs) | {"tag": tag})
 
     words = 'a "quoted" <b>bold\nname & $x$'
-    [line, *_] = pictures.embedded(Path("x.svg"), words)
+    [line, *_] = markdown.render([pictures.embedded(Path("x.svg"), words)]).splitlines()
     Images().feed(line)
     [image] = found
     assert image["tag"] == "img"

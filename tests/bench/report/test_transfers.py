@@ -11,7 +11,7 @@ from PIL import Image
 from bench.commands import run as session
 from bench.figures.transfer import heat_map
 from bench.matrix import Matrix
-from bench.report import transfers
+from bench.report import markdown, transfers
 from bench.statistics import Estimate
 from bench.store import Store
 
@@ -30,7 +30,7 @@ def matrix(tiny: dict[str, Any], tmp_path: Path) -> Matrix:
 def test_the_page_shows_the_map_and_only_what_can_be_told_apart(
     matrix: Matrix, tmp_path: Path
 ) -> None:
-    page = "\n".join(transfers.section(matrix, tmp_path))
+    page = markdown.render(transfers.section(matrix, tmp_path))
     assert (tmp_path / "transfer.svg").is_file()
     assert "10 pairs of transfers differ in one property" in page
     rows = [line for line in page.splitlines() if line.startswith("|")][2:]
