@@ -25,6 +25,23 @@ _Model = TypeVar("_Model", bound=BaseModel)
 _MISTAKE = "mistake"
 _MISSING = "is missing"
 
+_TYPES = {
+    "tuple_type": "a list",
+    "list_type": "a list",
+    "dict_type": "a mapping",
+    "model_type": "a mapping",
+    "dataclass_type": "a mapping",
+    "string_type": "text",
+    "int_type": "a whole number",
+    "int_parsing": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "float_parsing": "a number",
+    "bool_type": "true or false",
+    "bool_parsing": "true or false",
+}
+"""What pydantic's errors of type expect, in the words of a suite's author."""
+
 
 def mistake(what: str, expected: str = "", action: str = "") -> PydanticCustomError:
     """Return what a validator raises: what is wrong, what was expected, what to do."""
@@ -185,7 +202,8 @@ def _in_our_words(detail: Any, model: type[BaseModel], also: Iterable[str]) -> P
             return mistake(f"got {detail['input']!r}", f"at least {detail['ctx']['min_length']}")
         case "value_error":
             return mistake(message.removeprefix("Value error, "))
-    return mistake(f"got {detail['input']!r}", message.removeprefix("Input should be "))
+    expected = _TYPES.get(detail["type"], message.removeprefix("Input should be "))
+    return mistake(f"got {detail['input']!r}", expected)
 
 
 def _fields(model: type[BaseModel], location: Sequence[str | int]) -> dict[str, FieldInfo]:

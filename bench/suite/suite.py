@@ -151,6 +151,8 @@ def _sensitivity(given: Any, info: ValidationInfo) -> Sensitivity | None:
 
 
 def _budgets(given: Any) -> Any:
+    if not isinstance(given, dict | list):
+        raise mistake(f"got {given!r}", "{norm: l2, eps: 0.5}, or a list of such")
     return [given] if isinstance(given, dict) else given
 
 

@@ -87,7 +87,7 @@ TOLD = [
     (12, "models.lineer", "model plugin 'lineer' is not installed; did you mean 'linear'?"),
     (13, "models.number", "got 3, expected"),
     (15, "attacks.fgsm.epps", "unknown key; did you mean 'eps'?"),
-    (16, "attacks.pgd.steps", "got 'many', expected a valid integer"),
+    (16, "attacks.pgd.steps", "got 'many', expected a whole number"),
     (17, "attacks.noise.target", "'noise' does not honour targets"),
     (18, "attacks.identity.target", "got 'one', expected the index of a class"),
     (19, "attacks.greedy.grid", "got [1], expected a mapping from parameters to lists"),
@@ -272,7 +272,7 @@ def test_a_broken_plugin_is_told_with_its_distribution(tiny) -> None:
         ({"norm": "l2", "esp": 1}, "budget.esp: unknown key; did you mean 'eps'?"),
         ({"norm": "l3", "eps": 1}, "budget.norm: got 'l3', expected 'linf', 'l2', 'l1' or 'l0'"),
         ({"norm": "l2", "eps": 0}, "budget.eps: got 0, expected greater than 0"),
-        ([{"norm": "l2", "eps": "half"}], "budget[0].eps: got 'half', expected a valid number"),
+        ([{"norm": "l2", "eps": "half"}], "budget[0].eps: got 'half', expected a number"),
         ([{"norm": "l2", "eps": 1}] * 2, "budget[1]: 'l2' has two budgets, expected one for each"),
         (3, "budget: got 3"),
     ],
@@ -371,7 +371,7 @@ def test_the_text_of_a_fraction_is_a_number_where_one_is_due(
 def test_a_fraction_of_zero_is_no_number(tiny) -> None:
     tiny["attacks"]["pgd"]["eps"] = "1/0"
     (told,) = problems(tiny)
-    assert told.startswith("suite: attacks.pgd.eps: got '1/0', expected a valid number")
+    assert told.startswith("suite: attacks.pgd.eps: got '1/0', expected a number")
 
 
 # Files
