@@ -356,7 +356,7 @@ def list_(
     ] = None,
     store: StoreOption = None,  # noqa: ARG001 (all commands take it; nothing is read or written)
 ) -> None:
-    """List the plugins that are installed; or metrics, or shipped suites. Imports no plugin."""
+    """List the plugins that are installed; or metrics, or shipped suites."""
     from bench.commands import catalog
 
     typer.echo(catalog.installed(kind))

@@ -16,6 +16,7 @@ from bench.api.attacks import Attack, Cascade, padded, stage
 from bench.api.compressors import Compressor, FineTuning, Reduction, Zeros
 from bench.api.data import Content, Dataset, Split
 from bench.api.explainers import Explainer
+from bench.api.metrics import Metric
 from bench.api.models import Model
 from bench.api.plugin import Plugin
 from bench.api.recipes import Augmentation, Recipe
@@ -32,6 +33,7 @@ from bench.api.steps import (
 
 __all__ = [
     "KINDS",
+    "VALUES",
     "Attack",
     "Augmentation",
     "Cascade",
@@ -45,6 +47,7 @@ __all__ = [
     "FineTuning",
     "Gradients",
     "Hardening",
+    "Metric",
     "Model",
     "Plugin",
     "Recipe",
@@ -67,3 +70,6 @@ KINDS: Mapping[str, type[Plugin]] = {
     "defenses": Defense,
 }
 """Kinds of plugin by the name of their entry-point group, less ``bench.``."""
+
+VALUES: Mapping[str, type] = {"metrics": Metric}
+"""Kinds of plugin that are values, without parameters or torch: one entry may offer several."""

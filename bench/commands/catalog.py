@@ -14,20 +14,23 @@ from bench.errors import UsageError, nearest
 from bench.metrics import METRICS
 from bench.records import write_eps
 from bench.registry import Offer
+from bench.registry.offered import Offered
 from bench.store import Store
 from bench.suite import DatasetEntry, shipped
 
 
 def installed(kind: str | None = None) -> str:
-    """List plugins of one kind or of all, metrics, or shipped suites; imports no plugin.
+    """List plugins of one kind, metrics, shipped suites, or plugins of all kinds.
+
+    Imports no plugin but metrics, whose entry points name tables.
 
     Raises:
         UsageError: for an unknown kind.
 
     """
     if kind == "metrics":
-        rows = [[metric.name, metric.definition] for metric in METRICS.values()]
-        return tabulate(rows, ["metric", "definition"], tablefmt="plain", maxcolwidths=[None, 90])
+        rows = [[m.name, _source(METRICS.offer(m.name)), m.definition] for m in METRICS.values()]
+        return _listed(METRICS, rows, "definition")
     if kind == "suites":
         return "\n".join(path.stem for path in sorted(shipped("suites").glob("*.yaml")))
     if kind is not None and kind not in KINDS:
@@ -36,10 +39,24 @@ def installed(kind: str | None = None) -> str:
             "kind", f"got '{kind}'", "one of " + ", ".join(known), nearest(kind, known)
         )
     rows = [
-        [offer.kind, offer.name, f"{offer.distribution} {offer.version}", registry.summary(offer)]
+        [offer.kind, offer.name, _source(offer), registry.summary(offer)]
         for offer in registry.offers(kind)
     ]
-    return tabulate(rows, ["kind", "name", "from", "what it is"], tablefmt="plain")
+    table = tabulate(rows, ["kind", "name", "from", "what it is"], tablefmt="plain")
+    return "\n\n".join([table, *(registry.strangers() if kind is None else ())])
+
+
+def _source(offer: Offer) -> str:
+    """Name the distribution that offers something."""
+    return f"{offer.distribution} {offer.version}"
+
+
+def _listed(offered: Offered[Any], rows: list[list[str]], meaning: str) -> str:
+    """Write what is offered as a table, and under it what cannot be used, and why."""
+    table = tabulate(
+        rows, ["name", "from", meaning], tablefmt="plain", maxcolwidths=[None, None, 90]
+    )
+    return "\n\n".join([table, *map(str, offered.faults.values())])
 
 
 def describe(name: str, data_root: str | None, store: Store) -> str:
@@ -57,7 +74,10 @@ def describe(name: str, data_root: str | None, store: Store) -> str:
     """
     if name in METRICS:
         metric = METRICS[name]
-        head = f"{name} (metric), of {', '.join(metric.kinds)} cells, in {metric.unit}"
+        head = (
+            f"{name} (metric), {_source(METRICS.offer(name))}, of {', '.join(metric.kinds)} cells"
+        )
+        head += f", in {metric.unit}"
         return f"{head}\n\n{metric.definition}"
     offer = _find(name)
     plugin = registry.load(offer.kind, offer.name)

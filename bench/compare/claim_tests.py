@@ -17,7 +17,6 @@ from bench.audit.evidence import Evidence
 from bench.compare.claims import CLAIMS, Claim, Pair
 from bench.compare.models import ALPHA
 from bench.matrix import Entry, Matrix
-from bench.metrics import classification
 from bench.records import write_eps
 from bench.statistics import Difference, Estimate, Statistic
 
@@ -153,7 +152,7 @@ class _Outcomes:
         def share(weights: NDArray[np.float64]) -> NDArray[np.float64]:
             part, whole = weights @ hits.T, weights @ counted.T
             found: NDArray[np.float64] = (
-                classification.share(part, whole, undefined=float("nan")) @ self.importance
+                statistics.share(part, whole, undefined=float("nan")) @ self.importance
             )
             return found
 

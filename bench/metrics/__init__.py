@@ -1,22 +1,13 @@
-"""Every metric: from the per-image records of a cell to an estimate.
+"""Metrics, from the per-image records of a cell to an estimate.
 
 A metric picks the images that it speaks of (its denominator) and gives each a value. Rates come
-with a Wilson interval, means with a bootstrap interval. No torch, and no knowledge of where
-records come from.
+with a Wilson interval, means with a bootstrap interval. Metrics are plugins: this room knows none
+by name. No torch, and no knowledge of where records come from.
 """
 
-from bench.metrics.definitions import METRICS
-from bench.metrics.estimates import (
-    CellData,
-    by_training,
-    common_images,
-    estimate,
-    estimate_replicas,
-    statistic,
-    violations,
-)
-from bench.metrics.metric import Metric, Unit, Withheld
-from bench.metrics.outcomes import (
+from bench.api import Metric
+from bench.api.metrics import Unit
+from bench.api.outcomes import (
     eligible,
     fooled,
     judged,
@@ -26,8 +17,22 @@ from bench.metrics.outcomes import (
     right_before,
     scored,
     success,
-    worst_case,
 )
+from bench.metrics.estimates import (
+    CellData,
+    Withheld,
+    by_training,
+    common_images,
+    estimate,
+    estimate_replicas,
+    statistic,
+    violations,
+)
+from bench.metrics.worst_case import worst_case
+from bench.registry.offered import Offered
+
+METRICS = Offered("metrics", Metric)
+"""The metrics that are installed, by name; read at the first look."""
 
 __all__ = [
     "METRICS",

@@ -9,14 +9,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bench import statistics
-from bench.metrics import classification
-from bench.metrics.metric import Metric, Withheld
+from bench.api import Metric
 from bench.records import JSON, Budget
 from bench.statistics import NOTHING, Estimate, Statistic, cross_validation
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from pandas import DataFrame
+
+
+@dataclass(frozen=True, slots=True)
+class Withheld:
+    """A figure that is not reported, and why."""
+
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -56,16 +62,22 @@ def estimate_replicas(metric: Metric, cell_data: Sequence[CellData]) -> Estimate
 
     Returns:
         The estimate: over folds, of all their images, its interval at least that of the corrected
-        t over folds; over seeds, the mean. Or :class:`Withheld` where an image has no verdict, or a
-        rate no budget.
+        t over folds; over seeds, the mean. Or :class:`Withheld` where an image has no verdict, a
+        rate no budget, or the metric fails: that costs its own figures only.
 
     """
     for data in cell_data:
         reason = _withheld(metric, data)
         if reason is not None:
             return Withheld(reason)
-    if metric.quotient is not None:
-        return _quotient(metric.quotient, cell_data)
+    try:
+        return _estimated(metric, cell_data)
+    except Exception as error:  # noqa: BLE001 (a metric is a plugin: its fault stands in its place)
+        return Withheld(f"metric {metric.name} raised {type(error).__name__}: {error}")
+
+
+def _estimated(metric: Metric, cell_data: Sequence[CellData]) -> Estimate:
+    """Compute a metric of cells of which nothing is withheld."""
     if (metric.values is None and metric.weighted is None) or cell_data[0].records is None:
         return _of_summaries(metric, cell_data)
     trainings = by_training(cell_data)
@@ -83,6 +95,8 @@ def _of_trainings(metric: Metric, trainings: Sequence[DataFrame]) -> Estimate:
     values = metric.values(records)
     if metric.mean:
         return statistics.mean(values.to_numpy(dtype=float))
+    if not values.isin([0, 1]).all():
+        raise ValueError("the values of a rate are booleans; is it a mean?")
     return statistics.rate(int(values.sum()), len(values))
 
 
@@ -135,19 +149,6 @@ def _over_trainings(metric: Metric, trainings: Sequence[DataFrame]) -> Estimate:
     return replace(_within(metric, found), n=counted)
 
 
-def _quotient(names: tuple[str, str], cell_data: Sequence[CellData]) -> Estimate | Withheld:
-    """Divide figures that cells hold whole; of replicas, the mean of the quotients."""
-    found = []
-    for data in cell_data:
-        first = None if data.original is None else data.original.get(names[0])
-        own = data.summary.get(names[1])
-        if not isinstance(first, int | float) or not isinstance(own, int | float) or not own:
-            return NOTHING
-        found.append(float(first) / float(own))
-    counted = int(str(cell_data[0].summary.get("images", 0)))
-    return Estimate(sum(found) / len(found), None, None, counted, len(found))
-
-
 def _withheld(metric: Metric, data: CellData) -> str | None:
     if data.gap:
         return data.gap
@@ -172,8 +173,8 @@ def violations(records: DataFrame) -> str:
 
 def _of_summaries(metric: Metric, cell_data: Sequence[CellData]) -> Estimate:
     """Average a figure that cells hold whole."""
-    found = [data.summary.get(metric.name) for data in cell_data]
-    numbers = [float(number) for number in found if isinstance(number, int | float)]
+    found = [metric.figure(data.summary, data.original or {}) for data in cell_data]
+    numbers = [float(number) for number in found if number is not None]
     if len(numbers) < len(cell_data):
         return NOTHING
     counted = int(str(cell_data[0].summary.get("images", 0)))
@@ -223,6 +224,6 @@ def statistic(metric: Metric, records: DataFrame, images: Sequence[str]) -> Stat
 
     def mean(weights: NDArray[np.float64]) -> NDArray[np.float64]:
         counted = weights[:, rows]
-        return classification.share(counted @ numbers, counted.sum(1), undefined=float("nan"))
+        return statistics.share(counted @ numbers, counted.sum(1), undefined=float("nan"))
 
     return mean

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from bench import machine
+from bench import machine, registry
 from bench.cells.attack import AttackCell
 from bench.cells.cell import Cell
 from bench.cells.certify import CertifyCell, proves
@@ -67,7 +67,7 @@ def build(suite: Suite, data: Prepared) -> Plan:
         found[0].images,
         compute,
         tuple({cell.label: Step(cell, skip) for cell, skip in cells}.values()),
-        tuple(checks.warnings(suite, data, found, compute)),
+        (*checks.warnings(suite, data, found, compute), *registry.strangers()),
     )
 
 

@@ -10,6 +10,7 @@ from bench.statistics.bootstrap import (
     paired,
     resampled,
     resamples_for,
+    share,
     within,
 )
 from bench.statistics.intervals import (
@@ -54,6 +55,7 @@ __all__ = [
     "rate",
     "resampled",
     "resamples_for",
+    "share",
     "sign_flips",
     "wilson_variance",
     "within",

@@ -77,6 +77,13 @@ def resampled(
     return Estimate(value, value - reach, value + reach, images, count)
 
 
+def share(
+    part: NDArray[np.float64], whole: NDArray[np.float64], undefined: float = 0.0
+) -> NDArray[np.float64]:
+    """Divide; where the whole is nothing, the share is ``undefined``."""
+    return np.divide(part, whole, out=np.full_like(whole, undefined), where=whole > 0)
+
+
 @dataclass(frozen=True, slots=True)
 class _Spread:
     """The standard error of a mean figure, and how many degrees of freedom it rests on."""

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+import bench
 from bench import registry
 from bench.api import KINDS
 from bench.commands import catalog
@@ -30,7 +31,7 @@ def columns(text: str) -> list[list[str]]:
 
 
 def test_every_plugin_is_listed_with_its_distribution_and_summary(plugins: Path) -> None:
-    header, *lines = columns(catalog.installed())
+    header, *lines = columns(catalog.installed().partition("\n\n")[0])
     assert header == ["kind", "name", "from", "what it is"]
     assert [line[:2] for line in lines] == [[o.kind, o.name] for o in registry.offers()]
     assert [
@@ -52,7 +53,22 @@ def test_one_kind_is_listed_alone(plugins: Path, kind: str) -> None:
 def test_every_metric_is_listed_with_its_definition() -> None:
     text = " ".join(catalog.installed("metrics").split())
     for metric in METRICS.values():
-        assert f"{metric.name} {metric.definition}" in text
+        assert f"{metric.name} bench-classifiers {bench.__version__} {metric.definition}" in text
+
+
+def test_a_stranger_s_metric_is_listed_and_what_is_broken_says_why(plugins: Path) -> None:
+    text = " ".join(catalog.installed("metrics").split())
+    assert "overconfidence bench-test-plugins 1.2.3 Mean confidence of the predictions" in text
+    assert "timidity bench-test-plugins 1.2.3 Images that are right" in text
+    assert "metric plugin 'broken_metrics' of bench-test-plugins 1.2.3: failed to import" in text
+    assert "'undefined' of bench-test-plugins 1.2.3: undefined: has no docstring" in text
+
+
+def test_a_group_that_bench_does_not_know_is_reported(plugins: Path) -> None:
+    assert catalog.installed().endswith(
+        "bench-test-plugins 1.2.3 offers 'misspelt' in the entry-point group 'bench.atacks', which "
+        "bench does not know: did you mean 'attacks'?"
+    )
 
 
 def test_shipped_suites_are_listed_by_the_names_that_run_takes() -> None:
@@ -69,7 +85,7 @@ def test_an_unknown_kind_comes_with_the_nearest() -> None:
 NOTHING = """
 import json, sys
 from bench.commands import catalog
-text = [catalog.installed(kind) for kind in (None, "attacks", "metrics", "suites")]
+text = [catalog.installed(kind) for kind in (None, "attacks", "suites")]
 heavy = {"torch", "torchvision", "torchattacks", "timm", "sklearn"}
 mine = [m for m in sys.modules if m.startswith(("bench_test_plugins", "bench_plugins"))]
 print(json.dumps([sorted(heavy & set(sys.modules)), mine, "unimportable" in text[0]]))
@@ -178,5 +194,7 @@ def test_every_default_is_told_as_a_suite_would_write_it(plugins: Path, store: S
 
 def test_a_metric_is_described(tmp_path: Path) -> None:
     text = catalog.describe("success_rate", None, Store(tmp_path))
-    assert text.startswith("success_rate (metric), of attack cells, in share")
+    assert text.startswith(
+        "success_rate (metric), bench-classifiers 0.1.0, of attack cells, in share"
+    )
     assert METRICS["success_rate"].definition in text

@@ -88,7 +88,7 @@ def test_scores_of_each_class_are_scikit_learn_s(seed: int, classes: int, count:
 def test_macro_means_are_scikit_learn_s(name: str, seed: int, classes: int, count: int) -> None:
     """Over the classes that occur, and with counts as weights: resampling changes which do."""
     labels, predictions = predicted(seed, classes=classes, count=count)
-    score = classification.macro(name)(records(labels, predictions))
+    score = METRICS[f"macro_{name}"].weighted(records(labels, predictions))
     place = MACRO.index(name)
 
     def oracle(rows: np.ndarray) -> float:
@@ -108,7 +108,7 @@ def test_which_numbers_classes_have_makes_no_macro_mean_larger_or_slower(name: s
     weights = counts_of(np.random.default_rng(3).integers(0, 60, size=(4, 60)))
     spread = np.array([0, 5, 6, 900, 10**9, 10**12, 10**15])
     near, far = (
-        classification.macro(name)(records(one, other))(weights)
+        METRICS[f"macro_{name}"].weighted(records(one, other))(weights)
         for one, other in ((labels, predictions), (spread[labels], spread[predictions]))
     )
     assert near.tolist() == far.tolist()
@@ -133,7 +133,7 @@ def test_scores_by_hand() -> None:
     assert found["recall"].tolist() == [2 / 3, 0, 0, 0]
     assert found["f1"].tolist() == [4 / 6, 0, 0, 0]
     assert found["support"].tolist() == [3, 1, 0, 0]
-    score = classification.macro("f1")(records([0, 0, 0, 1], [0, 0, 2, 0]))
+    score = METRICS["macro_f1"].weighted(records([0, 0, 0, 1], [0, 0, 2, 0]))
     whole, third, nothing = score(np.array([[1.0, 1, 1, 1], [0, 0, 1, 0], [0, 0, 0, 0]]))
     assert whole == pytest.approx(2 / 9)  # over three classes: the fourth never occurs
     assert third == 0  # classes 0 and 2 occur, neither is right
@@ -169,7 +169,7 @@ def slow_calibration_error(labels, predictions, confidence) -> float:
 @cheap
 def test_calibration_error_is_that_of_a_slow_replica(images) -> None:
     labels, predictions, confidence = (list(column) for column in zip(*images, strict=True))
-    score = classification.calibration_error(records(labels, predictions, confidence))
+    score = METRICS["calibration_error"].weighted(records(labels, predictions, confidence))
     expected = slow_calibration_error(labels, predictions, confidence)
     assert score(np.ones((1, len(images)))) == pytest.approx([expected], abs=1e-9)
 
@@ -178,7 +178,7 @@ def test_weights_of_the_calibration_error_are_counts() -> None:
     generator = np.random.default_rng(4)
     labels, predictions = predicted(4, classes=5, count=80)
     confidence = generator.random(80)
-    score = classification.calibration_error(records(labels, predictions, confidence))
+    score = METRICS["calibration_error"].weighted(records(labels, predictions, confidence))
     draws = generator.integers(0, 80, size=(10, 80))
     expected = [
         slow_calibration_error(labels[rows], predictions[rows], confidence[rows]) for rows in draws
@@ -195,7 +195,7 @@ def test_calibration_by_hand() -> None:
         ([0], [1], [1.0], 1.0),  # certain and wrong
         ([0, 0], [0, 1], [0.9, 0.1], 0.5 * 0.1 + 0.5 * 0.1),  # two bins do not make up for another
     ):
-        score = classification.calibration_error(records(labels, predictions, confidence))
+        score = METRICS["calibration_error"].weighted(records(labels, predictions, confidence))
         assert score(np.ones((1, len(labels)))) == pytest.approx([expected])
 
 
@@ -247,7 +247,7 @@ def test_chance_alone_raises_the_calibration_error_of_a_small_sample() -> None:
     for _ in range(50):
         confidence = generator.uniform(0.4, 1.0, size=40)
         right = generator.random(40) < confidence
-        score = classification.calibration_error(
+        score = METRICS["calibration_error"].weighted(
             records(np.zeros(40, int), np.where(right, 0, 1), confidence)
         )
         found.append(score(np.ones((1, 40)))[0])

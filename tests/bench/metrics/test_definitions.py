@@ -33,6 +33,7 @@ from bench.records import (
 )
 from bench.statistics import NOTHING, Estimate
 from bench.store import Store
+from bench_plugins.metrics.families import Quotient
 
 CLASSES = 4
 COUNT = 60
@@ -288,7 +289,7 @@ def test_every_metric_has_a_replica_and_no_replica_lacks_its_metric() -> None:
     assert set(REPLICAS) | WHOLE | WEIGHTED | ACROSS | set(QUOTIENTS) == set(METRICS)
     plain = {name for name, metric in METRICS.items() if metric.values is None}
     assert plain == WHOLE | WEIGHTED | set(QUOTIENTS)
-    assert {name for name, metric in METRICS.items() if metric.quotient} == set(QUOTIENTS)
+    assert {n for n, metric in METRICS.items() if isinstance(metric, Quotient)} == set(QUOTIENTS)
     assert {name for name, metric in METRICS.items() if metric.weighted is not None} == WEIGHTED
 
 

@@ -7,21 +7,18 @@ plugins are for.
 
 from __future__ import annotations
 
-import ast
 import importlib
 import inspect
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import metadata
-from importlib.machinery import ModuleSpec, PathFinder
-from pathlib import Path
 from typing import Any
 
-from bench import fingerprint
 from bench.api import (
     KINDS,
+    VALUES,
     Attack,
     Dataset,
     Detector,
@@ -33,8 +30,11 @@ from bench.api import (
     Reduction,
     Shield,
 )
-from bench.errors import PluginError, UsageError, nearest
+from bench.errors import BenchError, PluginError, UsageError, nearest
 from bench.records import NORMS
+from bench.registry import sources
+from bench.registry.sources import source as source
+from bench.registry.sources import source_digest as source_digest
 
 OWN = "bench-classifiers"
 """The distribution that this package and the first-party plugins come in."""
@@ -71,30 +71,57 @@ class Offer:
         """The module that defines the plugin's class."""
         return self.target.partition(":")[0]
 
+    @property
+    def place(self) -> str:
+        """How errors name it."""
+        return f"{self.kind[:-1]} plugin '{self.name}' of {self.distribution} {self.version}"
+
 
 @cache
 def _offers() -> tuple[Offer, ...]:
     found: dict[tuple[str, str, str, str], Offer] = {}
-    for kind in KINDS:
-        for point in metadata.entry_points(group=f"bench.{kind}"):
+    points = metadata.entry_points()
+    for group in points.groups:
+        kind = group.removeprefix("bench.")
+        for point in points.select(group=group) if kind != group else ():
             name = point.dist.name if point.dist else "?"
             version = point.dist.version if point.dist else "?"
             found[kind, point.name, name, point.value] = Offer(
                 kind, point.name, name, version, point.value
             )
-    return tuple(sorted(found.values(), key=lambda o: (list(KINDS).index(o.kind), o.name)))
+    order = [*KINDS, *VALUES, *sorted({offer.kind for offer in found.values()})]
+    return tuple(sorted(found.values(), key=lambda o: (order.index(o.kind), o.name)))
 
 
 def offers(kind: str | None = None) -> list[Offer]:
-    """List what is installed, of one kind or of all; imports no plugin.
+    """List what is installed, of one kind or of all that :data:`bench.api.KINDS` has.
+
+    Imports no plugin.
 
     Raises:
         UsageError: for an unknown kind.
 
     """
-    if kind is not None and kind not in KINDS:
-        raise UsageError.of("kind", f"got '{kind}'", "one of " + ", ".join(KINDS))
-    return [offer for offer in _offers() if kind in (None, offer.kind)]
+    if kind is not None and kind not in (*KINDS, *VALUES):
+        raise UsageError.of("kind", f"got '{kind}'", "one of " + ", ".join([*KINDS, *VALUES]))
+    return [
+        offer for offer in _offers() if offer.kind == kind or (kind is None and offer.kind in KINDS)
+    ]
+
+
+def strangers() -> list[str]:
+    """Say which installed entry points are of a kind that bench does not know, a sentence each."""
+    known = [*KINDS, *VALUES]
+    found: dict[tuple[str, str, str], list[str]] = {}
+    for offer in _offers():
+        if offer.kind not in known:
+            names = found.setdefault((offer.kind, offer.distribution, offer.version), [])
+            names.append(f"'{offer.name}'")
+    return [
+        f"{distribution} {version} offers {', '.join(names)} in the entry-point group "
+        f"'bench.{kind}', which bench does not know: {nearest(kind, known)}"
+        for (kind, distribution, version), names in found.items()
+    ]
 
 
 def find(kind: str, name: str) -> Offer:
@@ -114,14 +141,19 @@ def find(kind: str, name: str) -> Offer:
             + f" (see 'bench list {kind}')",
         )
     if len(matches) > 1:
-        sources = " and ".join(f"{o.distribution} {o.version} ({o.target})" for o in matches)
-        raise PluginError.of(
-            f"{kind[:-1]} plugin '{name}'",
-            f"is offered twice: by {sources}",
-            "one distribution for one name",
-            "uninstall one of them",
-        )
+        raise clash(kind, name, matches)
     return matches[0]
+
+
+def clash(kind: str, name: str, offered: Sequence[Offer]) -> BenchError:
+    """Return the error that a name is offered more than once."""
+    sources = " and ".join(f"{o.distribution} {o.version} ({o.target})" for o in offered)
+    return PluginError.of(
+        f"{kind[:-1]} plugin '{name}'",
+        f"is offered twice: by {sources}",
+        "one distribution for one name",
+        "uninstall one of them",
+    )
 
 
 @cache
@@ -133,20 +165,29 @@ def load(kind: str, name: str) -> type[Plugin]:
 
     """
     offer = find(kind, name)
-    where = f"{kind[:-1]} plugin '{name}' of {offer.distribution} {offer.version}"
+    plugin = imported(offer)
+    _validate(plugin, KINDS[kind], offer.place)
+    checked: type[Plugin] = plugin
+    return checked
+
+
+def imported(offer: Offer) -> Any:
+    """Import what an entry point names.
+
+    Raises:
+        PluginError: where that fails, for whatever reason.
+
+    """
     module_name, _, attribute = offer.target.partition(":")
     try:
-        plugin = getattr(importlib.import_module(module_name), attribute)
-    except Exception as error:  # a plugin's own fault, whatever it is, is told as such
+        return getattr(importlib.import_module(module_name), attribute)
+    except Exception as error:  # a plugin's own fault, whatever it is, is reported as such
         raise PluginError.of(
-            where,
+            offer.place,
             f"failed to import: {type(error).__name__}: {error}",
             f"'{offer.target}' to be importable",
             "mend or uninstall it; suites that do not name it are not affected",
         ) from error
-    _validate(plugin, KINDS[kind], where)
-    checked: type[Plugin] = plugin
-    return checked
 
 
 def _validate(plugin: object, base: type[Plugin], where: str) -> None:
@@ -184,58 +225,9 @@ def _check_signature(hook: Callable[..., object], arguments: dict[str, Any], whe
         ) from error
 
 
-def source(module: str) -> Path | None:
-    """Locate the source file of a module without importing it or its parents."""
-    spec = _spec(module)
-    if spec is None or spec.origin is None or not spec.origin.endswith(".py"):
-        return None
-    return Path(spec.origin)
-
-
-def source_digest(module: str) -> str | None:
-    """Hash the source of a module, or of all modules of a package; None where there is none."""
-    spec = _spec(module)
-    folders = [Path(folder) for folder in (spec.submodule_search_locations or [])] if spec else []
-    files = sorted(file for folder in folders for file in folder.glob("*.py"))
-    if not files:
-        file = source(module)
-        return None if file is None else fingerprint.of_file(file)
-    return fingerprint.fingerprint({file.name: fingerprint.of_file(file) for file in files})
-
-
-def _spec(module: str) -> ModuleSpec | None:
-    path: list[str] | None = None
-    name = ""
-    spec: ModuleSpec | None = None
-    for part in module.split("."):
-        name = f"{name}.{part}" if name else part
-        spec = PathFinder.find_spec(name, path)
-        if spec is None:
-            return None
-        path = list(spec.submodule_search_locations or [])
-    return spec
-
-
 def summary(offer: Offer) -> str:
-    """Return the first line of a plugin's docstring by parsing its source, importing nothing.
-
-    A class that is generated, as in ``Name = generated(doc="...")``, has it in ``doc``.
-    """
-    module, _, attribute = offer.target.partition(":")
-    path = source(module)
-    try:
-        tree = ast.parse(path.read_text(encoding="utf-8")) if path else None
-    except (OSError, SyntaxError, ValueError):
-        return ""
-    for node in tree.body if tree else ():
-        if isinstance(node, ast.ClassDef) and node.name == attribute:
-            return (ast.get_docstring(node) or "").partition("\n")[0]
-        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call):
-            names = [target.id for target in node.targets if isinstance(target, ast.Name)]
-            docs = [keyword.value for keyword in node.value.keywords if keyword.arg == "doc"]
-            if attribute in names and docs and isinstance(docs[0], ast.Constant):
-                return inspect.cleandoc(str(docs[0].value)).partition("\n")[0]
-    return ""
+    """Return the first line of a plugin's docstring by parsing its source, importing nothing."""
+    return sources.summary(offer.module, offer.target.partition(":")[2])
 
 
 def requirements() -> tuple[str, ...]:
