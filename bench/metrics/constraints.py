@@ -51,7 +51,7 @@ class Figure:
     def picks(self, cell: Cell) -> bool:
         """Say whether a cell has all the values; of an attack, its name or that of its grid."""
         return all(
-            is_value(cell(name), text) or (name == "attack" and is_value(cell("group"), text))
+            is_value(cell(name), text) or (name == "attack" and text == cell("group"))
             for name, text in self.where
         )
 
@@ -120,10 +120,10 @@ def parse(text: str) -> Constraint:
 def is_value(value: JSON, text: str) -> bool:
     """Say whether a text writes a cell's value: numbers count by size, names by their letters.
 
-    A value of several words, as a budget is, is compared word by word.
+    A value of several words, as a budget is, is compared word by word; no value is ``none``.
     """
     if value is None:
-        return False
+        return text.lower() == "none"
     if isinstance(value, bool):
         return text.lower() == str(value).lower()
     if isinstance(value, int | float):
@@ -153,7 +153,7 @@ def missing(asked: Figure, cells: Iterable[Cell], *, worst_case: bool = False) -
         names = tuple(name for name in names if name != "batch")
     found = list(cells)
     for name in names:
-        values = dict.fromkeys(str(cell(name)) for cell in found)
+        values = dict.fromkeys("none" if (v := cell(name)) is None else str(v) for cell in found)
         if len(values) > 1:
             return f"@{name}=, one of {', '.join(values)}"
     return ""

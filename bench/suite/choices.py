@@ -6,7 +6,10 @@ explainers decide it; what hangs on models and variants is seen when the cells a
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 from bench.metrics import METRICS, constraints
+from bench.records import JSON
 from bench.suite.names import Names, check
 from bench.suite.problems import Mistakes
 
@@ -63,14 +66,29 @@ def _check_figure(asked: constraints.Figure, names: Names, mistakes: Mistakes) -
     for name, value in asked.where:
         with mistakes.noted():
             check(name, names.dimensions, "is no dimension")
-        if name == "attack":
+        if name == "attack" and not constraints.is_value(None, value):
             with mistakes.noted():
                 check(value, names.groups, "is no attack of this suite")
     metric = METRICS.get(asked.metric)
     if metric is None or not {name for name, _ in asked.where} <= names.dimensions:
         return
     cells = names.cells.get(metric.kinds[0], [])
-    found = [cell.get for cell in cells if asked.picks(cell.get)]
+    where = tuple(pair for pair in asked.where if any(pair[0] in cell for cell in cells))
+    known = constraints.Figure(asked.metric, where)  # what models and variants decide is left out
+    found = [cell.get for cell in cells if known.picks(cell.get)]
     words = constraints.missing(asked, found, worst_case=metric.worst_case)
     if words:
         mistakes.note((), f"'{asked}' may mean several cells", action=f"add {words}")
+    is_named = all(value in names.groups for name, value in where if name == "attack")
+    if cells and not found and is_named:
+        mistakes.note((), f"'{asked}' picks no cell", _values(where, cells))
+
+
+def _values(where: Sequence[tuple[str, str]], cells: Sequence[Mapping[str, JSON]]) -> str:
+    """List the values of the first dimension of which no cell has the one that is asked."""
+    for name, text in where:
+        values = [cell[name] for cell in cells if cell.get(name) is not None]
+        if not any(constraints.is_value(value, text) for value in values) and name != "attack":
+            words = (f"{v:.6g}" if isinstance(v, float) else str(v) for v in values)
+            return f"{name} one of {', '.join(dict.fromkeys(words))}"
+    return "values that one cell has together"

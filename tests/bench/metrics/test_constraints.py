@@ -109,7 +109,9 @@ def test_what_is_no_figure_is_reported(text: str) -> None:
         (True, "true", True),
         (True, "1", False),
         (False, "False", True),
-        (None, "None", False),
+        (None, "none", True),
+        (None, "0", False),
+        (0, "none", False),
     ],
 )  # fmt: skip
 def test_values_are_compared_by_size_and_names_by_letters(value, text, expected) -> None:
@@ -152,6 +154,15 @@ def cells(*values: tuple[str, float]) -> list[constraints.Cell]:
 def test_what_must_be_added_is_named(found, worst_case, expected) -> None:
     asked = Figure("robust_accuracy")
     assert constraints.missing(asked, cells(*found), worst_case=worst_case) == expected
+
+
+def test_a_cell_without_a_value_is_named_none() -> None:
+    """As drift is of an attack, or of none: of the original and a variant."""
+    asked = Figure("heatmap_similarity", (("explainer", "saliency"),))
+    found = [{"attack": None}.get, {"attack": "pgd"}.get]
+    assert constraints.missing(asked, found) == "@attack=, one of none, pgd"
+    plain = constraints.figure("heatmap_similarity@attack=none")
+    assert [plain.picks(cell) for cell in found] == [True, False]
 
 
 def test_timings_without_a_batch_lack_nothing_the_smallest_is_meant() -> None:

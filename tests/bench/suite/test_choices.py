@@ -35,6 +35,16 @@ from bench.errors import SuiteError
             {"where": ["worst_case_accuracy > 0"]},
             r"where\[0\]: .* add @budget=, one of linf 0.05, ",
         ),
+        (
+            {"best": "robust_accuracy@eps=8/255"},
+            r"x.best: .* picks no cell, expected eps one of 0.05",
+        ),
+        ({"best": "robust_accuracy@norm=l2@eps=0.05"}, r"picks no cell, expected norm one of linf"),
+        ({"best": "success_rate@attack=pgd@eps=0.05"}, r"picks no cell, expected values that one "),
+        (
+            {"best": "robust_accuracy@model=linear"},
+            r"may mean several cells; add @attack=, one of ",
+        ),
         ({"where": ["macro_f1 > -1 %"]}, r"got macro_f1 > -1 %, expected a share"),
         ({"where": ["latency_ms <= 20 %"]}, r"got latency_ms <= 20 %, expected a number without %"),
         ({"where": ["macs <= 20%"]}, r"got macs <= 20%, expected a number without %: count"),
@@ -58,6 +68,7 @@ def test_a_suite_with_a_choice_that_cannot_be_made_is_refused_before_it_runs(
         "worst_case_accuracy@budget=linf 0.2",
         "robust_accuracy@budget=linf 1/20",
         "latency_ms",
+        "heatmap_similarity@attack=none@explainer=saliency",
         "training_seconds@step=1-fine_tune",
     ],
 )
