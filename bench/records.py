@@ -160,7 +160,8 @@ class EvaluateRecord:
 class AttackRecord:
     """One image before and after an attack, as the referee measured it.
 
-    ``violation`` says why there is no verdict (over budget, out of range, not finite); the
+    ``violation`` says why there is no verdict (over budget, out of range, not finite, logits that
+    are not finite, when ``clean_confidence`` may be None); the
     predictions after it are None then, while the norms are still told where they are finite.
     ``target`` is None for untargeted attacks. ``steps_to_success`` is None where the attack never
     fooled the model or does not declare its model calls to be its iterates. Norms are of pixels in
@@ -172,7 +173,7 @@ class AttackRecord:
     label: int
     target: int | None
     clean_prediction: int
-    clean_confidence: float
+    clean_confidence: float | None
     prediction: int | None
     confidence: float | None
     target_confidence: float | None
@@ -213,7 +214,7 @@ class TransferRecord:
     target: int | None
     source_success: bool | None
     clean_prediction: int
-    clean_confidence: float
+    clean_confidence: float | None
     prediction: int | None
     confidence: float | None
     target_confidence: float | None
@@ -299,15 +300,17 @@ class DetectRecord:
 class DriftRecord:
     """One image before and after an attack, and how alike the two explanations are.
 
-    Each explains the class that is predicted. Figures are None where a map is the same everywhere.
+    Each explains the class that is predicted. Figures are None where a map is the same everywhere,
+    and where the attack's image has no verdict: ``violation``, of the attack's record, says why.
     """
 
     image: str
     label: int
     clean_prediction: int
-    prediction: int
+    prediction: int | None
     heatmap_similarity: float | None
     heatmap_overlap: float | None
+    violation: str | None
 
 
 @dataclass(frozen=True, slots=True)

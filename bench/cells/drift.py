@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from bench import metrics
 from bench.cells import explainer
 from bench.cells.cell import Cell, Parent, package_of
 from bench.cells.subject import Subject
@@ -98,7 +99,12 @@ class _Drift(Cell):
         )
 
     def _records(
-        self, labels: Labels, before: Labels, after: Labels, alike: Similarity
+        self,
+        labels: Labels,
+        before: Labels,
+        after: Labels,
+        alike: Similarity,
+        broken: Sequence[str | None] | None = None,
     ) -> list[DriftRecord]:
         """Say of each image what was predicted, and how far its map has moved."""
         return [
@@ -106,26 +112,35 @@ class _Drift(Cell):
                 image=name,
                 label=int(labels[i]),
                 clean_prediction=int(before[i]),
-                prediction=int(after[i]),
-                heatmap_similarity=_told(float(alike.rank_correlation[i])),
-                heatmap_overlap=_told(float(alike.overlap[i])),
+                prediction=int(after[i]) if why is None else None,
+                heatmap_similarity=_told(float(alike.rank_correlation[i])) if why is None else None,
+                heatmap_overlap=_told(float(alike.overlap[i])) if why is None else None,
+                violation=why,
             )
-            for i, name in enumerate(self.images.names)
+            for i, (name, why) in enumerate(
+                zip(self.images.names, broken or [None] * len(labels), strict=True)
+            )
         ]
 
 
 @dataclass(frozen=True)
 class DriftCell(_Drift):
-    """Images before and after an attack; of each, the predicted class is explained."""
+    """Images before and after an attack; of each, the predicted class is explained.
+
+    What has no verdict has no figures: an image out of its budget is not what the attack is named.
+    """
+
+    revision: ClassVar[int] = 2  # images without a verdict have no figures, and say why
 
     attack: Cell
 
     @property
     def parents(self) -> Mapping[str, Parent]:
-        """The weights and the adversarial images."""
+        """The weights, the adversarial images and the verdict on them."""
         return {
             **self.subject.parents,
             "adversarial_images": Parent(self.attack, "adversarial_images"),
+            "records": Parent(self.attack, "records"),
         }
 
     @property
@@ -143,12 +158,19 @@ class DriftCell(_Drift):
         classifier = self.subject.judged(workbench, parents)
         images, labels = self.images.tensors()
         arrays = workbench.store.arrays(parents["adversarial_images"])
-        attacked = torch.from_numpy(arrays["adversarial_images"])
+        known = workbench.store.records(parents["records"])
+        broken = [row["violation"] for row in metrics.plain(known)]
+        valid = torch.tensor([violation is None for violation in broken])
+        # what has no verdict is explained as it was: an explainer is given no images out of range
+        attacked = torch.where(
+            valid[:, None, None, None], torch.from_numpy(arrays["adversarial_images"]), images
+        )
         before = workbench.verdict(classifier, self.images).predictions
         after = referee.classify(classifier, attacked).predictions
         clean = self._explain(workbench, _Shown(self.subject, parents, images), before)
         moved = self._explain(workbench, _Shown(self.subject, parents, attacked), after)
-        records = self._records(labels, before, after, faithfulness.similarity(clean, moved))
+        alike = faithfulness.similarity(clean, moved)
+        records = self._records(labels, before, after, alike, broken)
         felled = [i for i in range(len(images)) if before[i] == labels[i] != after[i]]
         rest = [i for i in range(len(images)) if i not in felled]
         shown = (felled + rest)[:SHOWN]

@@ -114,6 +114,7 @@ class ExplainCell(Cell):
         looked_at = ImageSet(self.images.data, np.concatenate([self.images.positions, more]))
         images, labels = looked_at.tensors()
         verdict = referee.classify(classifier, images)
+        referee.check_finite(verdict)
         started = time.perf_counter()
         explained = self.subject.attacked(workbench, parents)
         heatmaps = self._explain(workbench, explained, images, verdict.predictions)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from bench import machine
+from bench import machine, registry
 from bench.cells.cell import Cell, Parent
 from bench.cells.subject import Subject
 from bench.cells.workbench import Compute, Workbench
@@ -67,12 +67,13 @@ class LatencyCell(Cell):
 
     @property
     def inputs(self) -> dict[str, JSON]:
-        """The protocol, how numbers are computed, on how many threads, and the machine."""
+        """The protocol, how numbers are computed, by what, on how many threads, and the machine."""
         return {
             "batch": self.batch,
             "warmup": self.warmup,
             "runs": self.runs,
             "machine": machine.identity(self.compute.device),
+            "torch": registry.installed_version("torch"),
             **self.compute.identity(threads=True),
             **self.subject.identity,
         }

@@ -6,8 +6,8 @@ Nothing is computed here, and torch is not imported.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from bench import machine, registry
@@ -24,6 +24,7 @@ from bench.cells.sensitivity import SensitivityCell
 from bench.cells.transfer import TransferCell
 from bench.cells.workbench import Compute
 from bench.data import Prepared
+from bench.errors import SuiteError
 from bench.plan import checks, probes, skips
 from bench.plan.model_variants import ModelVariant, model_variants, pairs
 from bench.plan.plan import Plan, Step
@@ -66,8 +67,40 @@ def build(suite: Suite, data: Prepared) -> Plan:
         data,
         found[0].images,
         compute,
-        tuple({cell.label: Step(cell, skip) for cell, skip in cells}.values()),
+        _steps(cells),
         (*checks.warnings(suite, data, found, compute), *registry.strangers()),
+    )
+
+
+def _steps(cells: Iterable[tuple[Cell, str | None]]) -> tuple[Step, ...]:
+    """Keep each cell once: several variants may start from the same weights.
+
+    Raises:
+        SuiteError: where two cells that differ have one label.
+
+    """
+    steps: dict[str, Step] = {}
+    for cell, skip in cells:
+        other = steps.get(cell.label)
+        if other is not None and not _is_same(cell, other.cell):
+            first, second = (asdict(each.coordinates) for each in (other.cell, cell))
+            raise SuiteError.of(
+                f"cell '{cell.label}'",
+                f"two cells are called so: {first} and {second}",
+                "names of models, variants and attacks that tell cells apart",
+                "rename one of them",
+            )
+        steps[cell.label] = Step(cell, skip)
+    return tuple(steps.values())
+
+
+def _is_same(one: Cell, other: Cell) -> bool:
+    """Whether two cells of one label would bring the same result for the same place."""
+    return (
+        (one.kind, one.coordinates, one.revision) == (other.kind, other.coordinates, other.revision)
+        and one.inputs == other.inputs
+        and [(role, parent.cell.label, parent.output) for role, parent in one.parents.items()]
+        == [(role, parent.cell.label, parent.output) for role, parent in other.parents.items()]
     )
 
 

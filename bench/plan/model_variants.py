@@ -257,20 +257,30 @@ def _with_members(model_variant: ModelVariant, known: Sequence[ModelVariant]) ->
     for name in asked:
         model, _, variant = name.rpartition("/")
         wanted = (model or model_variant.model.name, variant)
-        fits = [
-            other
+        named = {
+            other.place.replica: other.subject
             for other in known
             if (other.place.model, other.place.variant) == wanted
-            and other.place.replica in (model_variant.place.replica, None)
-        ]
-        if not fits:
+        }
+        where = f"variant '{model_variant.place.variant}' of '{model_variant.model.name}'"
+        if not named:
             raise SuiteError.of(
-                f"variant '{model_variant.place.variant}' of '{model_variant.model.name}'",
+                where,
                 f"asks '{name}', which is not part of this run",
                 "a variant of a model that is run",
                 f"'{ORIGINAL}' is the model itself; choose models with --models",
             )
-        members.append((name, fits[0].subject))
+        own = model_variant.place
+        # one training may stand beside several, but not where it saw the images of a fold
+        member = named.get(own.replica) or (None if own.is_fold else named.get(None))
+        if member is None:
+            raise SuiteError.of(
+                where,
+                f"asks '{name}', which has no training '{own.replica or 'of all images'}'",
+                "members of the same seeds and folds: none may have seen what it is judged on",
+                "give their models the same 'seeds:' and 'folds:'",
+            )
+        members.append((name, member))
     return replace(model_variant, subject=replace(model_variant.subject, members=tuple(members)))
 
 

@@ -64,6 +64,19 @@ def classify(classifier: Classifier, images: Images) -> Verdict:
     return Verdict(logits.argmax(1), logits.softmax(1))
 
 
+def check_finite(verdict: Verdict) -> None:
+    """Check that a classifier gave finite logits.
+
+    Raises:
+        PluginError: where it did not.
+
+    """
+    if not verdict.probabilities.isfinite().all():
+        raise PluginError.of(
+            "model", "returns logits that are not finite", "finite logits", "look at its weights"
+        )
+
+
 def _describe(value: object) -> str:
     if isinstance(value, torch.Tensor):
         return f"{value.dtype} of shape {tuple(value.shape)}"
@@ -77,11 +90,8 @@ def evaluate(verdict: Verdict, labels: Labels, names: Sequence[str]) -> list[Eva
         PluginError: where the model's logits are not finite.
 
     """
+    check_finite(verdict)
     confidence = verdict.confidence()
-    if not confidence.isfinite().all():
-        raise PluginError.of(
-            "model", "returns logits that are not finite", "finite logits", "look at its weights"
-        )
     return [
         EvaluateRecord(
             image=name,
@@ -182,7 +192,7 @@ def judge_attack(
                 label=label,
                 target=target,
                 clean_prediction=int(before.predictions[i]),
-                clean_confidence=float(before_confidence[i]),
+                clean_confidence=_finite(before_confidence[i]),
                 prediction=prediction if valid else None,
                 confidence=float(after_confidence[i]) if valid else None,
                 target_confidence=_at(target_confidence, i) if valid else None,
@@ -241,7 +251,7 @@ def judge_transfer(
             target=target,
             source_success=source[i].success,
             clean_prediction=int(before.predictions[i]),
-            clean_confidence=float(before_confidence[i]),
+            clean_confidence=_finite(before_confidence[i]),
             prediction=int(after.predictions[i]) if broken[i] is None else None,
             confidence=float(after_confidence[i]) if broken[i] is None else None,
             target_confidence=_at(target_confidence, i) if broken[i] is None else None,
@@ -265,3 +275,7 @@ def _without_logits(
 
 def _at(values: PerImage | None, position: int) -> float | None:
     return None if values is None else float(values[position])
+
+
+def _finite(value: PerImage) -> float | None:
+    return float(value) if value.isfinite() else None

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench import tables
+from bench import metrics, tables
 from bench.compare.models import Comparison
 from bench.figures import explanations as drawings
 from bench.matrix import Entry, Matrix
@@ -86,13 +86,15 @@ def _before_and_after(
     classes: list[str] = matrix.run["dataset"]["classes"]
     shown = []
     for place, row in enumerate(first["shown"].tolist()):
-        record: Any = records.iloc[row]
+        record = metrics.plain(records.iloc[[row]])[0]
         for images, maps, column, words in (
             ("images", "heatmaps", "clean_prediction", "clean"),
             ("adversarial_images", "adversarial_heatmaps", "prediction", "attacked"),
         ):
             picture = (255 * first[images][place]).round().astype("uint8").transpose(1, 2, 0)
-            told = f"{words}\n{classes[int(record[column])]}"
+            predicted = record[column]
+            judged = "no verdict" if predicted is None else classes[int(predicted)]
+            told = f"{words}\n{judged}"
             heatmaps = [arrays[maps][place] for _, arrays in kept]
             shown.append(drawings.Explained(picture, told, heatmaps))
     names = [str(entry.coordinates.explainer) for entry in mine]

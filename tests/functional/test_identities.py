@@ -56,7 +56,7 @@ CELLS = {
     "evaluate gaudy/smoothed": "6bf506eeff90ee28275af3261a16c6a3c1b3aa8066c6b19534faaf20732792a6",
     "interim gaudy/pruned": "a764b7b7f77642bba82188494ce24fa6537553d8953f58cf6641822ae28d47f4",
     "profile gaudy": "bbfd7657d412d1f9b69f89d3798b7f43d837b5521e149d8bbed04d641f826598",
-    "latency gaudy@batch=1": "87c0abad5367bcec9fb4c9de2eec45ad9e19a6fb4f6cd4e7202447ab1755b7e2",
+    "latency gaudy@batch=1": "d59ea3fc08bfccc0aa7ef8f1606df4c72f563423188cc74d83523b4434663fa9",
     "explain gaudy/saliency": "dc6db025cc45dc1a49c775de1c41c784f58fc70d0c2e42eca37864e3ce103ce0",
     "attack gaudy/pgd": "0045fff0234658c18e0943c824e44e003607ddff814641657da172d9b226c589",
     "attack gaudy/bisection": "5f24e650157608407646368a06b949232fb131ae646638b11fcffcd993716996",
@@ -67,7 +67,7 @@ CELLS = {
     "detect gaudy/squeezed/pgd": (
         "4ab7c781fedcef555fe865c79bb143d6de43d18d6782db0c7ad04fafffa88e3b"
     ),
-    "drift gaudy/pgd/saliency": "aa892f5ed92f6e50490fb44421e9c727c3643ccf15e4459f2d4d0dd8814cb660",
+    "drift gaudy/pgd/saliency": "72b759cc8176b9ae7799a2493dcda90bbe0ecfa8ec759188429f010838b37c3b",
     "drift gaudy/pruned/saliency": (
         "cc440a60fd7adf2036ad881dc8fabb8d3ca8080db3af30a356b2a82fc1bd410a"
     ),

@@ -60,7 +60,7 @@ def test_maps_are_compared_before_and_after(asked: dict[str, Any], tmp_path: Pat
     assert (attacked[arrays["shown"]] == arrays["adversarial_images"]).all()
     page = (tmp_path / "reports" / "tiny" / "README.md").read_text(encoding="utf-8")
     assert "## Explanations under attack" in page
-    assert (tmp_path / "reports" / "tiny" / "figures" / "drift-gaudy-identity.svg").is_file()
+    assert list((tmp_path / "reports" / "tiny" / "figures").glob("drift-gaudy*identity.svg"))
 
 
 def test_an_attack_that_is_not_there_is_told(asked: dict[str, Any]) -> None:
@@ -90,3 +90,21 @@ def test_the_batch_size_is_identity_where_either_side_draws_noise(
     small, large = identities
     assert {v for v, inputs in small.items() if inputs != large[v]} == {"noisy"}
     assert set(small) == {"jpeg", "noisy"}
+
+
+def test_images_without_a_verdict_have_no_figures(asked: dict[str, Any], tmp_path: Path) -> None:
+    """Every second image of ``greedy`` is over its budget."""
+    asked["attacks"] = {"greedy": {}}
+    asked["explain_attacks"] = ["greedy"]
+    outcome = session.run(asked, store=tmp_path / "store", reports=tmp_path / "reports")
+    entry = next(e for e in outcome.matrix.entries if str(e.coordinates) == "gaudy/greedy/saliency")
+    attack = next(e for e in outcome.matrix.entries if e.label == "attack gaudy/greedy")
+    records, judged = (outcome.matrix.records(each) for each in (entry, attack))
+    broken = judged["violation"].notna()
+    assert 0 < broken.sum() < len(broken)
+    assert (records["violation"].fillna("") == judged["violation"].fillna("")).all()
+    for name in ("prediction", "heatmap_similarity", "heatmap_overlap"):
+        assert records.loc[broken, name].isna().all()
+    assert records.loc[~broken, "heatmap_similarity"].notna().any()
+    table = outcome.table("heatmap_similarity", where={"model": "gaudy", "explainer": "saliency"})
+    assert "over budget" in str(table)

@@ -235,6 +235,7 @@ def drifted(generator: random.Random, position: int, _: int | None) -> DriftReco
         prediction=generator.randrange(CLASSES),
         heatmap_similarity=generator.choice([None, generator.random()]),
         heatmap_overlap=generator.choice([None, generator.random()]),
+        violation=None,
     )
 
 

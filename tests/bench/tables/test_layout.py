@@ -25,7 +25,7 @@ def planted(tmp_path: Path) -> Planted:
         run.attack(model, "pgd", [True, False] * 5)
         run.attack(model, "fgsm", [True, False, False] * 5)
         for explainer in ("saliency", "grad_cam"):
-            records = [DriftRecord("test/0", 0, 0, 1, 0.5, 0.5)]
+            records = [DriftRecord("test/0", 0, 0, 1, 0.5, 0.5, None)]
             facts = {"group": "pgd", "plugin": "pgd", "eps": 0.1}
             result = Result(records=records)
             run.put("drift", model, result, attack="pgd", explainer=explainer, facts=facts)
