@@ -5,10 +5,9 @@ What one entry states is known elsewhere; here is what they need of each other.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from bench.errors import nearest
 from bench.records import JSON, Budget
 from bench.suite.cascade import Listed
 from bench.suite.entries import AttackEntry
@@ -45,9 +44,14 @@ def read(
                 entries[entry.name] = entry
     single = dict(entries)
     names.attacks = {entry.name: entry.group for entry in single.values()}
-    for name in given.keys() & cascades:
-        with mistakes.noted(name):
-            entries |= {each.name: each for each in _cascade(name, given[name], single, names)}
+    for name in given:
+        if name in cascades:
+            with mistakes.noted(name):
+                written = validate(WrittenCascade, given[name], names)
+                _check_members(written.cascade, single, cascades)
+                if {*written.cascade} <= single.keys():  # else one is reported where it stands
+                    members = [single[each] for each in written.cascade]
+                    entries[name] = _cascade(name, members, written.target)
     mistakes.raise_any()
     names.attacks = {entry.name: entry.group for entry in entries.values()}
     names.cells["attack"] = [_facts(entry) for entry in entries.values()]
@@ -55,27 +59,15 @@ def read(
     return tuple(entries.values())
 
 
-def _cascade(
-    name: str, given: Any, single: Mapping[str, AttackEntry], names: Names
-) -> Iterator[AttackEntry]:
-    """Read an attack that is a list of others, each run on what remains correct.
-
-    One of which a member could not be read, as is reported there, is left out.
-    """
-    written = validate(WrittenCascade, given)
+def _cascade(name: str, members: Sequence[AttackEntry], target: int | None) -> AttackEntry:
+    """Return an attack that is a list of others, each run on what remains correct."""
     mistakes = Mistakes()
-    with mistakes.noted("cascade"):
-        _check_members(written.cascade, single, names)
-    mistakes.raise_any()
-    members = tuple(single[each] for each in written.cascade if each in single)
-    if len(members) < len(written.cascade):
-        return
     found = {member.budget for member in members}
     if len(found) > 1:
         listed = "; ".join(f"{member.name} {member.budget}" for member in members)
         mistakes.note(("cascade",), listed, "one budget: a rate belongs to a norm and an eps")
-    [budget, *_] = found
-    if budget is None:
+    budget = members[0].budget
+    if found == {None}:
         mistakes.note(
             ("cascade",),
             "its attacks promise no budget",
@@ -86,27 +78,24 @@ def _cascade(
     ordered = sorted(members, key=lambda member: member.plugin.passes)
     plugin = Listed(members=tuple((each.name, each.plugin) for each in ordered), within=budget)
     with mistakes.noted("target"):
-        check_targetable(plugin, name, written.target)
+        check_targetable(plugin, name, target)
     mistakes.raise_any()
-    yield AttackEntry(name, "cascade", plugin, name, written.target, budget, tuple(ordered))
+    return AttackEntry(name, "cascade", plugin, name, target, budget, tuple(ordered))
 
 
-def _check_members(asked: Sequence[str], single: Mapping[str, AttackEntry], names: Names) -> None:
-    """Check that a cascade names attacks that exist: untargeted ones, one point of a grid."""
+def _check_members(
+    asked: Sequence[str], single: Mapping[str, AttackEntry], cascades: Collection[str]
+) -> None:
+    """Check that a cascade names untargeted attacks, each once, and no cascade."""
     mistakes = Mistakes()
     if len(set(asked)) < len(asked):
-        mistakes.note((), f"got {asked!r}", "each attack once")
+        mistakes.note(("cascade",), f"got {asked!r}", "each attack once")
     for place, name in enumerate(asked):
-        if name not in names.points:
+        if name in cascades:
+            mistakes.note(("cascade", place), f"'{name}' is a cascade", "attacks that are none")
+        if name in single and single[name].target is not None:
             mistakes.note(
-                (place,),
-                f"'{name}' is no attack of this suite",
-                "an attack's full name: of a grid, one of its points",
-                nearest(name, single),
-            )
-        elif name in single and single[name].target is not None:
-            mistakes.note(
-                (place,),
+                ("cascade", place),
                 f"'{name}' has a target of its own",
                 "untargeted attacks",
                 "give the cascade a target instead",

@@ -121,7 +121,7 @@ def names_of(info: ValidationInfo) -> Names | None:
     return info.context if isinstance(info.context, Names) else None
 
 
-def check(name: str, known: Iterable[str], complaint: str) -> None:
+def check(name: str, known: Iterable[str], complaint: str, expected: str = "") -> None:
     """Refuse a name that is not known.
 
     Raises:
@@ -129,14 +129,16 @@ def check(name: str, known: Iterable[str], complaint: str) -> None:
 
     """
     if name not in {*known}:
-        raise mistake(f"'{name}' {complaint}", action=nearest(name, known))
+        raise mistake(f"'{name}' {complaint}", expected, nearest(name, known))
 
 
-def _mentions(known: Callable[[Names], Iterable[str]], complaint: str) -> AfterValidator:
+def _mentions(
+    known: Callable[[Names], Iterable[str]], complaint: str, expected: str = ""
+) -> AfterValidator:
     def checked(name: str, info: ValidationInfo) -> str:
         names = names_of(info)
         if names is not None:
-            check(name, known(names), complaint)
+            check(name, known(names), complaint, expected)
         return name
 
     return AfterValidator(checked)
@@ -162,7 +164,14 @@ VariantName: TypeAlias = Annotated[
     str, _mentions(lambda n: n.variants, "is no variant of this suite")
 ]
 PlaceName: TypeAlias = Annotated[str, _mentions(lambda n: n.places, "is no model of this suite")]
-AttackName: TypeAlias = Annotated[str, _mentions(lambda n: n.points, "is no attack of this suite")]
+AttackName: TypeAlias = Annotated[
+    str,
+    _mentions(
+        lambda n: n.points,
+        "is no attack of this suite",
+        "an attack's full name: of a grid, one of its points",
+    ),
+]
 AttackGroup: TypeAlias = Annotated[str, _mentions(lambda n: n.groups, "is no attack of this suite")]
 MetricName: TypeAlias = Annotated[str, _mentions(lambda _: METRICS, "is no metric")]
 Dimension: TypeAlias = Annotated[str, _mentions(lambda n: n.dimensions, "is no dimension")]

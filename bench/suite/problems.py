@@ -10,7 +10,7 @@ import copy
 import dataclasses
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
@@ -112,13 +112,14 @@ def validate(
         ValidationError: of mistakes only.
 
     """
+    mistakes = Mistakes()
+    check_numbers(model, data, mistakes)
     try:
-        return model.model_validate(data, context=context)
+        made = model.model_validate(data, context=context)
     except ValidationError as error:
         numbers = _with_numbers(error, data)
         if numbers is not None:
             return validate(model, numbers, context, also=also)
-        mistakes = Mistakes()
         for detail in error.errors():
             if (
                 detail["type"] == "too_short"
@@ -127,8 +128,17 @@ def validate(
                 continue  # it counts the items that are right; each other is reported
             with mistakes.noted(*detail["loc"]):
                 raise _in_our_words(detail, model, also) from None
-        mistakes.raise_any()
-        raise
+    mistakes.raise_any()
+    return made
+
+
+def check_numbers(model: type[BaseModel], data: Any, mistakes: Mistakes) -> None:
+    """Note where a yes or no stands for a number, which pydantic would take for 1 or 0."""
+    for name, value in data.items() if isinstance(data, dict) else ():
+        field = _own(model).get(name)
+        arms = list(_arms(field.annotation)) if field is not None else []
+        if isinstance(value, bool) and bool not in arms and (int in arms or float in arms):
+            mistakes.note((name,), f"got {value}", "a number, and no yes or no")
 
 
 def placed(doc: Document, error: ValidationError) -> Iterator[tuple[int, Problem]]:
@@ -229,5 +239,6 @@ def _own(model: Any) -> dict[str, FieldInfo]:
 
 def _arms(annotation: Any) -> Iterator[Any]:
     yield annotation
-    for inner in getattr(annotation, "__args__", ()):
-        yield from _arms(inner)
+    if get_origin(annotation) is not Literal:
+        for inner in getattr(annotation, "__args__", ()):
+            yield from _arms(inner)

@@ -5,7 +5,15 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from bench.suite import choices, document
 from bench.suite.names import (
@@ -18,7 +26,7 @@ from bench.suite.names import (
     VariantName,
     names_of,
 )
-from bench.suite.problems import Mistakes, mistake
+from bench.suite.problems import Mistakes, check_numbers, mistake
 
 _DEVICE = r"^(auto|cpu|cuda(:\d+)?)$"
 
@@ -27,6 +35,14 @@ class Section(BaseModel):
     """A part of a suite: frozen, and without keys that nobody has."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _numbers_are_numbers(cls, given: Any) -> Any:
+        mistakes = Mistakes()
+        check_numbers(cls, given, mistakes)
+        mistakes.raise_any()
+        return given
 
 
 class Images(Section):

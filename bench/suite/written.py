@@ -26,7 +26,7 @@ from bench.api.recipes import PRESETS, Recipe
 from bench.errors import BenchError
 from bench.records import JSON, Budget, Norm
 from bench.suite.entries import AttackEntry, ModelEntry
-from bench.suite.names import VariantName
+from bench.suite.names import AttackName, VariantName
 from bench.suite.problems import Mistakes, alone, mistake, validate
 from bench.suite.sections import Replication, Section, as_number
 
@@ -258,7 +258,7 @@ class WrittenAttack(Written):
 class WrittenCascade(Section):
     """Attacks in a row, cheapest first, each on the images that remain correct."""
 
-    cascade: Annotated[list[str], Field(min_length=2)] = Field(
+    cascade: Annotated[list[AttackName], Field(min_length=2)] = Field(
         description="attacks of this suite by their full names"
     )
     target: _Target = Field(None, description=_TARGET)

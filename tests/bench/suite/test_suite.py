@@ -293,6 +293,10 @@ def test_a_budget_is_one_wherever_it_stands(tiny, budget: Any, told: str) -> Non
         (["pgd", "fgsm"], "attacks.both.cascade[1]: 'fgsm' is no attack of this suite, expected"),
         (["pgd", "fgsm-targeted"], "attacks.both.cascade[1]: 'fgsm-targeted' has a target of its"),
         (["pgd", "fgsm@eps=0.05"], "attacks.both.cascade: pgd linf 0.2; fgsm@eps=0.05 linf 0.05,"),
+        (
+            ["pgd", "both"],
+            "attacks.both.cascade[1]: 'both' is a cascade, expected attacks that are",
+        ),
         (["blend", "brush"], "attacks.both.cascade: its attacks promise no budget, expected a"),
     ],
 )
@@ -308,6 +312,39 @@ def test_a_cascade_of_an_attack_with_a_mistake_adds_no_problem(tiny) -> None:
     tiny["attacks"]["pdg2"] = {"plugin": "pgd", "epps": 1}
     (line,) = problems(tiny)
     assert line.startswith("suite: attacks.pdg2.epps: unknown key")
+
+
+def test_a_cascade_names_attacks_whatever_else_is_wrong_with_it(tiny) -> None:
+    tiny["attacks"]["both"] = {"cascade": ["pgd", "pdg"], "eps": 3}
+    told = problems(tiny)
+    assert [line.partition(":")[2].partition(":")[0].strip() for line in told] == [
+        "attacks.both.cascade[1]",
+        "attacks.both.eps",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("attacks.pgd.eps", True),
+        ("attacks.pgd.steps", False),
+        ("images.count", True),
+        ("run.threads", True),
+        ("variants", {"half": [{"magnitude": {"sparsity": True}}]}),
+        ("models.linear.train.epochs", True),
+        ("seed", True),
+        ("gallery", {"right": True}),
+    ],
+)
+def test_a_yes_or_no_is_no_number(tiny, path: str, value: Any) -> None:
+    place = tiny
+    *above, last = path.split(".")
+    for key in above:
+        place = place[key]
+    place[last] = value
+    (line,) = problems(tiny)
+    assert path.partition(".")[0] in line
+    assert "no yes or no" in line
 
 
 # Values of a program
