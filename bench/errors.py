@@ -8,7 +8,8 @@ nothing of suites, plugins or files.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 
@@ -73,6 +74,31 @@ class StoreError(BenchError):
 
 class UsageError(BenchError):
     """A command or function was called with words that it cannot take."""
+
+
+@contextmanager
+def explained(error_of: Callable[[Exception], Exception]) -> Iterator[None]:
+    """Run code that bench did not write: a plugin, a network, the reader of a file.
+
+    It may raise anything. What it raises becomes the error that ``error_of`` makes of it, which
+    names the culprit; errors of bench pass as they are.
+    """
+    try:
+        yield
+    except BenchError:
+        raise
+    except Exception as error:
+        raise error_of(error) from error
+
+
+def named(error: BaseException) -> str:
+    """Write an exception as Python does: its type, and what it says."""
+    return f"{type(error).__name__}: {error}"
+
+
+def named_shortly(error: BaseException) -> str:
+    """Write an exception by its type and the first line of what it says."""
+    return named(error).partition("\n")[0]
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -16,6 +16,7 @@ from bench.cells.cell import Cell, Parent, package_of
 from bench.cells.workbench import Architecture, Compute, Workbench
 from bench.classifier.reductions import AppliedReductions
 from bench.data import ImageSet
+from bench.errors import BenchError, PluginError, explained
 from bench.records import JSON, Kind, Result
 from bench.store import Stored
 from bench.suite import StepEntry
@@ -177,11 +178,14 @@ class TrainCell(Cell):
         from bench.training import trainer
 
         try:
-            with machine.peak_memory(self.compute.device) as memory:
+            with (
+                explained(lambda error: PluginError.of("its memory", f"was not counted: {error}")),
+                machine.peak_memory(self.compute.device) as memory,
+            ):
                 network = self._placed(workbench, parents)
                 trainer.rehearse(network, **task, hooks=self._hooks(workbench, parents))
-        except Exception as error:  # noqa: BLE001 (no figure of its cost is worth a training)
-            workbench.notify(1, f"its memory was not counted: {error}")
+        except BenchError as error:  # no figure of its cost is worth a training
+            workbench.notify(1, f"its memory was not counted: {error.__cause__ or error}")
             return None
         return memory.bytes
 

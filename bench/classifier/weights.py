@@ -16,7 +16,7 @@ from torch import nn
 
 from bench import fingerprint
 from bench.classifier.classifier import Classifier
-from bench.errors import WeightsError
+from bench.errors import WeightsError, explained
 from bench.records import JSON
 
 if TYPE_CHECKING:
@@ -120,7 +120,14 @@ def read_weights(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
         raise WeightsError.of(
             where, "no such file", "a file of weights", "no other weights take its place"
         )
-    try:
+    with explained(
+        lambda error: WeightsError.of(
+            where,
+            "cannot be read: " + str(error).partition("\n")[0],
+            ".safetensors, or .pt that weights_only=True reads",
+            "save network.state_dict(), not the network",
+        )
+    ):
         if path.suffix == ".safetensors":
             from safetensors import safe_open
 
@@ -128,13 +135,6 @@ def read_weights(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
                 arrays = {name: file.get_tensor(name).numpy() for name in file.keys()}  # noqa: SIM118 (no mapping)
                 return arrays, file.metadata() or {}
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a broken file can break its reader in many ways
-        raise WeightsError.of(
-            where,
-            f"cannot be read: {str(error).splitlines()[0]}",
-            ".safetensors, or .pt that weights_only=True reads",
-            "save network.state_dict(), not the network",
-        ) from error
     for name in ("state_dict", "model_state_dict", "model"):
         if isinstance(content, dict) and isinstance(content.get(name), dict):
             content = content[name]

@@ -20,7 +20,7 @@ import numpy as np
 from bench import fingerprint, registry
 from bench.api import Split
 from bench.data.image_sets import Prepared, digest_of
-from bench.errors import BenchError, DataError, PluginError
+from bench.errors import BenchError, DataError, PluginError, explained, named
 from bench.suite import DatasetEntry
 
 if TYPE_CHECKING:
@@ -46,7 +46,14 @@ def prepare(entry: DatasetEntry, cache: Path) -> Prepared:
 
     """
     where = f"dataset '{entry.name}'"
-    try:
+
+    def refusal(error: Exception) -> BenchError:
+        if isinstance(error, OSError):
+            words = f"cannot be decoded into {cache}: {error}"
+            return DataError.of(where, words, "room and the right to write there")
+        return PluginError.of(where, f"its plugin raised {named(error)}", "", "mend the plugin")
+
+    with explained(refusal):
         key = fingerprint.fingerprint(
             {
                 "format": _FORMAT,
@@ -58,16 +65,6 @@ def prepare(entry: DatasetEntry, cache: Path) -> Prepared:
         folder = cache / key[:32]
         if not (folder / "meta.json").is_file():
             _write(entry, folder)
-    except BenchError:
-        raise
-    except OSError as error:
-        raise DataError.of(
-            where, f"cannot be decoded into {cache}: {error}", "room and the right to write there"
-        ) from error
-    except Exception as error:  # a plugin's own fault, whatever it is, is told as such
-        raise PluginError.of(
-            where, f"its plugin raised {type(error).__name__}: {error}", "", "mend the plugin"
-        ) from error
     meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
     return Prepared(
         name=entry.name,

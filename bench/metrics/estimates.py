@@ -10,6 +10,7 @@ import numpy as np
 
 from bench import statistics
 from bench.api import Metric
+from bench.errors import BenchError, PluginError, explained, named
 from bench.records import JSON, Budget
 from bench.statistics import NOTHING, Estimate, Statistic, cross_validation
 
@@ -70,10 +71,12 @@ def estimate_replicas(metric: Metric, cell_data: Sequence[CellData]) -> Estimate
         reason = _withheld(metric, data)
         if reason is not None:
             return Withheld(reason)
+    place = f"metric {metric.name}"
     try:
-        return _estimated(metric, cell_data)
-    except Exception as error:  # noqa: BLE001 (a metric is a plugin: its fault stands in its place)
-        return Withheld(f"metric {metric.name} raised {type(error).__name__}: {error}")
+        with explained(lambda error: PluginError.of("", f"{place} raised {named(error)}")):
+            return _estimated(metric, cell_data)
+    except BenchError as error:  # its fault stands in the place of its figures
+        return Withheld(str(error))
 
 
 def _estimated(metric: Metric, cell_data: Sequence[CellData]) -> Estimate:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from bench.api import Attack, Cascade, Explainer, Shield, VariantStep
 from bench.cells.workbench import Compute
 from bench.data import Prepared
+from bench.errors import BenchError, PluginError, explained, named
 from bench.plan.model_variants import ModelVariant
 from bench.suite import AttackEntry, ExplainerEntry
 
@@ -66,6 +67,7 @@ def _misplaced(variant: ModelVariant, compute: Compute) -> str | None:
 def unsuited(plugin: Attack | Explainer | VariantStep, data: Prepared) -> str | None:
     """Ask a plugin why it cannot run on the data; one that cannot even answer is skipped too."""
     try:
-        return plugin.unsuited(classes=len(data.classes), image_shape=data.image_shape)
-    except Exception as error:  # noqa: BLE001 (a plugin's own fault costs its cells, and says so)
-        return f"its unsuited() raised {type(error).__name__}: {error}"
+        with explained(lambda error: PluginError.of("unsuited()", f"raised {named(error)}")):
+            return plugin.unsuited(classes=len(data.classes), image_shape=data.image_shape)
+    except BenchError as error:
+        return f"its unsuited() raised {named(error.__cause__ or error)}"

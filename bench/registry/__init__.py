@@ -30,7 +30,7 @@ from bench.api import (
     Reduction,
     Shield,
 )
-from bench.errors import BenchError, PluginError, UsageError, nearest
+from bench.errors import BenchError, PluginError, UsageError, explained, named, nearest
 from bench.records import NORMS
 from bench.registry import sources
 from bench.registry.sources import source as source
@@ -179,15 +179,15 @@ def imported(offer: Offer) -> Any:
 
     """
     module_name, _, attribute = offer.target.partition(":")
-    try:
-        return getattr(importlib.import_module(module_name), attribute)
-    except Exception as error:  # a plugin's own fault, whatever it is, is reported as such
-        raise PluginError.of(
+    with explained(
+        lambda error: PluginError.of(
             offer.place,
-            f"failed to import: {type(error).__name__}: {error}",
+            f"failed to import: {named(error)}",
             f"'{offer.target}' to be importable",
             "mend or uninstall it; suites that do not name it are not affected",
-        ) from error
+        )
+    ):
+        return getattr(importlib.import_module(module_name), attribute)
 
 
 def _validate(plugin: object, base: type[Plugin], where: str) -> None:

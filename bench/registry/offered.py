@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
 from bench import registry
-from bench.errors import BenchError, PluginError
+from bench.errors import BenchError, PluginError, explained, named
 from bench.registry import Offer
 
 
@@ -100,15 +100,11 @@ class Offered(Mapping[str, T]):
         """Import an entry: a class or a value, whose name is the entry's, or a table of them."""
         where = offer.place
         found = registry.imported(offer)
-        try:
+        with explained(lambda error: PluginError.of(where, f"raised {named(error)}")):
             if isinstance(found, (type, self._base)):
                 return [self._checked(found, offer.name, where)]
             listed: Iterable[Any] = found.values() if isinstance(found, Mapping) else found
             return [self._checked(value, None, where) for value in listed]
-        except PluginError:
-            raise
-        except Exception as error:  # whatever a plugin's constructor raises is its own fault
-            raise PluginError.of(where, f"raised {type(error).__name__}: {error}") from error
 
     def _checked(self, found: object, name: str | None, where: str) -> T:
         """Make a value of a class, and check it against what its base promises.

@@ -23,6 +23,7 @@ class Grid:
     headers: Sequence[str]
     rows: list[list[str]] = field(default_factory=list)
     reasons: list[str] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
 
     def figure(self, name: str, entries: Sequence[Entry], *, plain: bool = False) -> str:
         """Write a figure of one model variant; nothing where it has no such cell.
@@ -36,6 +37,7 @@ class Grid:
         if not entries:
             return ""
         metric = METRICS[name]
+        self.remarks += set(tables.on_targets([metric], entries)) - set(self.remarks)
         found = self.comparison.estimate(entries, metric)
         if isinstance(found, Withheld):
             if any(entry.state != "done" for entry in entries):
@@ -66,6 +68,7 @@ class Grid:
         yield blocks.Table.of(headers, rows, left=1)
         for number, reason in enumerate(self.reasons, 1):
             yield Paragraph(f"[{number}] {reason}")
+        yield from map(Paragraph, self.remarks)
         for name in defined:
             if name in headers:
                 yield definition(name)

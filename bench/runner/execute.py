@@ -1,7 +1,8 @@
 """Walks a plan: skips what the store has, runs the rest in this process, keeps an account.
 
-This is the one place where any exception is caught: it becomes a failed cell, its children are
-blocked, and the other cells go on. A failure is never stored as a result.
+Any exception of a cell becomes a failed cell: its children are blocked, and the other cells go on.
+A failure is never stored as a result. The other broad catch is :func:`bench.errors.explained`, by
+which code that bench did not write is run.
 """
 
 from __future__ import annotations

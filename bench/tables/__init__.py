@@ -5,7 +5,7 @@ with its n, or says why there is none. No torch.
 """
 
 from bench.tables.layout import METRIC, judged
-from bench.tables.placing import build
+from bench.tables.placing import build, on_targets
 from bench.tables.table import FORMATS, Format, Place, Table
 from bench.tables.words import DASH, class_distribution, figure, number, text_of
 
@@ -21,5 +21,6 @@ __all__ = [
     "figure",
     "judged",
     "number",
+    "on_targets",
     "text_of",
 ]

@@ -151,7 +151,7 @@ def _refuse_pooling(matrix: Matrix, entry: Entry, other: Entry, used: Sequence[s
     )
 
 
-def _on_targets(measures: Sequence[Metric], entries: Sequence[Entry]) -> Iterable[str]:
+def on_targets(measures: Sequence[Metric], entries: Sequence[Entry]) -> Iterable[str]:
     """Say what becomes of the images whose class an attack aims at."""
     targeted = any(entry.facts.get("targeted") for entry in entries)
     names = [metric.name for metric in measures if metric.of_every_image]
@@ -175,7 +175,7 @@ def _remarks(
     yield from dict.fromkeys(
         f"{entry.coordinates.attack}: {caveat}" for entry in entries for caveat in entry.caveats
     )
-    yield from _on_targets(measures, entries)
+    yield from on_targets(measures, entries)
     if any(entry.coordinates.is_fold for entry in entries):
         yield (
             "Cross-validated: each image is judged by a training that did not see it. Its "

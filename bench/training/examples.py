@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn import functional
 
 from bench.api.recipes import Recipe
-from bench.errors import UsageError
+from bench.errors import UsageError, explained, named_shortly
 from bench.tensors import Images, Labels
 
 _STAGES = 5
@@ -68,15 +68,16 @@ def check_growing(network: nn.Module, examples: Examples, recipe: Recipe) -> Non
     if recipe.grow_from > full:
         raise UsageError.of(where, f"the images have {full} pixels a side", f"at most {full}")
     small = shrunk(examples.images[:1], recipe.grow_from)
-    try:
-        with torch.no_grad():
-            network.eval()(examples.normalised(small))
-    except Exception as error:  # a network may refuse a size in its own words
-        size = f"{small.shape[2]} x {small.shape[3]}"
-        words = str(error).partition("\n")[0]
-        raise UsageError.of(
-            where,
-            f"the model does not take images of {size} pixels ({type(error).__name__}: {words})",
-            "a model that takes images of any size",
-            "leave grow_from out of its recipe",
-        ) from error
+    size = f"{small.shape[2]} x {small.shape[3]}"
+    with (
+        torch.no_grad(),
+        explained(
+            lambda error: UsageError.of(
+                where,
+                f"the model does not take images of {size} pixels ({named_shortly(error)})",
+                "a model that takes images of any size",
+                "leave grow_from out of its recipe",
+            )
+        ),
+    ):
+        network.eval()(examples.normalised(small))

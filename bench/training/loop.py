@@ -20,6 +20,7 @@ from torch.nn import functional
 
 from bench.api.recipes import Recipe
 from bench.classifier.layers import layer_weights
+from bench.errors import explained
 from bench.tensors import Images, Labels, Logits, Scalar
 from bench.training.augmentation import augment
 from bench.training.examples import Examples, shrunk, side_in
@@ -201,10 +202,8 @@ class TrainingLoop:
 
     def resume(self, state: bytes) -> None:
         """Go on from what :meth:`state` wrote; nothing is unpickled but plain values."""
-        try:
+        with explained(lambda error: StateError(str(error))):
             self._restore(torch.load(io.BytesIO(state), weights_only=True))
-        except Exception as error:  # a state of another version can break in many ways
-            raise StateError(str(error)) from error
 
     def _restore(self, known: dict[str, Any]) -> None:
         self.network.load_state_dict(known["network"])

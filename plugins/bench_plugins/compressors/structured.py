@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pydantic import Field
 
 from bench.api import Reduction, Zeros
-from bench.errors import BenchError, PluginError
+from bench.errors import BenchError, PluginError, explained, named
 from bench.records import JSON
 from bench.tensors import Images, Labels
 from bench_plugins.compressors.layers import prunable
@@ -78,7 +78,7 @@ class Structured(Reduction):
             "magnitude": torch_pruning.importance.GroupMagnitudeImportance,
             "taylor": torch_pruning.importance.GroupTaylorImportance,
         }
-        try:
+        with explained(lambda error: _refusal(f"torch-pruning fails: {named(error)}")):
             pruner = torch_pruning.pruner.BasePruner(
                 network,
                 images[:1],
@@ -94,8 +94,6 @@ class Structured(Reduction):
             )
             groups = _sizes(pruner)
             pruner.step()
-        except Exception as error:  # it breaks in as many ways as networks are written
-            raise _refusal(f"torch-pruning fails: {type(error).__name__}: {error}") from error
         network.zero_grad(set_to_none=True)
         _check(network, images[:1], _logits(head))
         history: Any = pruner.pruning_history()
@@ -208,11 +206,12 @@ def _check(network: Module, image: Images, classes: int) -> None:
     import torch
 
     try:
-        with torch.enable_grad():
+        with (
+            torch.enable_grad(),
+            explained(lambda error: _refusal(f"the pruned network fails: {named(error)}")),
+        ):
             logits = network(image)
             logits.sum().backward()
-    except Exception as error:  # whatever the network does with what is left
-        raise _refusal(f"the pruned network fails: {type(error).__name__}: {error}") from error
     finally:
         network.zero_grad(set_to_none=True)
     if logits.shape != (len(image), classes):

@@ -22,7 +22,7 @@ from torch.ao.quantization.quantize_fx import convert_fx, fuse_fx, prepare_qat_f
 from torch.fx import GraphModule
 
 from bench import seeds
-from bench.errors import PluginError
+from bench.errors import PluginError, explained, named
 from bench.tensors import Images
 
 LEVELS = 128
@@ -124,20 +124,23 @@ def twin_of(network: nn.Module, example: Images, where: str) -> nn.Module:
     """
     if is_twin(network):
         raise PluginError.of(where, "got a network that is quantised already", "one that is not")
-    with quiet(), seeds.preserved():  # modules that are replaced draw fresh weights first
-        try:
-            folded = fuse_fx(network.eval())
-            mapping = QConfigMapping().set_global(_qconfig())
-            for kind in _TRANSPOSED:  # no twin rounds their weights
-                mapping.set_object_type(kind, None)
-            twin: nn.Module = prepare_qat_fx(folded.train(), mapping, (example,))
-        except Exception as error:  # tracing breaks in as many ways as networks are written
-            raise PluginError.of(
+    with (
+        quiet(),
+        seeds.preserved(),  # modules that are replaced draw fresh weights first
+        explained(
+            lambda error: PluginError.of(
                 where,
-                f"cannot follow the network: {type(error).__name__}: {error}",
+                f"cannot follow the network: {named(error)}",
                 "a forward that torch.fx can trace: no branches on what the images hold",
                 "leave this step out for this model",
-            ) from error
+            )
+        ),
+    ):
+        folded = fuse_fx(network.eval())
+        mapping = QConfigMapping().set_global(_qconfig())
+        for kind in _TRANSPOSED:  # no twin rounds their weights
+            mapping.set_object_type(kind, None)
+        twin: nn.Module = prepare_qat_fx(folded.train(), mapping, (example,))
     if not any(isinstance(module, Weights) for module in twin.modules()):
         raise PluginError.of(where, "finds nothing to quantise", "a Conv or Linear layer")
     # a bias that folding adds would not learn

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import AfterValidator, Field, JsonValue
 
 from bench.api import Model
-from bench.errors import PluginError, UsageError
+from bench.errors import PluginError, UsageError, explained, named
 from bench.records import JSON
 
 if TYPE_CHECKING:
@@ -117,29 +117,26 @@ class Checkpoint(Model):
                 "one of " + ", ".join(names) if names else "a class or a function",
                 "correct the name after the colon",
             )
-        try:
-            return found(**self.kwargs)
-        except Exception as error:
-            raise PluginError.of(
+        with explained(
+            lambda error: PluginError.of(
                 where,
-                f"failed when called: {type(error).__name__}: {error}",
+                f"failed when called: {named(error)}",
                 "a network",
                 "correct 'kwargs:' or the code",
-            ) from error
+            )
+        ):
+            return found(**self.kwargs)
 
     def _imported(self, where: str) -> ModuleType:
         file = self._file()
         if file is None:
             _source(self._module())
-        try:
+        with explained(
+            lambda error: PluginError.of(
+                where, f"failed to import: {named(error)}", "code that imports", "mend it"
+            )
+        ):
             return importlib.import_module(self._module()) if file is None else _executed(file)
-        except Exception as error:
-            raise PluginError.of(
-                where,
-                f"failed to import: {type(error).__name__}: {error}",
-                "code that imports",
-                "mend it",
-            ) from error
 
     def _attribute(self) -> str:
         return self.architecture.rpartition(":")[2]

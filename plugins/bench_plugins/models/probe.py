@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from bench import seeds
-from bench.errors import UsageError
+from bench.errors import UsageError, explained, named
 
 
 def try_one_image(
@@ -32,15 +32,19 @@ def try_one_image(
     modes = {module: module.training for module in network.modules()}
     network.eval()
     try:
-        with torch.no_grad(), seeds.forked(0):
+        with (
+            torch.no_grad(),
+            seeds.forked(0),
+            explained(
+                lambda error: UsageError.of(
+                    where,
+                    f"fails on an image of {shape}: {named(error)}",
+                    "a network for the dataset's images",
+                    action,
+                )
+            ),
+        ):
             logits = network(torch.zeros(1, *image_shape))
-    except Exception as error:
-        raise UsageError.of(
-            where,
-            f"fails on an image of {shape}: {type(error).__name__}: {error}",
-            "a network for the dataset's images",
-            action,
-        ) from error
     finally:
         for module, mode in modes.items():
             module.training = mode

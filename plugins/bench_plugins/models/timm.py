@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pydantic import Field, JsonValue, model_validator
 
 from bench.api import Model
-from bench.errors import UsageError, WeightsError
+from bench.errors import BenchError, UsageError, WeightsError, explained, named
 from bench.records import JSON
 
 if TYPE_CHECKING:
@@ -145,7 +145,20 @@ class Timm(Model):
 
         where = f"model timm: {self.architecture}"
         kwargs: dict[str, Any] = self.kwargs
-        try:
+
+        def refusal(error: Exception) -> BenchError:
+            if pretrained:
+                return WeightsError.of(
+                    where,
+                    f"timm cannot bring its weights ({named(error)})",
+                    "a download, or a copy in the cache of huggingface_hub",
+                    "check the connection, or give a local file as 'weights:' and its mean and std",
+                )
+            return UsageError.of(
+                where, f"timm cannot build it ({named(error)})", "", "correct 'kwargs:'"
+            )
+
+        with explained(refusal):
             network: Module = timm.create_model(
                 self.architecture,
                 pretrained=pretrained,
@@ -153,18 +166,6 @@ class Timm(Model):
                 in_chans=image_shape[0],
                 **kwargs,
             )
-        except Exception as error:
-            words = f"{type(error).__name__}: {error}"
-            if pretrained:
-                raise WeightsError.of(
-                    where,
-                    f"timm cannot bring its weights ({words})",
-                    "a download, or a copy in the cache of huggingface_hub",
-                    "check the connection, or give a local file as 'weights:' and its mean and std",
-                ) from error
-            raise UsageError.of(
-                where, f"timm cannot build it ({words})", "", "correct 'kwargs:'"
-            ) from error
         try_one_image(
             network,
             where=where,

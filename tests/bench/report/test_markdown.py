@@ -487,3 +487,19 @@ def test_many_lines_are_drawn_in_a_panel_for_each_group_with_one_legend(tmp_path
     text = path.read_text(encoding="utf-8")
     for label in (*(f"net/{variant}" for variant in variants), "fgsm", "pgd"):
         assert text.count(f"<!-- {label} -->") == 1
+
+
+@pytest.mark.parametrize("target", [None, 1])
+def test_figures_of_targeted_attacks_say_whom_they_count(
+    planted: Planted, tmp_path: Path, target: int | None
+) -> None:
+    """In the table of each attack on variants, as in the suite's tables."""
+    words = "robust_accuracy also of images of the target's own class"
+    fooled = [i < 5 for i in range(20)]
+    planted.reduced("net", "half", "magnitude")
+    for variant in ("original", "half"):
+        planted.attack("net", "fgsm", fooled, target=target, variant=variant)
+    page = page_of(planted, tmp_path / "page")
+    section = page.partition("### Robustness: fgsm")[2].partition("\n##")[0]
+    assert "robust_accuracy" in section
+    assert (words in section) is (target is not None)
