@@ -351,12 +351,13 @@ def list_(
     kind: Annotated[
         str | None,
         typer.Argument(
-            help="datasets, models, attacks, explainers, compressors, defenses; metrics; suites."
+            help="datasets, models, attacks, explainers, compressors, defenses; "
+            "metrics, rules; suites."
         ),
     ] = None,
     store: StoreOption = None,  # noqa: ARG001 (all commands take it; nothing is read or written)
 ) -> None:
-    """List the plugins that are installed; or metrics, or shipped suites."""
+    """List the plugins that are installed; or metrics, rules, or shipped suites."""
     from bench.commands import catalog
 
     typer.echo(catalog.installed(kind))

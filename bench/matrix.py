@@ -12,9 +12,10 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from bench import metrics
+from bench.api import Entry
 from bench.errors import StoreError, UsageError, nearest
 from bench.metrics import CellData, Metric, Withheld
-from bench.records import AXES, JSON, ORIGINAL, Budget, Coordinates, write_name
+from bench.records import AXES, ORIGINAL, Coordinates
 from bench.statistics import Estimate
 from bench.store import Store, Stored, accounts
 
@@ -24,45 +25,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 
-@dataclass(frozen=True)
-class Entry:
-    """One cell of a run: what it is, where it stands, and what tables can be laid out by."""
-
-    label: str
-    kind: str
-    coordinates: Coordinates
-    facts: Mapping[str, JSON]
-    state: str
-    key: str | None
-    reason: str
-
-    def is_called(self, name: str) -> bool:
-        """Whether it goes by a label or by coordinates, as stored or as tables write them."""
-        return write_name(name) in (write_name(self.label), write_name(str(self.coordinates)))
-
-    @property
-    def caveats(self) -> tuple[str, ...]:
-        """Known faults of the cell's attack."""
-        told = self.facts.get("caveats")
-        return tuple(map(str, told)) if isinstance(told, list) else ()
-
-    @property
-    def budget(self) -> Budget | None:
-        """The ball in which an attack's images count; None where it has none."""
-        if self.facts.get("budget") is None:
-            return None
-        norm: Any = self.facts["norm"]
-        return Budget(norm, float(str(self.facts["eps"])))
-
-    def value(self, dimension: str) -> JSON:
-        """Return the entry's value on a dimension, None where it has none."""
-        if dimension == "kind":
-            return self.kind
-        if dimension in AXES:
-            value: JSON = getattr(self.coordinates, dimension)
-            return value.removesuffix("/original") if isinstance(value, str) else value
-        fact = self.facts.get(dimension)
-        return str(fact) if isinstance(fact, list | dict) else fact
+__all__ = ["Entry", "Matrix"]
 
 
 @dataclass(frozen=True)

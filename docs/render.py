@@ -27,11 +27,8 @@ from typer.testing import CliRunner
 import bench
 from bench import cli, registry, tables
 from bench.api import Plugin, Recipe
-from bench.audit import LEVEL
-from bench.audit.attack_rules import FLIPS
-from bench.audit.evidence import POINTS
-from bench.audit.model_rules import BETTER, USEFUL, WIDEST, ZERO_GRADIENTS
-from bench.audit.rule_table import RULES
+from bench.api.rules import POINTS
+from bench.audit import LEVEL, RULES
 from bench.commands import catalog
 from bench.figures import curves
 from bench.metrics import METRICS
@@ -56,6 +53,8 @@ from bench.suite.written import (
     WrittenExplainer,
     WrittenModel,
 )
+from bench_plugins.rules.attacks import FLIPS
+from bench_plugins.rules.models import BETTER, USEFUL, WIDEST, ZERO_GRADIENTS
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -100,7 +99,7 @@ def plugins_page() -> str:
 
 def audit_page() -> str:
     """Tell how the audit works, and every rule."""
-    rows = "\n".join(f"| `{rule.name}` | {rule.sees} | {rule.matters} |" for rule in RULES)
+    rows = "\n".join(f"| `{rule.name}` | {rule.sees} | {rule.matters} |" for rule in RULES.values())
     text = f"""# Audit
 
 After every run, rules look for what no sound evaluation would show. What they find stands as a

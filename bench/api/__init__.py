@@ -15,11 +15,13 @@ from collections.abc import Mapping
 from bench.api.attacks import Attack, Cascade, padded, stage
 from bench.api.compressors import Compressor, FineTuning, Reduction, Zeros
 from bench.api.data import Content, Dataset, Split
+from bench.api.entries import Entry
 from bench.api.explainers import Explainer
 from bench.api.metrics import Metric
 from bench.api.models import Model
 from bench.api.plugin import Plugin
 from bench.api.recipes import Augmentation, Recipe
+from bench.api.rules import Case, Evidence, Rule
 from bench.api.steps import (
     Certificates,
     Defense,
@@ -37,12 +39,15 @@ __all__ = [
     "Attack",
     "Augmentation",
     "Cascade",
+    "Case",
     "Certificates",
     "Compressor",
     "Content",
     "Dataset",
     "Defense",
     "Detector",
+    "Entry",
+    "Evidence",
     "Explainer",
     "FineTuning",
     "Gradients",
@@ -52,6 +57,7 @@ __all__ = [
     "Plugin",
     "Recipe",
     "Reduction",
+    "Rule",
     "Shield",
     "Split",
     "Tuning",
@@ -71,5 +77,5 @@ KINDS: Mapping[str, type[Plugin]] = {
 }
 """Kinds of plugin by the name of their entry-point group, less ``bench.``."""
 
-VALUES: Mapping[str, type] = {"metrics": Metric}
+VALUES: Mapping[str, type] = {"metrics": Metric, "rules": Rule}
 """Kinds of plugin that are values, without parameters or torch: one entry may offer several."""

@@ -6,16 +6,24 @@ concerns cells, and certain figures of theirs; tables print it there. Reads the 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
 from bench import statistics
-from bench.audit.evidence import Case, Evidence, Rule
-from bench.audit.rule_table import REVISION, RULES
+from bench.api import Case, Rule
+from bench.audit.evidence import Evidence
+from bench.errors import BenchError
 from bench.matrix import Entry, Matrix
-from bench.metrics import Metric
+from bench.metrics import METRICS, Metric
 from bench.records import JSON
+from bench.registry.offered import Offered
+
+RULES: Offered[Rule] = Offered("rules", Rule)
+"""The rules that are installed, by name; read at the first look."""
+
+REVISION = 3
+"""Raised by hand whenever findings are made of cases in another way."""
 
 LEVEL = 0.01
 """A finding's p-value lies below this, after Holm's correction over all cases of its rule."""
@@ -80,7 +88,7 @@ class Audit:
     def plain(self) -> dict[str, JSON]:
         """Return plain values, and by which rules they came to be."""
         return {
-            "revision": REVISION,
+            "revision": revision(),
             "findings": [finding.plain for finding in self.findings],
             "cases": dict(self.cases),
             "gaps": [list(gap) for gap in self.gaps],
@@ -108,13 +116,18 @@ def known(matrix: Matrix) -> Audit:
 
     """
     noted = matrix.run.get("audit")
-    if noted is None or noted["revision"] != REVISION:
+    if noted is None or noted["revision"] != revision():
         return audit(matrix)
     return Audit.of(noted)
 
 
-def audit(matrix: Matrix, rules: Sequence[Rule] = RULES) -> Audit:
-    """Look at a run by all rules.
+def revision() -> dict[str, JSON]:
+    """Return by what findings come to be: what others found is looked for anew."""
+    return {"audit": REVISION, **{rule.name: rule.revision for rule in RULES.values()}}
+
+
+def audit(matrix: Matrix, rules: Iterable[Rule] | None = None) -> Audit:
+    """Look at a run by all rules, or by some. One that fails leaves a gap, and the others look.
 
     Raises:
         StoreError: where the store no longer holds a cell of the run.
@@ -123,13 +136,36 @@ def audit(matrix: Matrix, rules: Sequence[Rule] = RULES) -> Audit:
     evidence = Evidence(matrix)
     findings: list[Finding] = []
     cases: dict[str, int] = {}
-    gaps: list[tuple[str, str]] = []
-    for rule in rules:
-        found = list(rule.look(evidence))
+    gaps = [] if rules is not None else [(name, str(why)) for name, why in RULES.faults.items()]
+    for rule in RULES.values() if rules is None else rules:
+        try:
+            found = list(rule.look(evidence))
+        except BenchError:
+            raise
+        except Exception as error:  # noqa: BLE001 (a rule is a plugin: its fault is a gap)
+            cases[rule.name] = 0
+            gaps.append((rule.name, f"raised {type(error).__name__}: {error}"))
+            continue
         cases[rule.name] = len(found)
         findings += _telling(rule, found)
         gaps += ((rule.name, reason) for reason in _gaps(rule, matrix, looked=bool(found)))
     return Audit(tuple(findings), cases, tuple(gaps))
+
+
+def concerned(rule: Rule) -> frozenset[str]:
+    """Return the names of the metrics that a rule casts doubt on."""
+    if not isinstance(rule.concerns, str):
+        return rule.concerns
+    known = METRICS.values()
+    of_attacks = {m.name for m in known if m.needs_budget or m.needs_minimum}
+    worst = {m.name for m in known if m.worst_case}
+    of_models = {m.name for m in known if "evaluate" in m.kinds and m.better == "higher"}
+    concerns = {
+        "attacks": of_attacks - worst,
+        "robustness": of_attacks | worst,
+        "models": of_attacks | worst | of_models,
+    }
+    return frozenset(concerns[rule.concerns])
 
 
 def _telling(rule: Rule, cases: Sequence[Case]) -> Iterator[Finding]:
@@ -145,7 +181,7 @@ def _telling(rule: Rule, cases: Sequence[Case]) -> Iterator[Finding]:
         if p_value is not None:
             over = f", Holm over {len(tested)}" if len(tested) > 1 else ""
             sentence += f" (p = {p_value:.1g}{over})"
-        metrics = rule.metrics if case.metrics is None else case.metrics
+        metrics = concerned(rule) if case.metrics is None else case.metrics
         yield Finding(rule.name, case.cells, metrics, sentence, case.figures, p_value)
 
 

@@ -1,4 +1,4 @@
-"""Lists and describes what is installed: plugins, metrics, shipped suites."""
+"""Lists and describes what is installed: plugins, metrics, rules, shipped suites."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import Any
 from tabulate import tabulate
 
 from bench import data, registry
-from bench.api import KINDS, Attack, Dataset, Explainer, Plugin
+from bench.api import KINDS, VALUES, Attack, Dataset, Explainer, Plugin
+from bench.audit import RULES
 from bench.errors import UsageError, nearest
 from bench.metrics import METRICS
 from bench.records import write_eps
@@ -20,9 +21,9 @@ from bench.suite import DatasetEntry, shipped
 
 
 def installed(kind: str | None = None) -> str:
-    """List plugins of one kind, metrics, shipped suites, or plugins of all kinds.
+    """List plugins of one kind, metrics, rules, shipped suites, or plugins of all kinds.
 
-    Imports no plugin but metrics, whose entry points name tables.
+    Imports no plugin but metrics and rules, whose entry points name tables.
 
     Raises:
         UsageError: for an unknown kind.
@@ -31,10 +32,13 @@ def installed(kind: str | None = None) -> str:
     if kind == "metrics":
         rows = [[m.name, _source(METRICS.offer(m.name)), m.definition] for m in METRICS.values()]
         return _listed(METRICS, rows, "definition")
+    if kind == "rules":
+        rows = [[rule.name, _source(RULES.offer(rule.name)), rule.sees] for rule in RULES.values()]
+        return _listed(RULES, rows, "what it sees")
     if kind == "suites":
         return "\n".join(path.stem for path in sorted(shipped("suites").glob("*.yaml")))
     if kind is not None and kind not in KINDS:
-        known = [*KINDS, "metrics", "suites"]
+        known = [*KINDS, *VALUES, "suites"]
         raise UsageError.of(
             "kind", f"got '{kind}'", "one of " + ", ".join(known), nearest(kind, known)
         )
@@ -63,8 +67,8 @@ def describe(name: str, data_root: str | None, store: Store) -> str:
     """Describe a plugin; a dataset whose images are there shows how many each class has.
 
     Args:
-        name: of the plugin, or of a metric; ``kind/name`` where several kinds have one of that
-            name.
+        name: of the plugin, or of a metric or a rule; ``kind/name`` where several kinds have one of
+            that name.
         data_root: a dataset's folder.
         store: where decoded datasets are kept.
 
@@ -79,6 +83,10 @@ def describe(name: str, data_root: str | None, store: Store) -> str:
         )
         head += f", in {metric.unit}"
         return f"{head}\n\n{metric.definition}"
+    if name in RULES:
+        rule = RULES[name]
+        head = f"{name} (rule), {_source(RULES.offer(name))}: sees {rule.sees}"
+        return f"{head}\n\n{rule.matters}\n\nneeds: {rule.needs}"
     offer = _find(name)
     plugin = registry.load(offer.kind, offer.name)
     lines = [

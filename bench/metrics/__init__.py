@@ -31,7 +31,7 @@ from bench.metrics.estimates import (
 from bench.metrics.worst_case import worst_case
 from bench.registry.offered import Offered
 
-METRICS = Offered("metrics", Metric)
+METRICS: Offered[Metric] = Offered("metrics", Metric)
 """The metrics that are installed, by name; read at the first look."""
 
 __all__ = [

@@ -45,7 +45,7 @@ class Offered(Mapping[str, T]):
     that says why: it fails to import, breaks its contract, or is offered twice.
     """
 
-    def __init__(self, kind: str, base: type[T]) -> None:
+    def __init__(self, kind: str, base: type[Any]) -> None:
         self.kind = kind
         self._base = base
         self._known: _Found[T] | None = None
@@ -125,4 +125,5 @@ class Offered(Mapping[str, T]):
             raise PluginError.of(where, f"name: got '{value.name}'", wanted)
         if value.fault:
             raise PluginError.of(where, f"{value.name}: {value.fault}")
-        return value
+        checked: T = value
+        return checked

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from bench.audit import Audit
-from bench.audit.rule_table import RULES
+from bench.audit import RULES, Audit
 from bench.report.blocks import Block, Break, Bullets, Details, Heading, Paragraph, Strong, Table
 
 
@@ -13,7 +12,7 @@ def section(audited: Audit) -> Iterator[Block]:
     """Write the audit's findings, the rules that ran, and those that could not."""
     yield Heading("Audit")
     yield from found(audited)
-    rows = [[rule.name, rule.sees, audited.cases[rule.name]] for rule in RULES]
+    rows = [[rule.name, rule.sees, audited.cases[rule.name]] for rule in RULES.values()]
     yield Details("The rules", (Table.of(["rule", "what it sees", "cases"], rows, left=2),))
 
 

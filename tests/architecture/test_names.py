@@ -11,7 +11,6 @@ from bench import registry
 
 BENCH = Path(__file__).parent.parent.parent / "bench"
 WAITING = {
-    "audit/attack_rules.py: 'noise'",
     "compare/claims.py: 'fgsm'",
     "compare/claims.py: 'pgd'",
 }

@@ -11,6 +11,7 @@ import pytest
 
 from bench import registry
 from bench.api import KINDS, Attack
+from bench.commands import catalog
 from bench.errors import PluginError, UsageError
 from bench.registry import Offer
 
@@ -195,3 +196,16 @@ def test_an_identity_names_distribution_revision_and_library(plugins: Path) -> N
 
 def test_a_library_that_is_not_installed_is_missing() -> None:
     assert registry.installed_version("no-such-distribution-of-anybody") == "missing"
+
+
+def test_a_group_that_bench_does_not_know_is_reported(plugins: Path, twin: Path) -> None:
+    words = (
+        "bench-twin-plugins 0.9 offers 'misspelt' in the entry-point group 'bench.atacks', which "
+        "bench does not know: did you mean 'attacks'?"
+    )
+    assert registry.strangers() == [words]
+    assert catalog.installed().endswith(words)
+
+
+def test_every_group_of_this_source_is_known() -> None:
+    assert registry.strangers() == []

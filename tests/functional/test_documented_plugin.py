@@ -10,8 +10,10 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
+from planted import Planted
 
 from bench import metrics
+from bench.audit.evidence import Evidence
 from bench.norms import measure
 
 PAGE = Path(__file__).parent.parent.parent / "docs" / "extending.md"
@@ -34,6 +36,15 @@ def test_the_printed_metric_is_estimated() -> None:
     records = pd.DataFrame({**told, "confidence": [0.9, 0.5, 0.7]})
     found = metrics.estimate(metric, records, {})
     assert (found.value, found.n) == (pytest.approx(0.6), 2)
+
+
+def test_the_printed_rule_has_cases(tmp_path: Path) -> None:
+    planted = Planted(tmp_path)
+    planted.evaluate("sure", [True] * 20 + [False] * 20)  # confidences are 0.75
+    planted.evaluate("right", [True] * 40)
+    rule = printed("TooConfident")()
+    assert rule.fault == ""
+    assert [case.is_material for case in rule.look(Evidence(planted.matrix))] == [True, False]
 
 
 def test_the_printed_attack_keeps_its_promises() -> None:

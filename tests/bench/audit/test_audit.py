@@ -13,9 +13,9 @@ import pytest
 from planted import Planted
 
 from bench import tables
-from bench.audit import LEVEL, Audit, Finding, audit, known
-from bench.audit.evidence import Case, Evidence, Rule
-from bench.audit.rule_table import RULES
+from bench.api import Case, Rule
+from bench.audit import LEVEL, RULES, Audit, Finding, audit, known
+from bench.audit.evidence import Evidence
 from bench.matrix import Matrix
 from bench.report import audits, markdown
 from bench.report import page as pages
@@ -161,7 +161,7 @@ def fired(found: Audit) -> dict[str, list[Finding]]:
 
 
 def test_every_rule_has_a_fault_and_a_twin() -> None:
-    assert [rule.name for rule in RULES] == list(PLANTED)
+    assert list(RULES) == list(PLANTED)
 
 
 @pytest.mark.parametrize(("rule", "plant"), CASES, ids=[plant.__name__ for _, plant in CASES])
@@ -228,7 +228,7 @@ def test_a_significant_trifle_is_not_told(planted: Planted) -> None:
     """Nine images of 400 are significant, and two points."""
     planted.attack("net", "pgd", first(200, 400))
     planted.probe("net", "pgd", "doubled-steps", first(209, 400), facts={"steps": 20})
-    [rule] = [rule for rule in RULES if rule.name == "unconverged"]
+    rule = RULES["unconverged"]
     [case] = rule.look(Evidence(planted.matrix))
     assert case.p_value is not None
     assert case.p_value < LEVEL
@@ -239,7 +239,7 @@ def test_a_comparison_takes_common_images_only(planted: Planted) -> None:
     """A cheap probe sees some of the images, and is compared on those."""
     planted.attack("net", "pgd", first(20, 100))
     planted.probe("net", "pgd", "doubled-steps", first(20, 32), facts={"steps": 20})
-    [rule] = [rule for rule in RULES if rule.name == "unconverged"]
+    rule = RULES["unconverged"]
     [case] = rule.look(Evidence(planted.matrix))
     assert (case.figures["n"], case.figures["weak"], case.figures["strong"]) == (32, 20, 20)
 
@@ -401,7 +401,7 @@ def test_the_page_tells_findings_and_gaps(planted: Planted, tmp_path: Path) -> N
     assert "- **weaker-than-one-step**: net/pgd fools 10 of 40 images" in section
     assert "(concerns attack net/pgd)" in section
     assert "- not-averaged: needs an attack on a random classifier" in section
-    for rule in RULES:
+    for rule in RULES.values():
         assert f"| {rule.name} " in section
     assert "[a] net/pgd fools 10 of 40 images" in page  # under the table
 
@@ -427,14 +427,18 @@ def test_many_cells_are_not_all_named() -> None:
 def test_cases_without_chance_are_not_corrected(planted: Planted) -> None:
     """A certain case beside a tested one leaves its p-value as it is."""
 
-    def look(_: Evidence) -> list[Case]:
-        usual = {"cells": (), "figures": {}, "is_material": True}
-        return [
-            Case(sentence="certain", p_value=None, **usual),
-            Case(sentence="tested", p_value=0.009, **usual),
-        ]
+    class Certain(Rule):
+        name = "certain"
+        concerns = frozenset()
 
-    found = audit(planted.matrix, [Rule("r", "", "", "", look, frozenset())]).findings
+        def look(self, _: Evidence) -> list[Case]:
+            usual = {"cells": (), "figures": {}, "is_material": True}
+            return [
+                Case(sentence="certain", p_value=None, **usual),
+                Case(sentence="tested", p_value=0.009, **usual),
+            ]
+
+    found = audit(planted.matrix, [Certain()]).findings
     assert [finding.sentence for finding in found] == ["certain", "tested (p = 0.009)"]
 
 

@@ -1,0 +1,255 @@
+"""Rules on models and data: what would make every number of a model mean something else.
+
+No rule knows a model but by its facts and its records.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from bench import statistics
+from bench.api import Case, Entry, Evidence, Rule, outcomes
+from bench.api.rules import chance, subject
+from bench.records import JSON
+
+ZERO_GRADIENTS = 0.05
+"""The share of images whose gradient may be zero: where a model is certain, it underflows."""
+
+USEFUL = 0.2
+"""How far above chance the accuracy of a model that was trained is expected, at the least."""
+
+BETTER = 0.01
+"""A model is better than chance below this p-value."""
+
+WIDEST = 0.4
+"""The widest 95 % interval of a rate that says anything: 21 images, where half of them fall."""
+
+_CLAIMS = {
+    "evaluate": ("clean_accuracy",),
+    "attack": ("success_rate", "robust_accuracy"),
+    "transfer": ("target_success",),
+}
+"""The rates whose n the suite chose. A transfer_rate counts what the source let fall: its n is an
+outcome, told beside it."""
+
+
+class NoGradients(Rule):
+    """Count the images whose loss has no gradient, or none that is finite."""
+
+    name = "no-gradients"
+    sees = "the loss of many images has no gradient"
+    matters = "Attacks that follow gradients stay where they are, and the model looks robust."
+    needs = "an attack"
+    concerns = "robustness"
+    probes = ("gradients",)
+
+    def look(self, evidence: Evidence) -> Iterator[Case]:
+        for probe in evidence.probes("gradients"):
+            gradients = evidence.records(probe)["gradient"]
+            count, n = int((gradients.isna() | (gradients == 0)).sum()), len(gradients)
+            model = str(probe.coordinates).rpartition("/")[0]
+            words = (
+                f"{model}: the loss of {count} of {n} images has no gradient, or none that is "
+                "finite"
+            )
+            followers = tuple(
+                entry.label
+                for entry in evidence.attacks
+                if subject(entry) == subject(probe) and evidence.passes_back(entry) > 0
+            )
+            p_value = statistics.at_least(count, n, ZERO_GRADIENTS)
+            yield Case(
+                followers, words, {"n": n, "without": count}, p_value, count >= ZERO_GRADIENTS * n
+            )
+
+
+class NoBetterThanChance(Rule):
+    """Ask whether a model is worse than a trained one, and not shown to be better than chance."""
+
+    name = "no-better-than-chance"
+    sees = "a model is not told apart from guessing"
+    matters = (
+        "What an untrained model withstands means nothing: other weights were loaded than was "
+        "thought, or none."
+    )
+    needs = "an evaluated model"
+    concerns = "models"
+
+    def look(self, evidence: Evidence) -> Iterator[Case]:
+        classes = len(evidence.dataset["classes"])
+        for entry in evidence.done("evaluate"):
+            records = evidence.records(entry)
+            hits, n = int((records["prediction"] == records["label"]).sum()), len(records)
+            by_chance = chance(records["label"], classes)
+            # where nearly all images are of one class, halfway to always right is useful
+            useful = min(by_chance + USEFUL, (1 + by_chance) / 2)
+            p_value = statistics.at_least(n - hits, n, 1 - useful)
+            is_better = statistics.at_least(hits, n, by_chance) < BETTER
+            words = (
+                f"{entry.coordinates} has {hits} of {n} images right, where always saying the same "
+                "has "
+                f"{by_chance * n:.0f}"
+            )
+            cells = tuple(
+                other.label
+                for other in evidence.entries
+                if other.kind in _CLAIMS and subject(other) == subject(entry)
+            )
+            counts: dict[str, JSON] = {"n": n, "right": hits, "chance": by_chance}
+            yield Case(cells, words, counts, p_value, not is_better)
+
+
+class FewImages(Rule):
+    """Look for rates that are told from too few images: of replicas, those of one training."""
+
+    name = "few-images"
+    sees = "the interval of a rate is too wide to say anything"
+    matters = "So wide an interval holds nearly every claim and its opposite."
+    needs = "a rate"
+    concerns = frozenset()
+
+    def look(self, evidence: Evidence) -> Iterator[Case]:
+        places: dict[str, list[Entry]] = {}
+        for kind in _CLAIMS:
+            for entry in evidence.done(kind):
+                where = entry.coordinates
+                same = (where.model, where.variant, where.attack, where.source)
+                places.setdefault(f"{kind} {same}", []).append(entry)
+        for found in places.values():
+            first = found[0].coordinates
+            entries = [e for e in found if e.coordinates.training == first.training]
+            for name in _CLAIMS[found[0].kind]:
+                parts = [_hits(evidence, entry, name) for entry in entries]
+                hits, n = (sum(part) for part in zip(*parts, strict=True))
+                known = statistics.rate(hits, n)
+                low, high = known.low or 0.0, known.high or 0.0
+                words = (
+                    f"{first}: {name} rests on {n} images: its 95 % interval is {100 * low:.0f} to "
+                    f"{100 * high:.0f} %"
+                )
+                counts: dict[str, JSON] = {"n": n, "low": low, "high": high}
+                cells = tuple(entry.label for entry in found)
+                yield Case(cells, words, counts, None, high - low > WIDEST, frozenset({name}))
+
+
+def _hits(evidence: Evidence, entry: Entry, name: str) -> tuple[int, int]:
+    """Count the images for which a rate holds, and those that it is of: none if it is withheld."""
+    records = evidence.records(entry)
+    if entry.kind == "evaluate":
+        return int((records["prediction"] == records["label"]).sum()), len(records)
+    if entry.budget is None or records["violation"].notna().any():
+        return 0, 0
+    if name == "robust_accuracy":
+        stands = outcomes.right_before(records) & outcomes.right_after(records)
+        return int(stands.sum()), len(records)
+    fooled = evidence.fooled(entry)
+    return int(fooled.sum()), len(fooled)
+
+
+class NotAveraged(Rule):
+    """Look for attacks that follow one random gradient of a classifier that is random."""
+
+    name = "not-averaged"
+    sees = "a random classifier is attacked along single gradients"
+    matters = (
+        "A single random gradient points anywhere: the rate tells of the randomness, not of "
+        "the model."
+    )
+    needs = "an attack on a random classifier"
+    concerns = "robustness"
+
+    def look(self, evidence: Evidence) -> Iterator[Case]:
+        for entry in evidence.attacks:
+            if entry.facts.get("randomised") is not True or not evidence.passes_back(entry):
+                continue
+            words = f"{entry.coordinates}: the classifier is random, and gradients are not averaged"
+            own = entry.facts.get("gradient_samples")
+            is_averaged = entry.facts.get("averaged") is True or (isinstance(own, int) and own > 1)
+            yield Case(
+                (entry.label,), words, {"n": len(evidence.records(entry))}, None, not is_averaged
+            )
+
+
+class Leaked(Rule):
+    """Look for judged images that stand in the training images too, pixel for pixel."""
+
+    name = "leaked"
+    sees = "an image is judged that stands in the training images too"
+    matters = "To be right about an image that was learned is memory."
+    needs = "a model that is not cross-validated"
+    concerns = "models"
+
+    def look(self, evidence: Evidence) -> Iterator[Case]:
+        pairs = [
+            pair if leak["splits"][1] != "train" else pair[::-1]
+            for leak in evidence.dataset.get("leaks", [])
+            if "train" in leak["splits"]
+            for pair in leak["images"]
+        ]
+        twins: dict[str, str] = {judged: trained for trained, judged in pairs}
+        for kind in _CLAIMS:
+            for entry in evidence.done(kind):
+                if entry.coordinates.is_fold:
+                    continue
+                images = (
+                    list(evidence.records(entry).index) if twins else []
+                )  # they may be thousands
+                known = [name for name in images if name in twins]
+                example = f": {known[0]} is {twins[known[0]]}" if known else ""
+                words = (
+                    f"{entry.coordinates}: {len(known)} of {len(images)} images stand in train too"
+                    f"{example}"
+                )
+                counts: dict[str, JSON] = {"n": len(images), "leaked": len(known)}
+                yield Case((entry.label,), words, counts, None, bool(known))
+
+
+class SparsityMissed(Rule):
+    """Look for variants that are not as sparse as they say, by more than one weight.
+
+    Where a later step may make more zeros, as rounding does, only too few count.
+    """
+
+    name = "sparsity-missed"
+    sees = "a variant is not as sparse as it says"
+    matters = (
+        "What was measured is not the compression that is named; often masks that fine-tuning lost."
+    )
+    needs = "a profile of a variant with a target"
+    concerns = frozenset({"sparsity"})
+
+    def look(self, evidence: Evidence) -> Iterator[Case]:
+        for entry in evidence.done("profile"):
+            target: Any = entry.facts.get("sparsity_target")
+            summary: Any = evidence.summary(entry)
+            found = summary.get("sparsity")
+            if not isinstance(target, int | float) or not isinstance(found, int | float):
+                continue
+            # sparsity is of Conv and Linear weights, which are nearly all parameters of a network
+            weights = int(summary["parameters"])
+            at_least = bool(entry.facts.get("sparsity_at_least"))
+            missing = target - found if at_least else abs(target - found)
+            off = max(0, round(missing * weights))
+            words = (
+                f"{entry.coordinates}: {'at least ' if at_least else ''}{100 * target:.6g} % of "
+                "the weights were to be zero, "
+                f"{100 * found:.6g} % are"
+            )
+            counts: dict[str, JSON] = {
+                "n": weights,
+                "target": target,
+                "sparsity": found,
+                "off": off,
+            }
+            yield Case((entry.label,), words, counts, None, off > 1)
+
+
+RULES = (
+    NoGradients,
+    NoBetterThanChance,
+    FewImages,
+    NotAveraged,
+    Leaked,
+    SparsityMissed,
+)
