@@ -14,7 +14,7 @@ from bench import statistics
 from bench.compare.flips import MASKED, Flips, _flips
 from bench.compare.flips import flips as flipped
 from bench.compare.variants import Compression
-from bench.report import compression
+from bench.report import compression, markdown
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def binomial(lost: int, won: int) -> float:
 
 
 def page_of(planted: Planted) -> str:
-    return "\n".join(compression.flips(Compression(planted.matrix)))
+    return markdown.render(compression.flips(Compression(planted.matrix)))
 
 
 def test_decisions_that_flipped_are_counted_and_tested(planted: Planted) -> None:
