@@ -13,7 +13,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,31 +23,13 @@ from bench.records import JSON, Coordinates, Result
 from bench.store import parquet
 from bench.store.files import Files
 from bench.store.index import FORMAT, Index
+from bench.store.stored import Stored
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from pandas import DataFrame
 
 DEFAULT = ".bench"
-
-
-@dataclass(frozen=True)
-class Stored:
-    """A cell that the store holds: its manifest."""
-
-    key: str
-    kind: str
-    coordinates: Coordinates
-    identity: dict[str, Any]
-    outputs: dict[str, str]
-    summary: dict[str, JSON]
-    provenance: dict[str, JSON]
-    files: dict[str, str]
-
-    @property
-    def label(self) -> str:
-        """What people call the cell."""
-        return f"{self.kind} {self.coordinates}"
 
 
 class Store:
@@ -72,9 +54,10 @@ class Store:
         known = self._index.get(key)
         if known is None:
             known = self._read_manifest(key)
-            if known is not None:
-                self._index.add(key, known)
-        return self._stored(key, known) if known is not None else None
+            if known is None:
+                return None
+            self._index.add(key, known)
+        return Stored.of(known, f"store '{self.url}': cell {key[:12]}", self._cell(key))
 
     def put(
         self,
@@ -268,33 +251,6 @@ class Store:
 
     def _read_manifest(self, key: str) -> dict[str, Any] | None:
         return self._files.read_json(self._cell(key, "cell.json"))
-
-    def _stored(self, key: str, manifest: Any) -> Stored:
-        if isinstance(manifest, dict) and manifest.get("format") != FORMAT:
-            raise StoreError.of(
-                f"store '{self.url}': cell {key[:12]}",
-                f"is of format {manifest.get('format')}",
-                f"format {FORMAT}, which this version of bench reads",
-                "name another store with --store, or another version of bench",
-            )
-        try:
-            return Stored(
-                key=manifest["key"],
-                kind=manifest["kind"],
-                coordinates=Coordinates(**manifest["coordinates"]),
-                identity=manifest["identity"],
-                outputs=manifest["outputs"],
-                summary=manifest["summary"],
-                provenance=manifest["provenance"],
-                files=manifest["files"],
-            )
-        except (KeyError, TypeError) as error:
-            raise StoreError.of(
-                f"store '{self.url}': cell {key[:12]}",
-                f"has a manifest that lacks or misplaces {error}",
-                "what bench wrote",
-                f"remove {self._cell(key)} and run again",
-            ) from error
 
     @cached_property
     def _index(self) -> Index:

@@ -18,6 +18,8 @@ from torch import nn
 
 from bench import machine
 from bench.errors import UsageError
+from bench.machine import hardware
+from bench.machine import load as load_room
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc, which Linux has")
 
@@ -46,7 +48,7 @@ def program(code: str) -> Iterator[subprocess.Popen[str]]:
 @pytest.fixture
 def proc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty folder in place of /proc."""
-    monkeypatch.setattr(machine, "_PROC", tmp_path)
+    monkeypatch.setattr(hardware, "PROC", tmp_path)
     machine.identity.cache_clear()
     yield tmp_path
     machine.identity.cache_clear()
@@ -245,12 +247,12 @@ def stat(proc: Path, *lines: str) -> None:
 def test_load_counts_the_busy_columns_of_its_own_cores(
     proc: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(machine.os, "sched_getaffinity", lambda thread: {1, 12})
+    monkeypatch.setattr(hardware.os, "sched_getaffinity", lambda thread: {1, 12})
     stat(proc, *(f"cpu{n} 0 0 0 0 0 0 0 0 0 0" for n in (0, 1, 2, 12)))
     clock = iter([100.0, 110.0])
-    monkeypatch.setattr(machine.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(load_room.time, "monotonic", lambda: next(clock))
     own = iter([0.0, 1.0])
-    monkeypatch.setattr(machine.time, "process_time", lambda: next(own))
+    monkeypatch.setattr(load_room.time, "process_time", lambda: next(own))
     with machine.busy_elsewhere() as load:
         # user nice system idle iowait irq softirq steal guest guest_nice; guest is part of user
         stat(

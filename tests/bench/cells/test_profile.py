@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import math
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -112,7 +113,7 @@ class Bench:
 @pytest.fixture
 def plant(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Bench]:
     """Plant a network; the lock of timings lies in the test's own folder."""
-    monkeypatch.setattr(machine.tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
 
     def planted(make: Callable[[], nn.Module]) -> Bench:
         monkeypatch.setattr(Planted, "make", make, raising=False)
