@@ -13,7 +13,7 @@ from typing import Any
 from bench import statistics
 from bench.api import Case, Rule
 from bench.audit.evidence import Evidence
-from bench.errors import BenchError
+from bench.errors import PluginError, explained, named
 from bench.matrix import Entry, Matrix
 from bench.metrics import METRICS, Metric
 from bench.records import JSON
@@ -139,12 +139,11 @@ def audit(matrix: Matrix, rules: Iterable[Rule] | None = None) -> Audit:
     gaps = [] if rules is not None else [(name, str(why)) for name, why in RULES.faults.items()]
     for rule in RULES.values() if rules is None else rules:
         try:
-            found = list(rule.look(evidence))
-        except BenchError:
-            raise
-        except Exception as error:  # noqa: BLE001 (a rule is a plugin: its fault is a gap)
+            with explained(lambda error: PluginError.of("", f"raised {named(error)}")):
+                found = list(rule.look(evidence))
+        except PluginError as error:  # its fault is a gap
             cases[rule.name] = 0
-            gaps.append((rule.name, f"raised {type(error).__name__}: {error}"))
+            gaps.append((rule.name, str(error)))
             continue
         cases[rule.name] = len(found)
         findings += _telling(rule, found)
