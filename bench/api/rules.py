@@ -50,6 +50,12 @@ class Case:
     is_material: bool
     metrics: frozenset[str] | None = None
 
+    def __post_init__(self) -> None:
+        if isinstance(self.cells, str):
+            raise TypeError(f"cells: got {self.cells!r}, expected a tuple of labels")
+        if self.p_value is not None and not 0 <= self.p_value <= 1:
+            raise ValueError(f"p_value: got {self.p_value!r}, expected 0 to 1, or None")
+
 
 class Evidence(ABC):
     """The cells of a run as rules ask for them."""

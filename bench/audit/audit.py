@@ -6,6 +6,7 @@ concerns cells, and certain figures of theirs; tables print it there. Reads the 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 from bench import statistics
 from bench.api import Case, Rule
 from bench.audit.evidence import Evidence
-from bench.errors import PluginError, explained, named
+from bench.errors import BenchError, PluginError, StoreError, explained, named
 from bench.matrix import Entry, Matrix
 from bench.metrics import METRICS, Metric
 from bench.records import JSON
@@ -140,13 +141,15 @@ def audit(matrix: Matrix, rules: Iterable[Rule] | None = None) -> Audit:
     for rule in RULES.values() if rules is None else rules:
         try:
             with explained(lambda error: PluginError.of("", f"raised {named(error)}")):
-                found = list(rule.look(evidence))
-        except PluginError as error:  # its fault is a gap
+                found = _looked(rule, evidence)
+                findings += _material(rule, found)
+        except StoreError:
+            raise
+        except BenchError as error:  # its fault stands in the place of its findings
             cases[rule.name] = 0
             gaps.append((rule.name, str(error)))
             continue
         cases[rule.name] = len(found)
-        findings += _telling(rule, found)
         gaps += ((rule.name, reason) for reason in _gaps(rule, matrix, looked=bool(found)))
     return Audit(tuple(findings), cases, tuple(gaps))
 
@@ -167,8 +170,24 @@ def concerned(rule: Rule) -> frozenset[str]:
     return frozenset(concerns[rule.concerns])
 
 
-def _telling(rule: Rule, cases: Sequence[Case]) -> Iterator[Finding]:
-    """Keep what is large enough to be told, and what chance does not explain."""
+def _looked(rule: Rule, evidence: Evidence) -> list[Case]:
+    """Return the cases of a rule.
+
+    Raises:
+        TypeError, ValueError: for what is no case, or cannot be noted in the account of a run.
+
+    """
+    found = list(rule.look(evidence))
+    for each in found:
+        if not isinstance(each, Case):
+            raise TypeError(f"look gave {each!r}, expected cases")
+        json.dumps([each.cells, each.sentence, dict(each.figures)], allow_nan=False)
+    return found
+
+
+def _material(rule: Rule, cases: Sequence[Case]) -> list[Finding]:
+    """Keep what is large enough to be reported, and what chance does not explain."""
+    findings = []
     tested = [case for case in cases if case.p_value is not None]
     corrected = statistics.holm([case.p_value for case in tested if case.p_value is not None])
     known = {id(case): p_value for case, p_value in zip(tested, corrected, strict=True)}
@@ -180,8 +199,9 @@ def _telling(rule: Rule, cases: Sequence[Case]) -> Iterator[Finding]:
         if p_value is not None:
             over = f", Holm over {len(tested)}" if len(tested) > 1 else ""
             sentence += f" (p = {p_value:.1g}{over})"
-        metrics = concerned(rule) if case.metrics is None else case.metrics
-        yield Finding(rule.name, case.cells, metrics, sentence, case.figures, p_value)
+        metrics = concerned(rule) if case.metrics is None else frozenset(case.metrics)
+        findings.append(Finding(rule.name, case.cells, metrics, sentence, case.figures, p_value))
+    return findings
 
 
 def _gaps(rule: Rule, matrix: Matrix, *, looked: bool) -> Iterator[str]:

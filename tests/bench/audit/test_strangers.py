@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from planted import Planted
 
 import bench
-from bench.audit import RULES, audit, known
+from bench.api import Case, Evidence, Rule
+from bench.audit import RULES, Audit, audit, known
 from bench.commands import catalog
+from bench.errors import PluginError
 from bench.store import Store
 
 
@@ -37,6 +42,51 @@ def test_a_rule_that_fails_is_a_gap_and_the_others_look(plugins: Path, planted: 
     assert gaps["stumbles"] == "raised ZeroDivisionError: no luck"
     assert "mute: lacks sees, matters, needs" in gaps["mute"]
     assert [finding.rule for finding in found.findings] == ["over-budget"]
+
+
+class _Odd(Rule):
+    """A rule that gives what it is made with."""
+
+    name = "odd"
+    sees = matters = needs = "anything"
+
+    def __init__(self, look: Callable[[], Any]) -> None:
+        self._look = look
+
+    def look(self, evidence: Evidence) -> Any:
+        """Give it."""
+        return self._look()
+
+
+def _case(**odd: Any) -> list[Case]:
+    whole = {"cells": ("a",), "sentence": "b", "figures": {}, "p_value": None, "is_material": True}
+    return [Case(**{**whole, **odd})]
+
+
+@pytest.mark.parametrize(
+    ("look", "gap"),
+    [
+        (lambda: "findings", "expected cases"),
+        (lambda: None, "not iterable"),
+        (lambda: [None], "expected cases"),
+        (lambda: _case(cells="evaluate net"), "expected a tuple of labels"),
+        (lambda: _case(p_value=float("nan")), "expected 0 to 1"),
+        (lambda: _case(p_value=2), "expected 0 to 1"),
+        (lambda: _case(figures={"n": np.int64(3)}), "int64"),
+        (lambda: _case(figures={"n": float("nan")}), "Out of range"),
+        (lambda: _case(metrics=3), "not iterable"),
+        (lambda: (_ for _ in ()).throw(PluginError.of("here", "is lost")), "here: is lost"),
+    ],
+)
+def test_a_rule_that_gives_no_cases_is_a_gap(
+    planted: Planted, look: Callable[[], Any], gap: str
+) -> None:
+    """Its run still ends, is audited by the other rules, and can be noted and read again."""
+    planted.attack("net", "pgd", [True] * 40, broken={0: "over budget"})
+    found = audit(planted.matrix, [_Odd(look), RULES["over-budget"]])
+    assert gap in dict(found.gaps)["odd"]
+    assert [finding.rule for finding in found.findings] == ["over-budget"]
+    assert Audit.of(json.loads(json.dumps(found.plain))).findings == found.findings
 
 
 def test_findings_of_other_rules_are_looked_for_anew(plugins: Path, planted: Planted) -> None:
