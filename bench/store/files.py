@@ -150,9 +150,10 @@ _LOCK = "writing.lock"
 
 _WITHOUT_LINKS = {
     *(errno.EPERM, errno.EACCES, errno.ENOTSUP, errno.EOPNOTSUPP),
-    *(errno.ENOSYS, errno.EMLINK, errno.EINVAL),
+    *(errno.ENOSYS, errno.EMLINK, errno.EINVAL, errno.EXDEV),
 }
-"""What file systems without hard links, such as exFAT, answer; a full disk is another matter."""
+"""What file systems without hard links, such as exFAT, answer, and unions of several file systems;
+a full disk is another matter."""
 
 
 def _temporary(path: str, blob: bytes, *, lasting: bool = True) -> Path:

@@ -513,7 +513,9 @@ def test_a_missing_run_names_the_suites_that_there_are(store: Store) -> None:
 # Without hard links
 
 
-@pytest.fixture(params=[errno.EPERM, errno.ENOTSUP, errno.ENOSYS], ids=errno.errorcode.get)
+@pytest.fixture(
+    params=[errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EXDEV], ids=errno.errorcode.get
+)
 def linkless(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file system such as exFAT, or a share of another machine."""
 
