@@ -90,6 +90,23 @@ def write_name(name: str) -> str:
     return _NUMBER.sub(_in_levels, name)
 
 
+def visible(text: str) -> str:
+    r"""Write what is no sign as Python escapes it; spaces, tabs and line breaks stay.
+
+    Control characters steer a terminal and may not stand in XML; others turn the direction of
+    what follows.
+
+    >>> visible("a\x1b[31m\u202e b")
+    'a\\x1b[31m\\u202e b'
+    """
+    return _STEERING.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+_STEERING = re.compile(
+    r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufffe\uffff]"
+)
+
+
 def _in_levels(found: re.Match[str]) -> str:
     """Write one number in 255ths where it is one to the digits that it has."""
     level = round(_LEVELS * float(found[0])) / _LEVELS

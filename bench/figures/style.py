@@ -10,6 +10,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.records import visible
+
 if TYPE_CHECKING:
     import numpy as np
     from matplotlib.axes import Axes
@@ -72,7 +74,8 @@ def save(figure: Figure, path: Path) -> Path:
     vector = path.with_name(f"{path.name.removesuffix('.svg')}.svg")
     with _names_as_text(figure):
         figure.savefig(vector, metadata={"Date": None})
-        vector.write_text(_numbered(vector.read_text(encoding="utf-8")), encoding="utf-8")
+        drawn = visible(vector.read_text(encoding="utf-8"))  # names stand in comments, too
+        vector.write_text(_numbered(drawn), encoding="utf-8")
         figure.savefig(vector.with_suffix(".png"), dpi=_DPI, metadata={"Software": None})
     return vector
 

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import re
 
+from bench.records import visible
+
 _ALWAYS = re.compile(r"[\\`*~$]")
 _EMPHASIS = re.compile(r"(?<![^\W_])_|_(?![^\W_])")
 """An underscore inside a word is no markup."""
@@ -82,4 +84,4 @@ def latex_cell(text: str) -> str:
 
 
 def _one_line(text: str) -> str:
-    return re.sub(r"\s*[\r\n]\s*", " ", text)
+    return visible(re.sub(r"\s*[\r\n]\s*", " ", text))

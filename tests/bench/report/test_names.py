@@ -97,6 +97,14 @@ def test_signs_without_a_font_are_boxes_and_warn_nobody(tmp_path: Path) -> None:
     assert ET.parse(tmp_path / "strange.svg").getroot().tag.endswith("svg")
 
 
+def test_control_characters_leave_a_figure_well_formed(tmp_path: Path) -> None:
+    figure = Figure(figsize=(2, 1))
+    axes = figure.subplots()
+    axes.set_xticks([0, 1], labels=["esc\x1b[31m", "--x-->\x00\ufffe"])
+    style.save(figure, tmp_path / "steered")
+    assert ET.parse(tmp_path / "steered.svg").getroot().tag.endswith("svg")
+
+
 def test_other_scripts_are_drawn_in_an_installed_font_that_has_them() -> None:
     """STIX comes with matplotlib and has signs that the usual font lacks."""
     usual, stix = (

@@ -64,6 +64,13 @@ def test_a_line_break_in_a_name_ends_no_row() -> None:
     assert markdown_cell("a\n b") == "a b"
 
 
+def test_what_steers_a_terminal_or_turns_a_line_is_written_out() -> None:
+    assert (
+        shown(READER.parse(markdown("a\x1b[31m\u202eb\x0b\u2028"))) == r"a\x1b[31m\u202eb\x0b\u2028"
+    )
+    assert latex("a\x07") == r"a\textbackslash{}x07"
+
+
 def test_latex_sets_what_is_special_to_it() -> None:
     assert latex("a & b_{1} #2 $3 50%") == r"a \& b\_\{1\} \#2 \$3 50\%"
     assert latex("<~^\\|>") == (
