@@ -11,6 +11,7 @@ import copy
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from numbers import Integral, Real
 from pathlib import PurePath
 from typing import Any, TypeAlias
 
@@ -148,7 +149,9 @@ def parse(text: str, name: str) -> Document:
 
 
 def of_values(values: Mapping[Any, Any], name: str) -> Document:
-    """Return the document of plain values that a program made; paths are text, tuples are lists.
+    """Return the document of plain values that a program made.
+
+    Paths are text, tuples lists, numbers of other types Python's own.
 
     Raises:
         SuiteError: with every value that no YAML file could hold.
@@ -159,8 +162,12 @@ def of_values(values: Mapping[Any, Any], name: str) -> Document:
     def plain(value: Any, path: Path) -> Any:
         where = f"{name}: {dotted(path)}" if path else name
         match value:
-            case None | bool() | int() | float() | str():
+            case None | bool() | str():
                 return value
+            case Integral():
+                return int(value)
+            case Real():  # of numpy, and fractions
+                return float(value)
             case PurePath():
                 return str(value)
             case Mapping():
@@ -175,7 +182,10 @@ def of_values(values: Mapping[Any, Any], name: str) -> Document:
         problems.append(Problem(where, what, "text, a number, a list or a mapping", _QUOTE))
         return None
 
-    data = plain(values, ())
+    try:
+        data = plain(values, ())
+    except RecursionError as error:
+        raise SuiteError.of(name, "is nested without end", "plain values") from error
     if problems:
         raise SuiteError(*problems)
     return Document(data, name)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from fractions import Fraction
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from bench import suite
@@ -362,6 +365,29 @@ def test_paths_are_text_and_tuples_are_lists(tiny, tmp_path: Path) -> None:
     assert read.document.data["models"]["mine"]["weights"] == str(tmp_path / "w.safetensors")
     assert read.document.data["models"]["mine"]["std"] == [0.2]
     assert json.loads(json.dumps(read.document.data)) == read.document.data
+
+
+@pytest.mark.parametrize(
+    ("number", "plain"),
+    [
+        (np.float64(0.25), 0.25),
+        (np.float32(0.25), 0.25),
+        (np.int64(1), 1),
+        (Fraction(8, 255), 8 / 255),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_numbers_of_other_types_are_numbers(tiny, number: Real, plain: float) -> None:
+    tiny["attacks"]["pgd"]["eps"] = number
+    read = suite.read(tiny)
+    found = read.document.data["attacks"]["pgd"]["eps"]
+    assert (type(found), found) == (type(plain), plain)
+    assert read.attacks[-1].plugin.eps == plain
+
+
+def test_a_value_that_holds_itself_is_refused(tiny) -> None:
+    tiny["attacks"]["pgd"] = tiny["attacks"]
+    assert problems(tiny) == ["suite: is nested without end, expected plain values"]
 
 
 def test_what_is_no_plain_value_is_told_with_all_the_rest(tiny) -> None:
