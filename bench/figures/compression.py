@@ -38,10 +38,10 @@ class Panel:
 
 
 _LEGEND = 0.22
-"""Height of a line of the legend, which stands above, in inches."""
+"""Height of a line of the legend, which is above the panels, in inches."""
 
 _APART = 0.7
-"""How far points at the same sparsity stand apart, in percent: their bars would hide each other."""
+"""Points at the same sparsity are moved apart, in percent: their bars would hide each other."""
 
 
 def over_sparsity(panels: Sequence[Panel], path: Path) -> Path:
@@ -169,8 +169,8 @@ def trades(points: Sequence[Trade], attack: str, batch: int, path: Path) -> Path
 
     Args:
         points: the variants, the first on top; a filled one is on the front of all three.
-        attack: after which robust accuracy is.
-        batch: whose latency it is.
+        attack: of the robust accuracy.
+        batch: size of the batch that was timed.
         path: of the SVG file; a PNG lies beside it.
 
     """

@@ -26,7 +26,7 @@ class Example:
 
     @property
     def factor(self) -> int:
-        """What the perturbation is multiplied by to be seen: the largest that fits, to 100."""
+        """What the perturbation is multiplied by to be seen: the largest that fits, 100 at most."""
         largest = float(np.abs(np.nan_to_num(self.adversarial) - self.original).max())
         return int(min(100, max(1, 0.5 / largest))) if largest > 0 else 1
 
@@ -63,11 +63,11 @@ def gallery(shown: Sequence[Example], path: Path) -> Path:
     axes.set_axis_off()
     for row, example in enumerate(shown):
         words = (example.before, example.after, f"perturbation\nx {example.factor}")
-        for column, (picture, told) in enumerate(zip(example.pictures, words, strict=True)):
+        for column, (picture, caption) in enumerate(zip(example.pictures, words, strict=True)):
             middle, bottom = _COLUMN * (column + 0.5), height - _ROW * (row + 1) + _GAP
             high, wide = (_SIDE * side / max(picture.shape[:2]) for side in picture.shape[:2])
             show(axes, picture, (middle - wide / 2, middle + wide / 2, bottom, bottom + high))
-            axes.text(middle, bottom + high + _GAP, told, fontsize=7, ha="center", va="bottom")
+            axes.text(middle, bottom + high + _GAP, caption, fontsize=7, ha="center", va="bottom")
     axes.set(xlim=(0, width), ylim=(0, height))
     return save(figure, path)
 

@@ -1,4 +1,4 @@
-"""How far the nearest adversarial images lie: the share that falls, over the radius."""
+"""Distances of the nearest adversarial images: the share of images fooled within a radius."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Reach:
 
 
 def reach(found: Sequence[Reach], norm: Norm, path: Path) -> Path:
-    """Draw, for attacks of one norm, the share of the images that falls within each radius.
+    """Draw, for attacks of one norm, the share of the images that are fooled within each radius.
 
     Args:
         found: one line each, of one image at least.
@@ -58,7 +58,7 @@ def reach(found: Sequence[Reach], norm: Norm, path: Path) -> Path:
     axes.set_xlim(0, furthest)
     axes.set_ylim(-3, 103)
     axes.set_xlabel(f"{norm} of the perturbation" + (", pixels" if norm == "l0" else ""))
-    axes.set_ylabel("images that fall, %")
+    axes.set_ylabel("images fooled, %")
     plain(axes)
     axes.legend(frameon=False, fontsize="small", loc="center left", bbox_to_anchor=(1.0, 0.5))
     return save(figure, path)

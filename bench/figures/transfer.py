@@ -30,7 +30,7 @@ _MANY = 12
 def heat_map(rates: Mapping[tuple[str, Pair], Estimate], path: Path) -> Path:
     """Draw a rate of each attack for each pair: its percentage, and n in small under it.
 
-    Attacks stand down, pairs across; of many pairs each attack has a panel of its own.
+    Attacks are rows, pairs columns; of many pairs each attack has a panel of its own.
 
     Args:
         rates: by (attack, (source, target)); a place may be missing.

@@ -1,4 +1,4 @@
-"""What a suite is refused for, and what the plan warns of, before any cell runs.
+"""Why a suite is refused, and the warnings of a plan, before any cell runs.
 
 Nothing is computed here, and torch is not imported.
 """
@@ -17,10 +17,10 @@ from bench.suite import Suite, document
 
 
 def check(suite: Suite, data: Prepared) -> None:
-    """Refuse a suite that does not fit the data, or whose verdicts would be worth nothing.
+    """Refuse a suite that does not fit the data, or judges models on what they learned from.
 
     Raises:
-        SuiteError: with all that is wrong, of one kind.
+        SuiteError: with all mistakes of one kind.
 
     """
     _check_targets(suite, data)
@@ -88,25 +88,25 @@ def _check_targets(suite: Suite, data: Prepared) -> None:
 def warnings(
     suite: Suite, data: Prepared, found: list[ModelVariant], compute: Compute
 ) -> Iterator[str]:
-    """Yield what a reader of the results should know, each in a sentence."""
+    """Yield the warnings of a plan, each in a sentence."""
     for (one, other), twins in data.leaks().items():
         first, second = twins[0]
         yield (
-            f"{len({twin for _, twin in twins})} images of {other} stand in {one} of "
+            f"{len({twin for _, twin in twins})} images of {other} are in {one} of "
             f"{suite.dataset.name} too, pixel for pixel: {second} is {first}"
         )
     doubled = {name for group in data.duplicates for name in group} & {
         name for c in found if c.model.replication.folds for name in c.evaluated.names
     }
     if doubled:
-        yield f"{len(doubled)} images of the folds have a twin: it may be in what was trained on"
+        yield f"{len(doubled)} images of the folds have a duplicate, which training may have seen"
     wanted = suite.images.count
     fewer = {len(c.images): c.split for c in found if wanted and len(c.images) < wanted}
     for count, split in fewer.items():
         yield f"{count} images instead of {wanted}: {split} of {suite.dataset.name} has no more"
     if all(map(str.isdecimal, data.classes)) and list(data.classes) != sorted(data.classes):
         yield (
-            f"the classes of {suite.dataset.name} stand in the order of their numbers, not in that "
+            f"the classes of {suite.dataset.name} are in the order of their numbers, not in that "
             f"of their names as text: {_listed(data.classes)}"
         )
     yield from _of_unknown_training(suite)
@@ -156,7 +156,7 @@ def _in_bf16(found: list[ModelVariant]) -> Iterator[document.Path]:
 
 
 def _left_out(suite: Suite, found: list[ModelVariant]) -> Iterator[str]:
-    """Say what a suite asks for, and no two model variants of this run can give."""
+    """Name what a suite asks for and no model variants of this run can give."""
     if suite.transfer is not None:
         named = [
             {c.place.replica for c in found if is_named(c.place, names)}

@@ -28,7 +28,7 @@ def section(matrix: Matrix, folder: Path, *, audited: Audit) -> Iterator[Block]:
 
 
 def _curves(matrix: Matrix, entries: list[Entry], folder: Path) -> Iterator[Block]:
-    """Draw robust accuracy over eps, for attacks that the suite varies it of."""
+    """Draw robust accuracy over eps, for attacks that the suite runs at several."""
     radii: dict[str, set[JSON]] = {}
     for entry in entries:
         if isinstance(matrix.estimate([entry], METRICS["robust_accuracy"]), Estimate):
@@ -48,13 +48,13 @@ def _norms(matrix: Matrix, audited: Audit, entries: list[Entry], folder: Path) -
     rows = []
     for entry in entries:
         found = matrix.estimate([entry], METRICS["median_norm"])
-        told = (
+        words = (
             found.reason
             if isinstance(found, metrics.Withheld)
             else tables.figure(found, METRICS["median_norm"], intervals=True)
             + audited.marks([entry], METRICS["median_norm"])
         )
-        rows.append([str(entry.coordinates), entry.facts["norm"], told])
+        rows.append([str(entry.coordinates), entry.facts["norm"], words])
     headers = ["cell", "norm", "median_norm"]
     yield Table.of(headers, rows)
     yield grids.definition("median_norm")
@@ -63,7 +63,7 @@ def _norms(matrix: Matrix, audited: Audit, entries: list[Entry], folder: Path) -
         drawn = [line for line in lines if line is not None]
         if drawn:
             path = drawings.reach(drawn, norm, folder / f"norms-{norm}")
-            yield embedded(path, f"Share of the images that fall within each {norm} radius")
+            yield embedded(path, f"Share of the images that are fooled within each {norm} radius")
 
 
 def _reach(matrix: Matrix, entry: Entry) -> drawings.Reach | None:
@@ -86,9 +86,9 @@ def _cascades(matrix: Matrix, entries: list[Entry]) -> Iterator[Block]:
             passes = (f"{count:.4g}" for count in (stage.forwards, stage.backwards))
             row = [str(entry.coordinates), stage.attack, stage.images, stage.fooled, *passes]
             rows.append([*row, f"{stage.seconds:.1f}"])
-    headers = ["cell", "attack", "met", "felled", "forwards", "backwards", "seconds"]
+    headers = ["cell", "attack", "images", "fooled", "forwards", "backwards", "seconds"]
     yield Table.of(headers, rows)
     yield Paragraph(
-        "Each attack meets only the images that still stand. Met and felled: images. Forwards and "
-        "backwards: passes for each image that it met."
+        "Each attack runs on the images that no attack before it fooled. Images, fooled: how many "
+        "those are, and how many of them it fools. Forwards, backwards: passes for each of them."
     )

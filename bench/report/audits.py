@@ -1,4 +1,4 @@
-"""The pages' part on the audit: what it found, what it looked at, and what it had to do without."""
+"""The pages' part on the audit: its findings, its rules, and what it could not check."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def section(audited: Audit) -> Iterator[Block]:
 
 
 def found(audited: Audit) -> Iterator[Block]:
-    """Write the findings with the cells that they concern, and what was missing, as lists."""
+    """Write the findings with the cells that they concern, and what was not checked, as lists."""
     yield Paragraph(f"{audited.summary[0].upper()}{audited.summary[1:]}.")
     if audited.findings:
         yield Bullets(
@@ -27,7 +27,7 @@ def found(audited: Audit) -> Iterator[Block]:
             )
         )
     if audited.gaps:
-        yield Paragraph("Not looked at, and what was missing:")
+        yield Paragraph("Not checked, with the reason:")
         yield Bullets(tuple(f"{rule}: {reason}" for rule, reason in audited.gaps))
 
 

@@ -12,14 +12,14 @@ from typing import ClassVar, Literal, TypeAlias
 
 @dataclass(frozen=True)
 class Strong:
-    """Words that stand out."""
+    """Words that are emphasised."""
 
     text: str
 
 
 @dataclass(frozen=True)
 class Code:
-    """Words of a computer: a name in a suite, a digest."""
+    """A literal: a name in a suite, a digest."""
 
     text: str
 
@@ -53,7 +53,7 @@ class Heading:
 
 @dataclass(frozen=True)
 class Paragraph:
-    """One thought."""
+    """A paragraph of text."""
 
     kind: ClassVar = "paragraph"
     text: Text
@@ -69,7 +69,7 @@ class Prose:
 
 @dataclass(frozen=True)
 class Table:
-    """Cells under headers, and the side that each column stands on."""
+    """Cells under headers, and the side that each column is aligned to."""
 
     kind: ClassVar = "table"
     headers: tuple[Text, ...]
@@ -80,12 +80,12 @@ class Table:
     def of(
         cls, headers: Sequence[Text], rows: Iterable[Sequence[object]], *, left: int | None = None
     ) -> Table:
-        """Build a table of anything that can be written.
+        """Build a table of values that can be written as text.
 
         Args:
             headers: of the columns.
             rows: of cells: texts, or values that are written as ``str`` does.
-            left: how many columns stand on the left, the others on the right; None: all.
+            left: how many columns are aligned left, the others right; None: all.
 
         """
         count = len(headers) if left is None else left

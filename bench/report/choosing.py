@@ -32,7 +32,7 @@ from bench.statistics import Difference
 from bench.suite.sections import Choice
 
 _FIGURES = tuple(map(Figure, ("latency_ms", "size_bytes", "clean_accuracy")))
-"""What the front is drawn of."""
+"""The figures of the front."""
 
 
 def section(matrix: Matrix, folder: Path, *, audited: Audit) -> Iterator[Block]:
@@ -60,7 +60,7 @@ def _side_by_side(comparison: Comparison, audited: Audit) -> Iterator[Block]:
     yield Paragraph(
         f"Bold: better than every other model. Of figures that rest on images, where a paired test "
         f"is significant (p < {ALPHA}, Holm over the pairs of models of each figure); of counted "
-        "ones, where they differ; of timed ones, where 95 % of the runs are quicker than 95 % of "
+        "ones, where they differ; of timed ones, where 95 % of the runs are faster than 95 % of "
         f"the other's and no other process took more than {BUSY:.0%} of the machine. A test "
         "between single trainings is about these two trainings; several seeds or folds support "
         "claims about recipes. Models that were cross-validated on different folds are not tested. "
@@ -125,7 +125,7 @@ def _front(comparison: Comparison, folder: Path) -> Iterator[Block]:
     yield embedded(
         path,
         f"Accuracy over latency of batch {batch}; areas are sizes; a model is on the line where no "
-        "other is at least as accurate, quick and small",
+        "other is at least as accurate, fast and small",
         width=560,
     )
     if found.left_out:

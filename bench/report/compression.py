@@ -1,4 +1,4 @@
-"""The pages' part on compression: what each variant weighs, costs, keeps and loses."""
+"""The pages' part on compression: accuracy, size, time and robustness of each variant."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _SLACK = 1.05
 
 
 def section(matrix: Matrix, folder: Path, *, audited: Audit) -> Iterator[Block]:
-    """Write what compression did; figures go into ``folder``."""
+    """Write what each variant changed; figures go into ``folder``."""
     known = Compression(matrix)
     if not known.families:
         return
@@ -92,7 +92,7 @@ def _grid(known: Compression, grid: Any, title: str, names: Sequence[str]) -> It
 
 
 def _speed(known: Compression, grid: Any) -> Iterator[Block]:
-    """Write work and time, and say where zeros save none of it."""
+    """Write work and time, and name the variants whose zeros save no time."""
     headers = ["variant", *_WORK]
     for batch in known.batches:
         headers += [f"latency_ms ± std, batch {batch}", f"speed_up, batch {batch}"]
@@ -125,7 +125,7 @@ def _latency(known: Compression, timed: Sequence[Entry]) -> str:
 
 
 def _idle(known: Compression) -> Iterator[Block]:
-    """Say of which variants the zeros save no time, or that the timings cannot tell."""
+    """Name the variants that are no faster, or state that the timings do not show it."""
     timings = [e for e in known.matrix.entries if e.kind == "latency" and e.state == "done"]
     promising = [
         variant
@@ -134,23 +134,23 @@ def _idle(known: Compression) -> Iterator[Block]:
     ]
     if known.comparison.is_disturbed(timings):
         yield Paragraph(
-            "Something else used the machine meanwhile, so these timings do not show which is "
-            "quicker: see the section on latency."
+            "Other processes used the machine meanwhile, so these timings do not show which "
+            "variant is faster: see the section on latency."
         )
         return
-    idle = [variant for variant in promising if _is_no_quicker(known, variant)]
+    idle = [variant for variant in promising if _is_no_faster(known, variant)]
     if idle:
         masked = [variant for variant in idle if not _computes_less(known, variant)]
         why = (
-            " Dense kernels multiply zeros like other numbers, so as much is computed as for the "
-            f"original by {', '.join(masked)}."
+            " Dense kernels multiply zeros like other numbers: computing as much as the original: "
+            f"{', '.join(masked)}."
             if masked
             else ""
         )
-        words = f"No quicker by these timings, though in theory: {', '.join(idle)}."
+        words = f"Faster in theory, but not in these timings: {', '.join(idle)}."
         meaning = (
-            f"{why} Quicker: at some batch nearly all runs (95 %) took less than nearly all of the "
-            "original's."
+            f"{why} Faster: at some batch nearly all runs (95 %) took less time than nearly all of "
+            "the original's."
         )
         yield Paragraph((Strong(words), meaning))
 
@@ -161,8 +161,8 @@ def _computes_less(known: Compression, variant: str) -> bool:
     return own is not None and first is not None and own < first
 
 
-def _is_no_quicker(known: Compression, variant: str) -> bool:
-    """Return whether a variant was timed, and is quicker at no batch."""
+def _is_no_faster(known: Compression, variant: str) -> bool:
+    """Return whether a variant was timed, and is faster at no batch."""
     original = known.original(variant)
     pairs = [(known.timed(variant, batch), known.timed(original, batch)) for batch in known.batches]
     whole = [

@@ -28,7 +28,7 @@ _MOST = 8
 
 
 def section(matrix: Matrix, folder: Path) -> Iterator[Block]:
-    """Write what each model gets right and wrong; figures go into ``folder``."""
+    """Write the classes that each model confuses; figures go into ``folder``."""
     comparison = Comparison(matrix)
     classes: list[str] = matrix.run["dataset"]["classes"]
     for model in comparison.models:
@@ -91,7 +91,7 @@ def _frequent(
     classes: list[str] = matrix.run["dataset"]["classes"]
     frequent = frequent_confusions(counts, _MOST)
     if not frequent:
-        yield Paragraph("No image is predicted wrong.")
+        yield Paragraph("No image is misclassified.")
         return
     yield Paragraph("Most frequent confusions:")
     rows = [
@@ -103,7 +103,7 @@ def _frequent(
     if entry is not None:
         path = _pictured(matrix, model, entry, folder)
         of = f" ({entry.coordinates.replica})" if entry.coordinates.replica else ""
-        yield embedded(path, f"Most frequent confusions of {model}{of}, the surest images first")
+        yield embedded(path, f"Most frequent confusions of {model}{of}, the most confident first")
 
 
 def _pictured(matrix: Matrix, model: str, entry: Entry, folder: Path) -> Path:
@@ -115,11 +115,13 @@ def _pictured(matrix: Matrix, model: str, entry: Entry, folder: Path) -> Path:
     captions = []
     for name in names:
         record: Mapping[str, Any] = records.loc[name]
-        words = f"{classes[int(record['label'])]} taken for\n{classes[int(record['prediction'])]}"
+        words = (
+            f"{classes[int(record['label'])]} predicted as\n{classes[int(record['prediction'])]}"
+        )
         if rows and rows[-1][0] == words:
             rows[-1] = (words, rows[-1][1] + 1)
         else:
             rows.append((words, 1))
-        captions.append(f"{100 * record['confidence']:.0f} % sure")
+        captions.append(f"confidence {100 * record['confidence']:.0f} %")
     images = matrix.store.arrays(stored)["examples"]
     return drawings.examples(images, captions, rows, folder / named("confusions", model))

@@ -59,8 +59,8 @@ def _write(matrix: Matrix, entry: Entry, folder: Path, count: int) -> Iterator[d
     arrays: dict[str, NDArray[Any]] = matrix.store.arrays(matrix.stored(entry))
     records: Any = matrix.records(entry)
     classes: list[str] = matrix.run["dataset"]["classes"]
-    won = metrics.success(records)
-    successes = [int(i) for i in won.index[won]]
+    fooled = metrics.success(records)
+    successes = [int(i) for i in fooled.index[fooled]]
     rest = [i for i in range(len(records)) if i not in successes]
     folder.mkdir(parents=True, exist_ok=True)
     for row in (successes + rest)[:count]:
@@ -73,11 +73,11 @@ def _write(matrix: Matrix, entry: Entry, folder: Path, count: int) -> Iterator[d
             _words("adversarial", classes, after),
         )
         name = file_name(str(record["image"]))
-        told = _account(entry, record, classes, before, after)
+        described = _described(entry, record, classes, before, after)
         judged = record["violation"] is None
-        told |= {"success": row in successes if judged else None, "factor": example.factor}
+        described |= {"success": row in successes if judged else None, "factor": example.factor}
         (folder / f"{name}.json").write_text(
-            json.dumps(told, indent=1, ensure_ascii=False), encoding="utf-8"
+            json.dumps(described, indent=1, ensure_ascii=False), encoding="utf-8"
         )
         strip = np.concatenate(example.pictures, axis=1)
         Image.fromarray(strip.squeeze(2) if strip.shape[2] == 1 else strip).save(
@@ -87,13 +87,13 @@ def _write(matrix: Matrix, entry: Entry, folder: Path, count: int) -> Iterator[d
 
 
 def _words(what: str, classes: list[str], probabilities: NDArray[np.float32]) -> str:
-    """Say what an image is taken for, and how surely."""
+    """Write the predicted class of an image, and its probability."""
     if not np.isfinite(probabilities).all():
         return what
     return f"{what}\n{classes[int(probabilities.argmax())]} {100 * probabilities.max():.0f} %"
 
 
-def _account(
+def _described(
     entry: Entry,
     record: dict[str, Any],
     classes: list[str],

@@ -1,4 +1,4 @@
-"""The pages' part on explanations: galleries, and what the heatmaps are worth."""
+"""The pages' part on explanations: galleries, and the metrics of heatmaps."""
 
 from __future__ import annotations
 
@@ -42,18 +42,18 @@ def section(matrix: Matrix, folder: Path) -> Iterator[Block]:
         yield from grids.laid_out(table)
     for model, found in entries.items():
         first = [e for e in found if e.coordinates.replica == found[0].coordinates.replica]
-        for is_right, words in ((True, "right"), (False, "wrong")):
+        for is_right, words in ((True, "classified correctly"), (False, "misclassified")):
             path = _gallery(matrix, model, first, folder, is_right=is_right)
             if path is not None:
-                yield Heading(f"{model}: images predicted {words}", 3)
+                yield Heading(f"{model}: images {words}", 3)
                 yield embedded(
                     path,
-                    f"{model}, predicted {words}: image, heatmap of the predicted class, both",
+                    f"{model}, {words}: image, heatmap of the predicted class, both",
                 )
 
 
 def _drifts(matrix: Matrix, comparison: Comparison, folder: Path) -> Iterator[Block]:
-    """Write how far attacks move the maps, and show some images before and after."""
+    """Write how far attacks change the heatmaps, and show some images before and after."""
     found = [
         e
         for e in matrix.entries
@@ -94,9 +94,9 @@ def _before_and_after(
             picture = (255 * first[images][place]).round().astype("uint8").transpose(1, 2, 0)
             predicted = record[column]
             judged = "no verdict" if predicted is None else classes[int(predicted)]
-            told = f"{words}\n{judged}"
+            caption = f"{words}\n{judged}"
             heatmaps = [arrays[maps][place] for _, arrays in kept]
-            shown.append(drawings.Explained(picture, told, heatmaps))
+            shown.append(drawings.Explained(picture, caption, heatmaps))
     names = [str(entry.coordinates.explainer) for entry in mine]
     return drawings.gallery(shown, names, folder / named("drift", model, attack))
 
@@ -119,7 +119,7 @@ def _gallery(
         record: Any = records.loc[row]
         words = classes[int(record["label"])]
         if not is_right:
-            words += f"\ntaken for\n{classes[int(record['prediction'])]}"
+            words += f"\npredicted as\n{classes[int(record['prediction'])]}"
         words += f"\n{100 * record['confidence']:.0f} %"
         heatmaps = [arrays["heatmaps"][row] for _, arrays in known]
         shown.append(drawings.Explained(known[0][1]["images"][row], words, heatmaps))

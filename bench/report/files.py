@@ -24,7 +24,7 @@ def file_name(*names: str) -> str:
     """Write names as the name of one file; different names never have the same.
 
     Letters, digits and ``_ . , = @ % + -`` stay. A slash inside a name is ``~``, a colon ``!``, and
-    ``~~`` stands between two names. Of any other character each byte of its UTF-8 is ``^`` and two
+    ``~~`` separates two names. Of any other character each byte of its UTF-8 is ``^`` and two
     hexadecimal digits; so is a dot at the start. Names in decomposed Unicode keep ASCII only, as
     some file systems compose them.
 
@@ -55,7 +55,7 @@ def _quoted(name: str) -> str:
 
 @contextmanager
 def replaced(folder: Path) -> Iterator[Path]:
-    """Give an empty folder to write a report to, whose files then take the last report's place.
+    """Yield an empty folder for a report, whose files then replace those of the last report.
 
     Of the files in ``folder``, those that the last report's manifest lists and this one did not
     write are removed; all others stay. An exception leaves the last report as it was.

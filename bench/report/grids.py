@@ -16,7 +16,7 @@ from bench.report.blocks import Block, Paragraph
 
 @dataclass
 class Grid:
-    """A table as it grows: a row for each model variant; reasons for gaps stand once, below it."""
+    """A table as it grows: a row for each model variant; each reason for a gap once, below it."""
 
     comparison: Comparison
     audited: Audit
@@ -50,7 +50,7 @@ class Grid:
         return tables.figure(found, metric, intervals=True) + self.audited.marks(entries, metric)
 
     def blocks(self, *defined: str) -> Iterator[Block]:
-        """Write the table without columns that say nothing, the reasons, and definitions.
+        """Write the table without empty columns, the reasons, and definitions.
 
         Args:
             defined: metrics that are defined below the table, where it shows them.
@@ -59,7 +59,7 @@ class Grid:
         kept = [
             place
             for place in range(len(self.headers))
-            if not place or any(_says(row[place]) for row in self.rows)
+            if not place or any(_is_filled(row[place]) for row in self.rows)
         ]
         if len(kept) == 1:
             return
@@ -74,7 +74,7 @@ class Grid:
                 yield definition(name)
 
 
-def _says(cell: str) -> bool:
+def _is_filled(cell: str) -> bool:
     return bool(cell) and not cell.startswith(tables.DASH)
 
 

@@ -1,4 +1,4 @@
-"""The pages' part on layers: where the zeros of variants lie, and what each layer alone costs."""
+"""The pages' part on layers: the zeros of each, and what is lost where one layer is reduced."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def section(known: Compression, folder: Path) -> Iterator[Block]:
 
 
 def sensitivity(matrix: Matrix, folder: Path) -> Iterator[Block]:
-    """Write and draw what it costs to reduce each layer alone."""
+    """Write and draw what is lost where one layer is reduced alone."""
     for found in sensitivities(matrix):
         yield from _sensitivity(found, folder)
 
@@ -54,7 +54,7 @@ def _sensitivity(found: Sensitivity, folder: Path) -> Iterator[Block]:
     yield Table.of(headers, rows, left=1)
     words = (
         f", without training after it; points of {found.images} images lost against the whole "
-        "model, negative where won. p: McNemar's exact test, Holm over all "
+        "model, negative where gained. p: McNemar's exact test, Holm over all "
         f"{len(found.losses)}; printed where below {ALPHA}. No verdict: an image of the attack "
         "broke its budget."
     )

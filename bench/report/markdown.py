@@ -1,6 +1,6 @@
 """Blocks as GitHub's Markdown: the one place where names are escaped for it.
 
-The form stands in ``templates/page.md.jinja``.
+The layout is in ``templates/page.md.jinja``.
 """
 
 from __future__ import annotations

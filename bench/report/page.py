@@ -1,6 +1,6 @@
 """The page of a run as blocks, and its files: all from the store, nothing typed.
 
-Says n, intervals, settings and what is missing. Knows nothing of how cells were computed.
+It states n, intervals, settings and what is missing. Knows nothing of how cells were computed.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ def _usual(matrix: Matrix) -> dict[str, dict[str, Any]]:
 def write(matrix: Matrix, folder: Path) -> Path:
     """Write ``README.md``, a CSV file for each table, and figures; returns the page's path.
 
-    They take the place of what the last report in this folder wrote; other files stay.
+    They replace those that the last report in this folder wrote; other files stay.
     """
     audited = known(matrix)
     built, refused = suite_tables(matrix, audited)
@@ -161,7 +161,7 @@ def _tables(built: Mapping[str, tables.Table]) -> Iterator[Block]:
 
 
 def _data(matrix: Matrix) -> Iterator[Block]:
-    """Say what the images are, and which of them stand in two splits."""
+    """Name the images, and those that occur in two splits."""
     run = matrix.run
     yield Heading("Data")
     data = run["dataset"]
@@ -170,12 +170,12 @@ def _data(matrix: Matrix) -> Iterator[Block]:
     yield Table.of(*tables.class_distribution(run), left=1)
     leaks = run["dataset"].get("leaks", [])
     if not leaks:
-        yield Paragraph("No image stands in two splits, pixel for pixel.")
+        yield Paragraph("No image occurs in two splits, pixel for pixel.")
     for leak in leaks:
         one, other = leak["splits"]
         pairs = ", ".join(f"{second} is {first}" for first, second in leak["images"][:10])
         count = len({twin for _, twin in leak["images"]})
-        words = f"{count} images of {other} stand in {one} too"
+        words = f"{count} images of {other} are in {one} too"
         yield Paragraph((Strong(words), f", pixel for pixel: {pairs}"))
 
 
@@ -198,8 +198,8 @@ def _contiguous(matrix: Matrix) -> Iterator[str]:
     names = [name for name, known in used.items() if known not in (None, wanted)]
     if names:
         yield (
-            f"memory_format of {', '.join(names)}: contiguous, since its network fails on maps "
-            "that lie channels last"
+            f"memory_format of {', '.join(names)}: contiguous, since its network fails on "
+            "channels-last maps"
         )
 
 
@@ -208,7 +208,7 @@ _NO_PARAMETERS = (
     *SHIELD_FACTS,
     *DECLARED_FACTS,
 )
-"""Facts of attack cells that stand elsewhere."""
+"""Facts of attack cells that are shown elsewhere."""
 
 
 def _entries(matrix: Matrix) -> Iterator[Block]:

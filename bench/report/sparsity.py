@@ -1,8 +1,8 @@
-"""The pages' figures of variants: what changes with sparsity, and what each variant trades."""
+"""The pages' figures of variants: metrics over sparsity, and accuracy against latency."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,73 +18,46 @@ from bench.report.pictures import embedded
 from bench.statistics import Estimate
 
 _SPREAD = 0.05
-"""Variants whose sparsities lie closer together than this make no line: those of other kinds."""
+"""Variants whose sparsities differ by less than this make no line: their steps do not prune."""
 
 
 @dataclass(frozen=True)
 class _Series:
-    """The variants of one model that the same steps made, with the original at the start."""
+    """The variants of one model that the same steps made, with the original at the start.
+
+    ``sparsity`` maps each of them to its share of zeros, where that is known.
+    """
 
     label: str
-    model: str
-    model_variants: tuple[str, ...]
+    sparsity: Mapping[str, float]
+
+    @property
+    def is_line(self) -> bool:
+        """Whether there are variants of clearly different sparsity."""
+        shares = self.sparsity.values()
+        return len(shares) > 1 and max(shares) - min(shares) > _SPREAD
+
+
+@dataclass(frozen=True)
+class _Axis:
+    """What a panel shows over sparsity: a metric, under an attack or at a batch size."""
+
+    label: str
+    metric: str
+    factor: float = 100.0
+    attack: str | None = None
+    batch: int | None = None
+    from_zero: bool = False
 
 
 def section(known: Compression, folder: Path) -> Iterator[Block]:
     """Draw accuracy, latency, size and robustness over sparsity; figures go into ``folder``."""
-    sparse = {name: _sparsity(known, name) for name in known.model_variants}
-    every = [
-        series
-        for series in _series(known)
-        if len(shares := [sparse[n] for n in series.model_variants if sparse[n] is not None]) > 1
-        and max(share or 0 for share in shares) - min(share or 0 for share in shares) > _SPREAD
-    ]
-    if not every:
+    lines = [series for series in _series(known) if series.is_line]
+    if not lines:
         return
-
-    def panel(ylabel: str, name: str, factor: float, **told: Any) -> drawings.Panel:
-        found = {"attack": told.pop("attack", None), "batch": told.pop("batch", None)}
-        lines = []
-        for index, series in enumerate(every):
-            points = [
-                (share, estimate)
-                for model_variant in series.model_variants
-                if (estimate := _figure(known, name, model_variant, **found)) is not None
-                and (share := sparse[model_variant]) is not None
-            ]
-            lines.append(drawings.Line(series.label, points, index, factor))
-        return drawings.Panel(ylabel, [line for line in lines if len(line.points) > 1], **told)
-
-    figures = {
-        "accuracy": (
-            "Accuracy over sparsity: before the last training of a variant, and in the end",
-            [
-                panel("accuracy before training, %", "accuracy_before", 100),
-                panel("clean accuracy, %", "clean_accuracy", 100),
-            ],
-        ),
-        "cost": (
-            "Latency (bars: standard deviation over the runs) and compressed size over sparsity",
-            [
-                *(
-                    panel(
-                        f"latency, batch {batch}, ms", "latency_ms", 1, batch=batch, from_zero=True
-                    )
-                    for batch in known.batches
-                ),
-                panel("size, compressed, MB", "size_compressed_bytes", 1e-6, from_zero=True),
-            ],
-        ),
-        "robustness": (
-            "Robust accuracy over sparsity, for each attack",
-            [
-                panel(f"robust accuracy, {attack}, %", "robust_accuracy", 100, attack=attack)
-                for attack in known.attacks
-            ],
-        ),
-    }
     yield Heading("Over sparsity", 3)
-    for name, (words, panels) in figures.items():
+    for name, (words, axes) in _figures(known).items():
+        panels = [_panel(known, axis, lines) for axis in axes]
         drawn = [panel for panel in panels if panel.lines]
         if drawn:
             path = drawings.over_sparsity(drawn, folder / f"sparsity-{name}")
@@ -94,8 +67,47 @@ def section(known: Compression, folder: Path) -> Iterator[Block]:
     )
 
 
-def _sparsity(known: Compression, model_variant: str) -> float | None:
-    return known.value("sparsity", model_variant)
+def _figures(known: Compression) -> dict[str, tuple[str, list[_Axis]]]:
+    """Return the caption and the panels of each figure, by its name."""
+    return {
+        "accuracy": (
+            "Accuracy over sparsity: before the last training of a variant, and in the end",
+            [
+                _Axis("accuracy before training, %", "accuracy_before"),
+                _Axis("clean accuracy, %", "clean_accuracy"),
+            ],
+        ),
+        "cost": (
+            "Latency (bars: standard deviation over the runs) and compressed size over sparsity",
+            [
+                *(
+                    _Axis(f"latency, batch {n}, ms", "latency_ms", 1, batch=n, from_zero=True)
+                    for n in known.batches
+                ),
+                _Axis("size, compressed, MB", "size_compressed_bytes", 1e-6, from_zero=True),
+            ],
+        ),
+        "robustness": (
+            "Robust accuracy over sparsity, for each attack",
+            [
+                _Axis(f"robust accuracy, {attack}, %", "robust_accuracy", attack=attack)
+                for attack in known.attacks
+            ],
+        ),
+    }
+
+
+def _panel(known: Compression, axis: _Axis, series: Sequence[_Series]) -> drawings.Panel:
+    """Return a panel with a line for each series of which two points are known."""
+    lines = []
+    for shade, each in enumerate(series):
+        points = [
+            (share, estimate)
+            for model_variant, share in each.sparsity.items()
+            if (estimate := _estimate(known, axis, model_variant)) is not None
+        ]
+        lines.append(drawings.Line(each.label, points, shade, axis.factor))
+    return drawings.Panel(axis.label, [one for one in lines if len(one.points) > 1], axis.from_zero)
 
 
 def _series(known: Compression) -> list[_Series]:
@@ -106,20 +118,23 @@ def _series(known: Compression) -> list[_Series]:
         groups.setdefault((model, family), [model]).append(variant)
     models = {model for model, _ in groups}
     return [
-        _Series(f"{model}, {family}" if len(models) > 1 else family, model, tuple(names))
+        _Series(
+            f"{model}, {family}" if len(models) > 1 else family,
+            {name: share for name in names if (share := known.value("sparsity", name)) is not None},
+        )
         for (model, family), names in groups.items()
     ]
 
 
-def _figure(
-    known: Compression, name: str, model_variant: str, attack: str | None, batch: int | None
-) -> Estimate | None:
+def _estimate(known: Compression, axis: _Axis, model_variant: str) -> Estimate | None:
     """Return a point's figure; that of a latency has a standard deviation for an interval."""
+    name = axis.metric
     if name == "accuracy_before" and model_variant not in known.families:
-        name = "clean_accuracy"  # nothing was taken from the original yet
-    if batch is None:
-        return known.estimate(name, known.entries(METRICS[name].kinds[0], model_variant, attack))
-    timed = known.timed(model_variant, batch)
+        name = "clean_accuracy"  # the original has not been reduced
+    if axis.batch is None:
+        entries = known.entries(METRICS[name].kinds[0], model_variant, axis.attack)
+        return known.estimate(name, entries)
+    timed = known.timed(model_variant, axis.batch)
     found = known.estimate(name, timed)
     return None if found is None else _spread(known, timed, found)
 

@@ -12,7 +12,7 @@ from bench.report.blocks import Block, Heading, Paragraph, Strong, Table
 
 
 def section(matrix: Matrix, _folder: Path) -> Iterator[Block]:
-    """Write every timing with its spread, and say where something disturbed it."""
+    """Write every timing with its spread, and whether other processes disturbed it."""
     found = [e for e in matrix.entries if e.kind == "latency" and e.state == "done"]
     if not found:
         return
@@ -21,28 +21,28 @@ def section(matrix: Matrix, _folder: Path) -> Iterator[Block]:
     rows = [
         [
             str(entry.coordinates),
-            told["batch"],
-            told["threads"],
-            f"{told['latency_ms']:.2f}",
-            f"{told['latency_ms_std']:.2f}",
-            f"{told['latency_ms_median']:.2f}",
-            f"{told['latency_ms_p95']:.2f}",
-            told["runs"],
-            _load(told["busy_elsewhere"]),
+            summary["batch"],
+            summary["threads"],
+            f"{summary['latency_ms']:.2f}",
+            f"{summary['latency_ms_std']:.2f}",
+            f"{summary['latency_ms_median']:.2f}",
+            f"{summary['latency_ms_p95']:.2f}",
+            summary["runs"],
+            _load(summary["busy_elsewhere"]),
         ]
-        for entry, told in zip(found, summaries, strict=True)
+        for entry, summary in zip(found, summaries, strict=True)
     ]
     headers = ["model", "batch", "threads", "mean, ms", "std", "median", "95 %", "runs", "others"]
     yield Table.of(headers, rows)
     machine = summaries[0]["machine"]
     yield Paragraph(
         f"On {machine['gpu'] or machine['cpu']}, {machine['cores']} cores, after "
-        f"{summaries[0]['warmup']} runs to warm up; the images lie on the device. Others: the "
-        "share of the cores that other processes used meanwhile, where that can be told."
+        f"{summaries[0]['warmup']} runs to warm up; the images are on the device. Others: the "
+        "share of the cores that other processes used meanwhile, where the system reports it."
     )
-    if any((told["busy_elsewhere"] or 0) > BUSY for told in summaries):
-        words = f"Something else took more than {BUSY:.0%} of the machine during a timing"
-        yield Paragraph((Strong(words), ": time again on a quiet one, in another store."))
+    if any((summary["busy_elsewhere"] or 0) > BUSY for summary in summaries):
+        words = f"Other processes took more than {BUSY:.0%} of the machine during a timing"
+        yield Paragraph((Strong(words), ": repeat it on an idle machine, with another store."))
 
 
 def _load(share: float | None) -> str:

@@ -1,4 +1,4 @@
-"""The pages' part on training: recipes, what they took, and the curves."""
+"""The pages' part on training: recipes, time and memory, and the curves."""
 
 from __future__ import annotations
 

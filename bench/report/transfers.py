@@ -61,7 +61,7 @@ def _pairs(tested: Sequence[TransferPair]) -> Iterator[Block]:
     headers = ["property", "one", "other", "where", "only one", "only other", "n", "p"]
     yield Table.of(headers, rows)
     yield Paragraph(
-        "Only one, only other: images that just one of the two makes the target lose, to whatever "
-        "class, of the n that it has right without an attack and that count for both. "
+        "Only one, only other: images that the target misclassifies under just one of the two, as "
+        "any class, of the n that it has right without an attack and that count for both. "
         f"p: McNemar's exact test, corrected over all {len(tested)} (Holm)."
     )

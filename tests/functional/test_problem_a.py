@@ -136,8 +136,8 @@ def test_the_page_says_what_was_measured(made: Made) -> None:
         "## seeded: classes",
         "## Training",
         "## Explanations",
-        "patient: images predicted right",
-        "images of test stand in train too**",
+        "patient: images classified correctly",
+        "images of test are in train too**",
         "Cross-validated: each image is judged by a training that did not see it.",
     ):
         assert words in page, words
@@ -183,20 +183,20 @@ def test_a_figure_of_an_explanation_is_compared_on_common_ground(made: Made) -> 
 # Training
 
 
-def test_what_was_trained_is_told(made: Made) -> None:
-    told = made.stored("train")
-    assert set(told) == {
+def test_what_was_trained_is_stored(made: Made) -> None:
+    stored = made.stored("train")
+    assert set(stored) == {
         *("patient", "seeded:seed1", "seeded:seed2", "folded:fold1of2", "folded:fold2of2")
     }
-    assert len({one.outputs["weights"] for one in told.values()}) == 5
-    for name, one in told.items():
+    assert len({one.outputs["weights"] for one in stored.values()}) == 5
+    for name, one in stored.items():
         epochs: Any = one.summary["epochs"]
         assert one.summary["resumed"] is False
         assert one.summary["training_seconds"] == sum(epoch["seconds"] for epoch in epochs)
         assert (epochs[0]["valid_loss"] is None) is (name != "patient")
     assert not list((made.store / "partial").iterdir())  # nothing is left over
     # counted: the same step, whatever the process trained in between
-    peaks = {name: one.summary["peak_memory_bytes"] for name, one in told.items()}
+    peaks = {name: one.summary["peak_memory_bytes"] for name, one in stored.items()}
     assert peaks["seeded:seed1"] == peaks["seeded:seed2"] > 0
 
 
@@ -251,9 +251,9 @@ def test_a_model_that_is_always_right_has_no_gallery_of_mistakes(
     accuracy = outcome.table("clean_accuracy", rows=["model"], columns=[]).frame()["value"]
     assert list(accuracy) == [1.0]
     page = (tmp_path / "reports" / "tiny" / "README.md").read_text()
-    assert "images predicted right" in page
-    assert "images predicted wrong" not in page
-    assert "No image is predicted wrong." in page
+    assert "images classified correctly" in page
+    assert "images misclassified" not in page
+    assert "No image is misclassified." in page
 
 
 # Explainers that misbehave
@@ -398,10 +398,13 @@ def scalars(folder: Path) -> dict[str, list[tuple[int, float]]]:
 
 def assert_log_is_the_curve(log: dict[str, list[tuple[int, float]]], stored: Stored) -> None:
     epochs: Any = stored.summary["epochs"]
-    told = {name for name, value in epochs[0].items() if value is not None} - {"epoch", "seconds"}
-    assert {"loss", "accuracy", "lr"} <= told
-    assert set(log) == told
-    for name in told:
+    figures = {name for name, value in epochs[0].items() if value is not None} - {
+        "epoch",
+        "seconds",
+    }
+    assert {"loss", "accuracy", "lr"} <= figures
+    assert set(log) == figures
+    for name in figures:
         assert [step for step, _ in log[name]] == [epoch["epoch"] for epoch in epochs], name
         values = [value for _, value in log[name]]
         assert values == pytest.approx([epoch[name] for epoch in epochs], rel=1e-6)  # float32
@@ -424,7 +427,7 @@ def test_tensorboard_shows_what_was_trained_earlier(made: Made, tmp_path: Path) 
     from bench.runner.tensorboard import TensorBoard
 
     board = TensorBoard(tmp_path)
-    for _ in range(2):  # a log that stands there is replaced
+    for _ in range(2):  # a log that is there already is replaced
         bench.run(SUITE, store=made.store, reports=None, listener=board)
     trained = made.stored("train")
     assert {path.name for path in (tmp_path / "tiny-a").iterdir()} == {
@@ -434,7 +437,7 @@ def test_tensorboard_shows_what_was_trained_earlier(made: Made, tmp_path: Path) 
         assert_log_is_the_curve(scalars(tmp_path / "tiny-a" / name.replace(":", "!")), stored)
 
 
-def test_a_folder_for_logs_that_cannot_be_is_told(tiny: dict[str, Any], tmp_path: Path) -> None:
+def test_a_folder_for_logs_that_cannot_be_is_an_error(tiny: dict[str, Any], tmp_path: Path) -> None:
     from bench.errors import UsageError
     from bench.runner.tensorboard import TensorBoard
 

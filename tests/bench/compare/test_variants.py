@@ -567,7 +567,7 @@ def sparse_and_slow(planted: Planted, milliseconds: float) -> None:
 
 
 @pytest.mark.parametrize(("milliseconds", "idle"), [(2.1, True), (0.5, False)])
-def test_the_page_says_where_zeros_make_nothing_quicker(
+def test_the_page_says_where_zeros_make_nothing_faster(
     planted: Planted, tmp_path: Path, milliseconds: float, idle: bool
 ) -> None:
     sparse_and_slow(planted, milliseconds)
@@ -577,7 +577,7 @@ def test_the_page_says_where_zeros_make_nothing_quicker(
     assert most[3] == "5.000"
     assert original[-1] == "1.000"
     assert most[-1] == f"{2.0 / milliseconds:.3f}"
-    assert ("No quicker by these timings, though in theory: net/most" in page) is idle
+    assert ("Faster in theory, but not in these timings: net/most" in page) is idle
 
 
 def test_a_page_without_the_original_or_with_holes_is_written(

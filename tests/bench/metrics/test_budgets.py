@@ -307,8 +307,8 @@ def test_mistakes_in_budgets_are_told(tiny: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("cascade", "expected"),
     [
-        (["fgsm"], "attacks.all.cascade: got ['fgsm'], expected a list of two attacks"),
-        ("fgsm", "attacks.all.cascade: got 'fgsm', expected a list of two attacks"),
+        (["fgsm"], "attacks.all.cascade: got ['fgsm'], expected at least 2"),
+        ("fgsm", "attacks.all.cascade: got 'fgsm', expected a list"),
         (["fgsm", "pgdd"], "attacks.all.cascade[1]: 'pgdd' is no attack of this suite"),
         (["fgsm", "aimed"], "attacks.all.cascade[1]: 'aimed' has a target of its own"),
         (["fgsm", "wide"], "fgsm linf 0.1; wide linf 0.2, expected one budget"),
@@ -457,6 +457,6 @@ def test_the_page_tells_norms_and_what_each_part_of_a_cascade_did(
             if line.startswith(f"| {label} ") and " fgsm " in line + " "
         ]
         stages = matrix.stored(entry(matrix, f"attack {label}")).summary["stages"]
-        [met, felled] = [int(number) for number in rows[0][2:4]]
-        assert met == stages["fgsm"]["images"]
-        assert felled == met - stages.get("pgd", {"images": 0})["images"]
+        [images, fooled] = [int(number) for number in rows[0][2:4]]
+        assert images == stages["fgsm"]["images"]
+        assert fooled == images - stages.get("pgd", {"images": 0})["images"]

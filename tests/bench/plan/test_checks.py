@@ -88,7 +88,7 @@ def test_an_order_of_classes_that_is_not_that_of_their_names_is_printed(
     dataset = {"plugin": "image_folder", "root": str(tmp_path / "images"), "size": 8}
     notes = plan_of(dataset=dataset, images={"count": len(names)}).notes
     expected = (
-        "the classes of image_folder stand in the order of their numbers, not in that of their "
+        "the classes of image_folder are in the order of their numbers, not in that of their "
         f"names as text: {listed}"
     )
     assert notes == (() if listed is None else (expected,))

@@ -127,14 +127,12 @@ def test_the_cache_remembers_twins(prepare) -> None:
 def test_twins_are_said_aloud(plan_of) -> None:
     made = plan_of(models={"linear": {"train": RECIPE}})
     told = "; ".join(made.notes)
-    assert (
-        "2 images of test stand in train of twins too, pixel for pixel: test/0 is train/0" in told
-    )
-    assert "1 images of test stand in valid of twins too" in told
+    assert "2 images of test are in train of twins too, pixel for pixel: test/0 is train/0" in told
+    assert "1 images of test are in valid of twins too" in told
     assert "fold" not in told
     folded = plan_of(models={"linear": {"train": RECIPE, "folds": 3}})
     # of the training images: 0, whose twins are test images, and 4 and 7
-    assert "3 images of the folds have a twin" in "; ".join(folded.notes)
+    assert "3 images of the folds have a duplicate" in "; ".join(folded.notes)
 
 
 def test_bf16_that_is_emulated_is_said_aloud(plan_of, monkeypatch) -> None:

@@ -265,7 +265,7 @@ def test_links_lead_to_the_figures_whatever_models_are_called(
 # Latency
 
 
-BUSY_WORDS = "Something else took more than 10% of the machine during a timing"
+BUSY_WORDS = "Other processes took more than 10% of the machine during a timing"
 
 
 @pytest.mark.parametrize(
@@ -363,8 +363,8 @@ def test_galleries_show_what_was_picked_for_them_and_nothing_else(
             (1, "odd 50 %", 2),
         ],
         "explanations-m-wrong": [
-            (6, "even taken for odd 50 %", 2),
-            (5, "odd taken for even 50 %", 2),
+            (6, "even predicted as odd 50 %", 2),
+            (5, "odd predicted as even 50 %", 2),
         ],
     }
 
@@ -373,7 +373,7 @@ def test_without_a_picked_image_there_is_no_gallery(planted: Planted, tmp_path: 
     explained(planted, "m", [(0, 0, True, False), (0, 1, True, False)])
     page = page_of(planted, tmp_path / "page")
     assert "## Explanations" in page
-    assert "images predicted" not in page
+    assert "m: images" not in page
 
 
 # What the page says of images
@@ -405,7 +405,7 @@ def test_copies_of_an_image_in_two_splits_are_one_image_each(planted: Planted) -
     pairs = [[f"train/{i}", f"test/{j}"] for i in range(2) for j in range(3)]
     planted.leaks = [{"splits": ["train", "test"], "images": pairs}]
     page = markdown.render(pages._data(planted.matrix))
-    assert "**3 images of test stand in train too**, pixel for pixel: test/0 is train/0" in page
+    assert "**3 images of test are in train too**, pixel for pixel: test/0 is train/0" in page
 
 
 def test_the_page_says_what_whole_trainings_and_folds_worked_on(planted: Planted) -> None:
