@@ -1,6 +1,6 @@
-"""Which cells a metric is laid out of, and by which dimensions where nobody names any.
+"""Which cells of a run have a metric, and which dimensions a table has by default.
 
-Where there are none, this room says what excluded them, and no more than it knows.
+Where there are none, this room states what excluded them, and no more than it knows.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _ASKED_FOR: Mapping[Kind, str] = {
 
 
 def judged(matrix: Matrix) -> list[str]:
-    """Return the dimensions that name who is judged: the variant where one is no original."""
+    """Return the dimensions of the model judged: with the variant where one is no original."""
     variants = {entry.coordinates.variant for entry in matrix.entries}
     return ["model", "variant"] if variants - {ORIGINAL} else ["model"]
 
@@ -87,7 +87,7 @@ def _usual_rows(
     columns: Sequence[str],
     where: Mapping[str, JSON],
 ) -> list[str]:
-    """Return what tells the cells of all metrics apart besides who is judged; or who is judged."""
+    """Return what the cells of all metrics differ in besides the model judged; or the model."""
     used = [name for name in columns if name != METRIC]
     shared = [kind for kind in wanted[0].kinds if all(kind in other.kinds for other in wanted)]
     found = [_choose(matrix, metric, [*used, *where], where, shared) for metric in wanted]
@@ -107,7 +107,7 @@ def _usual_rows(
 def _apart(
     matrix: Matrix, metric: Metric, used: Sequence[str], where: Mapping[str, JSON]
 ) -> list[str]:
-    """Return one more dimension where cells of one training would fall into one place."""
+    """Return one more dimension where cells of one training would share one place."""
     groups: dict[tuple[JSON, ...], list[Entry]] = {}
     for entry in () if metric.worst_case else cells(matrix, metric, used, where):
         place = (entry.coordinates.replica, *(entry.value(name) for name in used))
@@ -210,7 +210,7 @@ _SIX_DIGITS = 5e-6
 
 
 def absence(matrix: Matrix, metric: Metric, used: Sequence[str]) -> str:
-    """Say why no cell has a metric, in a sentence."""
+    """Return a sentence on why no cell has a metric."""
     entries = [entry for kind in metric.kinds for entry in _candidates(matrix, metric, kind)]
     if entries:
         names = [name for name in used if name != METRIC]

@@ -1,6 +1,6 @@
 """Names and messages as plain text in Markdown and LaTeX: what would be markup is escaped.
 
-Knows nothing of what a text says.
+It does not know what a text means.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def markdown(text: str) -> str:
 
 
 def markdown_inline(text: str) -> str:
-    """Write a text for Markdown where something stands before it on its line."""
+    """Write a text for Markdown inside a line, after other text."""
     text = _one_line(text)
     for pattern in (_ALWAYS, _EMPHASIS, _TAG, _ENTITY, _LINK):
         text = pattern.sub(lambda match: f"\\{match[0]}", text)

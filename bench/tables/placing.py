@@ -1,12 +1,12 @@
-"""From the matrix to a table: cells in their places, with what is said under them.
+"""From the matrix to a table: cells in their places, and the remarks under them.
 
-Nothing is pooled: where several cells fall into one place, that is an error that says what to add.
+Nothing is pooled: several cells in one place are an error, which names the dimensions to add.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 from bench.audit import Audit, Finding, known
 from bench.errors import UsageError
@@ -44,7 +44,7 @@ def build(
         audited: the run's audit, so that it is not looked up for each table.
 
     Raises:
-        UsageError: for an unknown metric or dimension, or where several cells fall in one place.
+        UsageError: for an unknown metric or dimension, or where several cells share one place.
 
     """
     measures = layout.measures(metric)
@@ -52,52 +52,71 @@ def build(
     for name in where:
         matrix.check_dimension(name, "--where")
     rows, columns = layout.dimensions(matrix, measures, rows, columns, where)
-    chosen = {
-        measure: layout.cells(matrix, measure, [*rows, *columns], where) for measure in measures
-    }
-    row_keys: dict[tuple[JSON, ...], int] = {}
-    column_keys: dict[tuple[JSON, ...], int] = {}
-    found: dict[tuple[int, int], tuple[Metric, list[Entry]]] = {}
-    for measure, entry in ((m, e) for m, entries in chosen.items() for e in entries):
-        row, column = (
-            tuple(measure.name if name == METRIC else entry.value(name) for name in names)
-            for names in (rows, columns)
-        )
-        place = (
-            row_keys.setdefault(row, len(row_keys)),
-            column_keys.setdefault(column, len(column_keys)),
-        )
-        _, others = found.setdefault(place, (measure, []))
-        if others and not _is_same(measure, entry, others[0]):
-            _refuse_pooling(matrix, entry, others[0], [*rows, *columns])
-        if not (measure.worst_case and any(_is_one_training(entry, other) for other in others)):
-            others.append(entry)
+    used = [*rows, *columns]
+    chosen = {measure: layout.cells(matrix, measure, used, where) for measure in measures}
+    grid = _Grid(matrix, rows, columns)
+    for measure, entries in chosen.items():
+        for entry in entries:
+            grid.add(measure, entry)
     findings = (known(matrix) if audited is None else audited).findings
-    places = {
-        place: _place(matrix, tuple(entries), measure, findings)
-        for place, (measure, entries) in found.items()
-    }
-    absent = (
-        layout.absence(matrix, measure, [*rows, *columns])
-        for measure, entries in chosen.items()
-        if not entries
-    )
+    absent = (layout.absence(matrix, m, used) for m, entries in chosen.items() if not entries)
     everything = {entry.label: entry for entries in chosen.values() for entry in entries}
     return Table(
         title=title,
         metrics=tuple(measures),
         row_names=tuple(rows),
         column_names=tuple(columns),
-        rows=tuple(row_keys),
-        columns=tuple(column_keys),
-        places=places,
+        rows=tuple(grid.row_keys),
+        columns=tuple(grid.column_keys),
+        places={
+            place: _place(matrix, tuple(entries), measure, findings)
+            for place, (measure, entries) in grid.cells.items()
+        },
         remarks=tuple(_remarks(matrix, measures, list(everything.values()), absent)),
         intervals=intervals,
     )
 
 
+@dataclass(frozen=True)
+class _Grid:
+    """A table as it grows: the cells in each place, and what its rows and columns are for."""
+
+    matrix: Matrix
+    row_names: Sequence[str]
+    column_names: Sequence[str]
+    row_keys: dict[tuple[JSON, ...], int] = field(default_factory=dict)
+    column_keys: dict[tuple[JSON, ...], int] = field(default_factory=dict)
+    cells: dict[tuple[int, int], tuple[Metric, list[Entry]]] = field(default_factory=dict)
+
+    def add(self, metric: Metric, entry: Entry) -> None:
+        """Put a cell into its place; of attacks that one worst case combines, the first.
+
+        Raises:
+            UsageError: where another cell that it cannot be combined with is there.
+
+        """
+        place = (
+            _index(self.row_keys, metric, entry, self.row_names),
+            _index(self.column_keys, metric, entry, self.column_names),
+        )
+        _, others = self.cells.setdefault(place, (metric, []))
+        if others and not _is_same(metric, entry, others[0]):
+            used = [*self.row_names, *self.column_names]
+            _refuse_pooling(self.matrix, entry, others[0], used)
+        if not (metric.worst_case and any(_is_one_training(entry, other) for other in others)):
+            others.append(entry)
+
+
+def _index(
+    keys: dict[tuple[JSON, ...], int], metric: Metric, entry: Entry, names: Sequence[str]
+) -> int:
+    """Return the number of a cell's row or column; a new one comes last."""
+    key = tuple(metric.name if name == METRIC else entry.value(name) for name in names)
+    return keys.setdefault(key, len(keys))
+
+
 def _is_same(metric: Metric, entry: Entry, other: Entry) -> bool:
-    """Say whether two cells belong in one place: replicas, or attacks that a figure combines."""
+    """Return whether two cells belong in one place: replicas, or attacks that a figure combines."""
     if not metric.worst_case:
         return _is_replica(entry, other)
     one, two = entry.coordinates, other.coordinates
@@ -105,12 +124,12 @@ def _is_same(metric: Metric, entry: Entry, other: Entry) -> bool:
 
 
 def _is_one_training(entry: Entry, other: Entry) -> bool:
-    """Say whether two attacks are on one training of one model."""
+    """Return whether two attacks are on one training of one model."""
     return replace(entry.coordinates, attack=None) == replace(other.coordinates, attack=None)
 
 
 def _is_replica(entry: Entry, other: Entry) -> bool:
-    """Say whether two cells are of trainings of one recipe, and differ in nothing else."""
+    """Return whether two cells are of trainings of one recipe, and differ in nothing else."""
     if replace(entry.coordinates, replica=None) != replace(other.coordinates, replica=None):
         return False
     own = {"training_seed", "training_images", "weights"}
@@ -145,14 +164,14 @@ def _refuse_pooling(matrix: Matrix, entry: Entry, other: Entry, used: Sequence[s
     apart.sort(key=lambda name: name not in AXES)
     raise UsageError.of(
         "table",
-        f"{entry.label} and {other.label} fall into one place",
+        f"{entry.label} and {other.label} share one place",
         "one cell in each place: a rate belongs to one attack and budget",
         "lay it out by, or pick with --where, one of: " + ", ".join(apart),
     )
 
 
 def on_targets(measures: Sequence[Metric], entries: Sequence[Entry]) -> Iterable[str]:
-    """Say what becomes of the images whose class an attack aims at."""
+    """State how figures of targeted attacks count the images of the target class."""
     targeted = any(entry.facts.get("targeted") for entry in entries)
     names = [metric.name for metric in measures if metric.of_every_image]
     if targeted and names:
@@ -170,8 +189,8 @@ def _remarks(
         counts: dict[str, int] = {}
         for entry in undone:
             counts[entry.state] = counts.get(entry.state, 0) + 1
-        told = ", ".join(f"{count} {state}" for state, count in counts.items())
-        yield f"Missing: {len(undone)} of {len(entries)} cells ({told})."
+        states = ", ".join(f"{count} {state}" for state, count in counts.items())
+        yield f"Missing: {len(undone)} of {len(entries)} cells ({states})."
     yield from dict.fromkeys(
         f"{entry.coordinates.attack}: {caveat}" for entry in entries for caveat in entry.caveats
     )

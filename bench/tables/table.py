@@ -1,6 +1,6 @@
 """A table that is laid out, and how it is written: Markdown, CSV, JSON, LaTeX.
 
-What stands in its places is not decided here.
+It does not decide what its places hold.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Place:
 
 @dataclass(frozen=True)
 class _Footnotes:
-    """What stands under a table: reasons by number, findings by letter, each once."""
+    """The footnotes of a table: reasons by number, findings by letter, each once."""
 
     reasons: list[str] = field(default_factory=list)
     findings: list[str] = field(default_factory=list)
@@ -74,7 +74,7 @@ def _letters(place: int) -> str:
 
 @dataclass(frozen=True, repr=False)
 class Table:
-    """Metrics laid out over rows and columns, with what must be said under them."""
+    """Metrics laid out over rows and columns, with the remarks under them."""
 
     title: str
     metrics: tuple[Metric, ...]
@@ -156,8 +156,8 @@ class Table:
         if place.estimate is None:
             return f"withheld [{notes.number(place.note)}]"
         marks = [notes.letter(finding.sentence) for finding in place.findings]
-        told = figure(place.estimate, place.metric, intervals=self.intervals)
-        return f"{told} [{', '.join(marks)}]" if marks else told
+        words = figure(place.estimate, place.metric, intervals=self.intervals)
+        return f"{words} [{', '.join(marks)}]" if marks else words
 
     def _drawn(self, form: str, escaped: Callable[[str], str], notes: _Footnotes) -> str:
         """Draw the grid in a format of tabulate's, each cell escaped; footnotes are noted."""
@@ -196,8 +196,8 @@ class Table:
         timed = all(metric.kinds == ("latency",) for metric in self.metrics)
         counted = "the timed runs" if timed else "the images that count"
         several = any(p.estimate and p.estimate.trainings > 1 for p in self.places.values())
-        told = [p.estimate for p in self.places.values() if p.estimate]
-        has_n = any(estimate.n or estimate.value is None for estimate in told)  # others are counted
+        estimates = [p.estimate for p in self.places.values() if p.estimate]
+        has_n = any(estimate.n or estimate.value is None for estimate in estimates)
         parts = [f"n, {counted}"] if has_n else []
         parts += ["x trainings; the figure is the mean over them"] if several else []
         words = f"In parentheses: {', '.join(parts)}."

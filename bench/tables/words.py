@@ -25,14 +25,14 @@ def figure(estimate: Estimate, metric: Metric, *, intervals: bool) -> str:
     if estimate.value is None:
         return f"{DASH} (0)"
     digits = decimals(estimate)
-    told = number(estimate.value, metric.unit, digits)
-    told += " %" if metric.unit == "share" else ""
+    words = number(estimate.value, metric.unit, digits)
+    words += " %" if metric.unit == "share" else ""
     if intervals and estimate.low is not None and estimate.high is not None:
         low, high = (number(end, metric.unit, digits) for end in (estimate.low, estimate.high))
-        told += f" [{low}, {high}]"
+        words += f" [{low}, {high}]"
     counted = [str(estimate.n)] if estimate.n else []
     counted += [f"x {estimate.trainings}"] if estimate.trainings > 1 else []
-    return f"{told} ({' '.join(counted)})" if counted else told
+    return f"{words} ({' '.join(counted)})" if counted else words
 
 
 def decimals(estimate: Estimate) -> int:

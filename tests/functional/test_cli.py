@@ -159,7 +159,7 @@ def test_table_layouts(session: dict[str, Any]) -> None:
     assert "linear to gaudy" in transfer.stdout.splitlines()[0]
     pooled = call(session, "table", "--rows", "model", "--columns", "")
     assert pooled.returncode == 2
-    assert "fall into one place" in pooled.stderr
+    assert "share one place" in pooled.stderr
 
 
 def test_wrong_words_are_explained(session: dict[str, Any], tmp_path: Path) -> None:

@@ -133,4 +133,4 @@ def test_tables_that_no_result_could_fill_are_named_before_the_run(
     )
     (problem,) = session.refused_tables(made, Store(tmp_path / "store"))
     assert problem.startswith("table 'pooled' is left out: ")
-    assert "fall into one place" in problem
+    assert "share one place" in problem

@@ -248,7 +248,7 @@ def test_two_cells_are_never_pooled(matrix: Matrix) -> None:
         tables.build(matrix, rows=["model"], columns=[])
     text = str(error.value)
     assert "fgsm@eps=0.2" in text
-    assert "fall into one place" in text
+    assert "share one place" in text
     assert "attack" in text.partition("one of: ")[2]
     assert "eps" in text.partition("one of: ")[2]
     assert "model" not in text.partition("one of: ")[2].split(", ")
