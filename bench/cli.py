@@ -192,9 +192,9 @@ def _conclude(done: Run, reports: Path) -> NoReturn:
     shown = next((table for table in tables.values() if table.places), None)
     if shown is not None and done.only is None:
         typer.echo(f"{shown.title}\n\n{shown}")
-    told = ", ".join(f"{number} {state}" for state, number in counts.items())
+    counted = ", ".join(f"{number} {state}" for state, number in counts.items())
     words = "nothing was computed" if not done.computed else f"{done.computed} computed"
-    typer.echo(f"\n{told}; {words}; {console.duration(done.seconds)}", err=True)
+    typer.echo(f"\n{counted}; {words}; {console.duration(done.seconds)}", err=True)
     changed = explanation.changed_since(done)
     if changed:
         typer.echo(
@@ -202,7 +202,7 @@ def _conclude(done: Run, reports: Path) -> NoReturn:
             "computed; if results changed, raise a revision: see 'bench why CELL'",
             err=True,
         )
-    # a probe that fails costs a rule its evidence, and no figure: the audit tells it
+    # a probe that fails costs a rule its evidence, and no figure: the audit reports it
     failed = [
         status
         for status in done.statuses.values()

@@ -99,7 +99,7 @@ class Matrix:
         """Return a done cell's per-image records; None for a cell that has none.
 
         Those of an attack say which images lie within its budget (``within_budget``), of one that
-        looks for the nearest, how far each is (``size``), and whether it tells its steps.
+        looks for the nearest, how far each is (``size``), and whether it records its steps.
         """
         stored = self.stored(entry)
         if "records" not in stored.files:

@@ -179,7 +179,7 @@ class AttackRecord:
 
     ``violation`` says why there is no verdict (over budget, out of range, not finite, logits that
     are not finite, when ``clean_confidence`` may be None); the
-    predictions after it are None then, while the norms are still told where they are finite.
+    predictions after it are None then, while the norms are still recorded where they are finite.
     ``target`` is None for untargeted attacks. ``steps_to_success`` is None where the attack never
     fooled the model or does not declare its model calls to be its iterates. Norms are of pixels in
     [0, 1]; ``l0`` counts pixels. ``success`` is what :func:`success_of` decides, whatever budget

@@ -81,7 +81,7 @@ def metrics_page() -> str:
 
 
 def plugins_page() -> str:
-    """Every first-party plugin as ``bench describe`` tells it."""
+    """Every first-party plugin as ``bench describe`` prints it."""
     lines = [
         NOTE + "# Plugins",
         "",
@@ -98,23 +98,23 @@ def plugins_page() -> str:
 
 
 def audit_page() -> str:
-    """Tell how the audit works, and every rule."""
+    """Describe how the audit works, and every rule."""
     rows = "\n".join(f"| `{rule.name}` | {rule.sees} | {rule.matters} |" for rule in RULES.values())
     text = f"""# Audit
 
 After every run, rules look for what no sound evaluation would show. What they find stands as a
 footnote on the very numbers that it concerns (`87.5 % (40) [a]`), in the column `findings` of
 CSV and JSON, on the page of the run, and in `bench audit`; `bench audit --strict` exits with 1
-where there is a finding. The page also tells which rules had nothing to look at, and what was
+where there is a finding. The page also lists which rules had nothing to look at, and what was
 missing.
 
 ## When a rule fires
 
-Never on chance. What is certain (an image over its budget) is told as it is. Where images are
+Never on chance. What is certain (an image over its budget) is reported as it is. Where images are
 counted, the test is exact and one-sided: McNemar's on the same images, or a binomial one. A
-finding has p < {LEVEL}, by Holm over all cases of its rule in the run, and is worth telling:
+finding has p < {LEVEL}, by Holm over all cases of its rule in the run, and is worth reporting:
 two rates lie {100 * POINTS:.0f} points apart or more. So a rule is silent where a run has too
-few images to tell, and its silence is no proof.
+few images, and its silence is no proof.
 
 - Chance is the accuracy of always saying the same. A model is no better than chance where
   chance explains its accuracy (p >= {BETTER}) and an accuracy {100 * USEFUL:.0f} points above
@@ -122,13 +122,13 @@ few images to tell, and its silence is no proof.
 - Gradients are in doubt where more than {100 * ZERO_GRADIENTS:.0f} % of the images have none:
   where a model is certain, single ones underflow.
 - With eps 0, {100 * FLIPS:.0f} % of the predictions may turn by rounding; no image may move.
-- Of the images that withstand noise, an attack must fool at least the share that noise fools of
-  all, taken at the lower end of its interval. Where noise fools under {100 * POINTS:.0f} %,
-  nothing is told.
+- Of the images that remain correct under noise, an attack must fool at least the share that
+  noise fools of all, taken at the lower end of its interval. Where noise fools under
+  {100 * POINTS:.0f} %, nothing is reported.
 - The 95 % interval of a rate is too wide beyond {100 * WIDEST:.0f} points. Only rates whose n
-  the suite chooses are looked at: a `transfer_rate` is of the images that fell on the source.
+  the suite chooses are looked at: a `transfer_rate` is of the images that fooled the source.
 - An attack is iterative if it takes more than one gradient of an image, as was counted. Steps,
-  alpha and eps are known by these names. A sparsity may be off by one weight.
+  step size and radius are those that it declares. A sparsity may be off by one weight.
 
 ## Probes
 
@@ -214,10 +214,10 @@ def attacks_page() -> str:
             NOTE + "# Attacks",
             "",
             "Every attack of torchattacks, and what is true of each. Targets: honours them indeed.",
-            "Steps: its model calls are its iterates, so `steps_to_success` is told. Any batch: an",
+            "Steps: its model calls are its iterates: it has `steps_to_success`. Any batch: an",
             "image's result does not depend on the batch it came in. Since: the oldest version of",
             "torchattacks in which it works. Under each, its known faults: they are printed beside",
-            "its numbers. Parameters stand in [plugins.md](plugins.md).",
+            "its numbers. Parameters are in [plugins.md](plugins.md).",
             "",
             tabulate(rows, headers, tablefmt="github", disable_numparse=True),
             "",

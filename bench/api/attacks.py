@@ -25,7 +25,7 @@ class Attack(Plugin):
         norm: the norm that the attack bounds or minimises; None where it bounds none.
         targetable: whether ``targets`` are honoured.
         traceable: whether the model calls of one :meth:`perturb` are its iterates, in order, each
-            with the whole batch: only then is ``steps_to_success`` told.
+            with the whole batch: only then is ``steps_to_success`` reported.
         batch_invariant: whether an image's result does not depend on the batch it came in; where
             it does, the batch size is part of the identity.
         minimum_norm: whether it looks for the nearest adversarial image, rather than for any in a
@@ -163,10 +163,10 @@ class Attack(Plugin):
 
 
 class Cascade(Attack):
-    """Several attacks in a row, each on the images that still stand.
+    """Several attacks in a row, each on the images that remain correct.
 
     Images that are wrong before any attack are left as they are, and so is one that no attack
-    fells. A part's image counts only within the cascade's budget.
+    fools. A part's image counts only within the cascade's budget.
     """
 
     @property
@@ -183,34 +183,34 @@ class Cascade(Attack):
         targets: Labels | None = None,
         generator: Generator,
     ) -> Images:
-        """Return for each image what the first attack that fells it made of it."""
+        """Return for each image what the first attack that fools it made of it."""
         import torch
 
-        def fells(tried: Images, rows: Labels) -> Labels:
+        def fools(tried: Images, rows: Labels) -> Labels:
             with torch.no_grad():
                 predictions = classifier(tried).argmax(1)
-            fallen: Labels = (
+            fooled: Labels = (
                 predictions != labels[rows] if targets is None else predictions == targets[rows]
             )
-            return fallen
+            return fooled
 
         done = images.clone()
         everything = torch.arange(len(images), device=images.device)
-        standing = everything[~fells(images, everything)]
+        left = everything[~fools(images, everything)]
         for name, part in self.parts.items():
-            if len(standing) == 0:
+            if len(left) == 0:
                 break
-            with stage(classifier, name, len(standing)):
+            with stage(classifier, name, len(left)):
                 found = part.perturb(
                     classifier,
-                    images[standing],
-                    labels[standing],
-                    targets=None if targets is None else targets[standing],
+                    images[left],
+                    labels[left],
+                    targets=None if targets is None else targets[left],
                     generator=generator,
                 )
-                fell = fells(found, standing) & self._is_near(found, images[standing])
-            done[standing[fell]] = found[fell]
-            standing = standing[~fell]
+                won = fools(found, left) & self._is_near(found, images[left])
+            done[left[won]] = found[won]
+            left = left[~won]
         return done
 
     def _is_near(self, found: Images, images: Images) -> Labels:
@@ -229,7 +229,7 @@ class Cascade(Attack):
 
     @property
     def passes(self) -> int:
-        """What all parts cost together, as if nothing fell."""
+        """What all parts cost together, as if no image was fooled."""
         return sum(part.passes for part in self.parts.values())
 
     def unsuited(self, *, classes: int, image_shape: tuple[int, int, int]) -> str | None:
@@ -255,7 +255,7 @@ def padded(classifier: Module, copies: int) -> Iterator[None]:
 def stage(classifier: Module, name: str, images: int) -> Iterator[None]:
     """Say that what is asked inside belongs to one part of an attack, and how many images it met.
 
-    The cell's summary tells images, passes and seconds of each part.
+    The cell's summary holds images, passes and seconds of each part.
     """
     stages: dict[str, dict[str, float]] = vars(classifier).setdefault("stages", {})
     account = stages.setdefault(name, {"images": 0, "forwards": 0, "backwards": 0, "seconds": 0.0})

@@ -28,8 +28,8 @@ class Entry:
     @property
     def caveats(self) -> tuple[str, ...]:
         """Known faults of the cell's attack."""
-        told = self.facts.get("caveats")
-        return tuple(map(str, told)) if isinstance(told, list) else ()
+        caveats = self.facts.get("caveats")
+        return tuple(map(str, caveats)) if isinstance(caveats, list) else ()
 
     @property
     def budget(self) -> Budget | None:

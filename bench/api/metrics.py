@@ -74,8 +74,8 @@ class Metric:
 
     def __init__(self, name: str = "", definition: str = "") -> None:
         self.name = name or self.name
-        told = definition or self.definition or type(self).__doc__ or ""
-        self.definition = " ".join(inspect.cleandoc(told).split())
+        words = definition or self.definition or type(self).__doc__ or ""
+        self.definition = " ".join(inspect.cleandoc(words).split())
 
     def __repr__(self) -> str:
         return f"<metric {self.name}>"

@@ -137,7 +137,7 @@ class Recipe(BaseModel):
         So a new key, whose default changes nothing, parts no recipe from its results. A default
         that changes needs the train cell's revision raised.
         """
-        told: dict[str, JSON] = self.model_dump(
+        departing: dict[str, JSON] = self.model_dump(
             mode="json", exclude={"seed", "preset"}, exclude_defaults=True
         )
-        return told
+        return departing

@@ -158,7 +158,7 @@ class Hardening(Defense, Tuning):
 
 
 class Detector(Defense):
-    """A defense that answers as the classifier does, and tells which images look attacked."""
+    """A defense that answers as the classifier does, and scores which images look attacked."""
 
     @abstractmethod
     def score(self, classifier: Module, images: Images) -> PerImage:

@@ -52,9 +52,10 @@ class Finding:
     p_value: float | None
 
     @classmethod
-    def of(cls, told: Mapping[str, Any]) -> Finding:
+    def of(cls, written: Mapping[str, Any]) -> Finding:
         """Read what :attr:`plain` says."""
-        return cls(**{**told, "cells": tuple(told["cells"]), "metrics": frozenset(told["metrics"])})
+        cells, metrics = tuple(written["cells"]), frozenset(written["metrics"])
+        return cls(**{**written, "cells": cells, "metrics": metrics})
 
     @property
     def plain(self) -> dict[str, JSON]:
@@ -80,10 +81,10 @@ class Audit:
     gaps: tuple[tuple[str, str], ...]
 
     @classmethod
-    def of(cls, told: Mapping[str, Any]) -> Audit:
+    def of(cls, written: Mapping[str, Any]) -> Audit:
         """Read what :attr:`plain` says."""
-        findings = tuple(Finding.of(finding) for finding in told["findings"])
-        return cls(findings, told["cases"], tuple((rule, gap) for rule, gap in told["gaps"]))
+        findings = tuple(Finding.of(finding) for finding in written["findings"])
+        return cls(findings, written["cases"], tuple((rule, gap) for rule, gap in written["gaps"]))
 
     @property
     def plain(self) -> dict[str, JSON]:
@@ -104,9 +105,9 @@ class Audit:
     def summary(self) -> str:
         """A line for the end of a run."""
         ran = sum(count > 0 for count in self.cases.values())
-        told = "no finding" if not self.findings else f"{len(self.findings)} findings"
-        told = "1 finding" if len(self.findings) == 1 else told
-        return f"audit: {told}; {ran} of {len(self.cases)} rules had something to look at"
+        counted = "no finding" if not self.findings else f"{len(self.findings)} findings"
+        counted = "1 finding" if len(self.findings) == 1 else counted
+        return f"audit: {counted}; {ran} of {len(self.cases)} rules had something to look at"
 
 
 def known(matrix: Matrix) -> Audit:

@@ -80,13 +80,13 @@ class AttackCell(Cell):
     def facts(self) -> dict[str, JSON]:
         """The attack's group, plugin, norm, budget, target, parameters and what it declares."""
         entry = self.entry
-        told: dict[str, JSON] = {} if entry.members else {**entry.plugin.parameters()}
+        parameters: dict[str, JSON] = {} if entry.members else {**entry.plugin.parameters()}
         if entry.members:
-            told["cascade"] = ", ".join(member.name for member in entry.members)
+            parameters["cascade"] = ", ".join(member.name for member in entry.members)
         if entry.budget is not None:
-            told |= {"budget": str(entry.budget), "eps": entry.budget.eps}
+            parameters |= {"budget": str(entry.budget), "eps": entry.budget.eps}
         return {
-            **told,
+            **parameters,
             "group": entry.group,
             "plugin": entry.plugin_name,
             "norm": entry.plugin.norm if entry.budget is None else entry.budget.norm,

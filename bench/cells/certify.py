@@ -59,11 +59,13 @@ class CertifyCell(Cell):
     @property
     def inputs(self) -> dict[str, JSON]:
         """The shields, what the proof takes, the images and how numbers are computed."""
-        told = self.shield.plugin.parameters()
+        parameters = self.shield.plugin.parameters()
         return {
             "images": self.images.named_digest,
             "seed": self.seed,
-            "proof": {name: told[name] for name in sorted(_shield_of(self.shield).proof_only)},
+            "proof": {
+                name: parameters[name] for name in sorted(_shield_of(self.shield).proof_only)
+            },
             **self.compute.identity(batch_size=True),
             **self.subject.identity,
         }

@@ -61,16 +61,16 @@ class CompressCell(Cell):
     @property
     def inputs(self) -> dict[str, JSON]:
         """The reduction and, where it looks at images or draws numbers, those."""
-        told: dict[str, JSON] = {
+        inputs: dict[str, JSON] = {
             "architecture": self.architecture.identity,
             "reduction": self.step.identity,
         }
         if self.reduction.randomised:
-            told["seed"] = self.seed
+            inputs["seed"] = self.seed
         if self.reduction.images_wanted:
-            told["images"] = self._shown.digest
-            told["compute"] = self.compute.identity(threads=True)
-        return told
+            inputs["images"] = self._shown.digest
+            inputs["compute"] = self.compute.identity(threads=True)
+        return inputs
 
     @property
     def facts(self) -> dict[str, JSON]:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from bench.referee.heatmaps import Similarity
 
 SHOWN = 6
-"""How many images are kept to look at: those that the attack felled, first."""
+"""How many images are kept to look at: those that the attack fooled, first."""
 
 
 @dataclass(frozen=True)
@@ -171,9 +171,9 @@ class DriftCell(_Drift):
         moved = self._explain(workbench, _Shown(self.subject, parents, attacked), after)
         alike = faithfulness.similarity(clean, moved)
         records = self._records(labels, before, after, alike, broken)
-        felled = [i for i in range(len(images)) if before[i] == labels[i] != after[i]]
-        rest = [i for i in range(len(images)) if i not in felled]
-        shown = (felled + rest)[:SHOWN]
+        fooled = [i for i in range(len(images)) if before[i] == labels[i] != after[i]]
+        rest = [i for i in range(len(images)) if i not in fooled]
+        shown = (fooled + rest)[:SHOWN]
         return Result(
             records=records,
             arrays={

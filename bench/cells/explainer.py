@@ -25,8 +25,8 @@ def seed_of(entry: ExplainerEntry, images: ImageSet, suite_seed: int) -> int:
 
 def identity_of(entry: ExplainerEntry) -> dict[str, JSON]:
     """Return the part of an identity that names an explainer."""
-    told = registry.identity("explainers", entry.plugin_name, entry.plugin)
-    return {**told, "parameters": entry.plugin.parameters()}
+    identity = registry.identity("explainers", entry.plugin_name, entry.plugin)
+    return {**identity, "parameters": entry.plugin.parameters()}
 
 
 def culprit(entry: ExplainerEntry) -> str:

@@ -82,7 +82,7 @@ class ProfileCell(Cell):
         classifier = self.subject.counted(workbench, parents).cpu()
         macs = multiplications(classifier, image)
         skipped = sum(layer.skipped for layer in layers(classifier, image))
-        # of several networks, each is told where it is judged by itself
+        # of several networks, each is listed where it is judged by itself
         single = layers(networks[0], image) if len(networks) == 1 else []
         return Result(
             summary={

@@ -47,8 +47,8 @@ class SensitivityCell(Cell):
     @property
     def facts(self) -> dict[str, JSON]:
         """Those of the attack, and the reduction."""
-        told = {"step": self.step.name, "met_by": self.attack.entry.name}
-        return {**self.attack.facts, **told, **self.step.plugin.parameters()}
+        own = {"step": self.step.name, "met_by": self.attack.entry.name}
+        return {**self.attack.facts, **own, **self.step.plugin.parameters()}
 
     @property
     def modules(self) -> tuple[str, ...]:
@@ -88,7 +88,7 @@ class SensitivityCell(Cell):
         )
 
     def _reduced(self, network: nn.Module, layer: str) -> nn.Module:
-        """Reduce one layer; a black image tells the shape: those that are judged teach nothing."""
+        """Reduce one layer; a black image gives the shape: those that are judged decide nothing."""
         import torch
 
         plugin = self.step.plugin.model_copy(update={"layers": (layer,)})

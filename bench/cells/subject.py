@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 class Subject:
     """An architecture, the cell that brings its weights, and its shields, the innermost first.
 
-    ``reductions`` are those that the weights went through, and tell how attacks see through them.
+    ``reductions`` are those that the weights went through, and decide how attacks see through them.
     ``members`` are what the shields ask for besides, by name. ``seed`` is the suite's: a shield
     that draws random numbers draws the same for every image and model.
     """
@@ -86,13 +86,13 @@ class Subject:
     def facts(self) -> dict[str, JSON]:
         """What the verdict and the attacks go through; nothing where all is plain."""
         ways = [each.gradients for each in self.reductions] + [each.gradients for each in self._met]
-        told: dict[str, JSON] = {}
+        facts: dict[str, JSON] = {}
         if self.shields or self.has_twin:
             others = dict.fromkeys(way for way in ways if way != "exact")
-            told["gradients"] = ", ".join(others) or "exact"
+            facts["gradients"] = ", ".join(others) or "exact"
         if not self.shields:
-            return told
-        return told | {
+            return facts
+        return facts | {
             "defense": ", ".join(shield.plugin_name for shield in self.shields),
             "randomised": self.is_randomised,
             "averaged": all(shield.draws > 1 for shield in self._met if shield.randomised),

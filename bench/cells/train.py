@@ -35,7 +35,7 @@ class TrainCell(Cell):
     ``held_out`` is what a recipe with patience stops and selects on; None for any other.
     ``step`` is the step of a variant that the training is, if it is one; ``start`` brings the
     weights to begin with, where they are not fresh, and ``teacher`` those of the original, where
-    the step is taught by it. With ``holds_zeros``, weights of Conv and Linear layers that are zero
+    the step uses a teacher. With ``holds_zeros``, weights of Conv and Linear layers that are zero
     at the start stay so.
     """
 
@@ -70,7 +70,7 @@ class TrainCell(Cell):
     def inputs(self) -> dict[str, JSON]:
         """Architecture, recipe, data and seed; thread count and device decide the last digits."""
         given = self.architecture.entry.plugin.normalization()
-        told: dict[str, JSON] = {
+        inputs: dict[str, JSON] = {
             "architecture": self.architecture.identity,
             "recipe": self.recipe.identity(),
             "data": self.images.digest,
@@ -79,12 +79,12 @@ class TrainCell(Cell):
             **self.compute.identity(threads=True),
         }
         if self.held_out is not None:
-            told["held_out"] = self.held_out.digest
+            inputs["held_out"] = self.held_out.digest
         if self.step is not None:
-            told["step"] = self.step.identity
+            inputs["step"] = self.step.identity
         if self.holds_zeros:
-            told["holds_zeros"] = True
-        return told
+            inputs["holds_zeros"] = True
+        return inputs
 
     @property
     def facts(self) -> dict[str, JSON]:

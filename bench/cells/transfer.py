@@ -24,7 +24,7 @@ class TransferCell(Cell):
     """
 
     kind: ClassVar[Kind] = "transfer"
-    revision: ClassVar[int] = 2  # records tell the norms
+    revision: ClassVar[int] = 2  # records hold the norms
 
     subject: Subject
     attack: Cell
@@ -54,8 +54,8 @@ class TransferCell(Cell):
     @property
     def facts(self) -> dict[str, JSON]:
         """Those of the attack, and what shields the target."""
-        told = {k: fact for k, fact in self.attack.facts.items() if k not in SHIELD_FACTS}
-        return {**told, **self.subject.facts}
+        kept = {k: fact for k, fact in self.attack.facts.items() if k not in SHIELD_FACTS}
+        return {**kept, **self.subject.facts}
 
     @property
     def modules(self) -> tuple[str, ...]:

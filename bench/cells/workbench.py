@@ -113,16 +113,16 @@ class Compute:
 
     def identity(self, *, batch_size: bool = False, threads: bool = False) -> dict[str, JSON]:
         """Return the part of an identity; with what the work is not invariant to."""
-        told: dict[str, JSON] = {
+        parts: dict[str, JSON] = {
             "device": self.device.partition(":")[0],
             "memory_format": _FORMATS[self.memory_format],
             "precision": self.precision,
         }
         if batch_size:
-            told["batch_size"] = self.batch_size
+            parts["batch_size"] = self.batch_size
         if threads:
-            told["threads"] = self.threads
-        return told
+            parts["threads"] = self.threads
+        return parts
 
     @contextmanager
     def applied(self) -> Iterator[None]:
@@ -186,7 +186,7 @@ def _deterministic(*, on: bool) -> Iterator[None]:
 class Workbench:
     """Where cells run: a store, one device, and the classifiers that were built last.
 
-    ``notify`` is told the share of the current cell that is done, and a few words; ``measure`` the
+    ``notify`` is given the share of the current cell that is done, and a few words; ``measure`` the
     figures of each of its steps, such as an epoch's.
     """
 
@@ -246,8 +246,8 @@ class Workbench:
             network = self.network(architecture, weights).eval()
             return Classifier(network if twin else applied.deploy(network), *normalisation)
 
-        told = " twin" if twin and applied.answers_otherwise else ""
-        key = weights.outputs["classifier"] + told
+        suffix = " twin" if twin and applied.answers_otherwise else ""
+        key = weights.outputs["classifier"] + suffix
         return self.kept(key, make, architecture.image_shape)
 
     def kept(

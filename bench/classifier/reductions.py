@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from torch.nn import Module
 
 KEY = "forms"
-"""Where the header of a file of weights tells them."""
+"""Where the header of a file of weights lists them."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class AppliedReduction:
 
     @property
     def plain(self) -> dict[str, JSON]:
-        """What the header tells, and what decides the network's function beside the weights."""
+        """What the header holds, and what decides the network's function beside the weights."""
         return {
             "name": self.name,
             **registry.identity("compressors", self.name, self.plugin),
@@ -63,12 +63,12 @@ class AppliedReductions:
         if KEY not in header:
             return cls()
         try:
-            told = json.loads(header[KEY])
-            return cls(tuple(_form(each) for each in told))
+            written = json.loads(header[KEY])
+            return cls(tuple(_form(each) for each in written))
         except (ValueError, KeyError, TypeError, ValidationError) as error:
             raise WeightsError.of(
                 where,
-                f"tells of reductions that cannot be understood: {error}",
+                f"lists reductions that cannot be understood: {error}",
                 "what bench wrote",
                 "make the file again with this version",
             ) from error
@@ -116,9 +116,9 @@ class AppliedReductions:
         return (deploying or plugins)[-1].packed(network)
 
 
-def _form(told: Mapping[str, JSON]) -> AppliedReduction:
-    name = str(told["name"])
-    plugin = registry.load("compressors", name).model_validate(told["parameters"])
+def _form(written: Mapping[str, JSON]) -> AppliedReduction:
+    name = str(written["name"])
+    plugin = registry.load("compressors", name).model_validate(written["parameters"])
     if not isinstance(plugin, Reduction):
         raise TypeError(f"'{name}' reduces nothing")
-    return AppliedReduction(name, plugin, told["form"])
+    return AppliedReduction(name, plugin, written["form"])

@@ -24,7 +24,7 @@ class Load:
 
     ``share``: of the time of the cores that this process may use, in [0, 1], what went to other
     processes, this one's children among them, or to the hypervisor. None where the platform cannot
-    tell, and where the block was too short (under a fifth of a second).
+    measure it, and where the block was too short (under a fifth of a second).
     """
 
     share: float | None = None

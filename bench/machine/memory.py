@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class Peak:
     """The most memory that tensors made in a block held at once; filled in when the block ends.
 
-    ``bytes`` is None where this torch cannot tell, and where the block fails.
+    ``bytes`` is None where this torch cannot count, and where the block fails.
     """
 
     bytes: int | None = None

@@ -23,7 +23,7 @@ Cell: TypeAlias = Callable[[str], JSON]
 """A cell, as the function from a dimension to its value there; None where it has none."""
 
 APART = ("attack", "source", "explainer", "batch", "detector", "step")
-"""The dimensions that tell the cells of one kind apart, of one training of one model variant."""
+"""The dimensions that distinguish the cells of one kind, of one training of one model variant."""
 
 _NUMBER = r"[-+]?\d*\.?\d+(?:[eE][-+]?\d+)?"
 _FRACTION = rf"(?P<over>{_NUMBER})(?:\s*/\s*(?P<under>\d+))?"

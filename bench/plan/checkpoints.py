@@ -40,7 +40,7 @@ def claim(cell: TrainCell) -> dict[str, JSON]:
 def find(cell: TrainCell) -> Path | None:
     """Return the shipped checkpoint that training would make again, if there is one."""
     if cell.parents:
-        return None  # it depends on the weights that it starts from, or is taught by
+        return None  # it depends on the weights that it starts from, or whose logits it learns
     wanted = fingerprint.fingerprint(claim(cell))
     return next((path for path, made in _claims() if made == wanted), None)
 

@@ -30,7 +30,7 @@ class ModelVariant:
     """One variant of one training of a model, and the images that it is judged on.
 
     Those are never what it learned from: ``evaluated`` are all of them, ``images`` those that
-    attacks and explainers work on. ``is_first`` tells the replica that stands for all where they
+    attacks and explainers work on. ``is_first`` marks the replica that stands for all where they
     cannot differ, as in size. ``steps`` are those of the variant; ``before`` is what the last
     training of a reduced variant began with.
     """
@@ -47,7 +47,7 @@ class ModelVariant:
 
     @property
     def detectors(self) -> tuple[StepEntry, ...]:
-        """What tells which images look attacked."""
+        """What scores which images look attacked."""
         return tuple(step for step in self.steps if isinstance(step.plugin, Detector))
 
     @property
@@ -196,7 +196,7 @@ class _Training:
 
 
 def _brought(cell: Cell) -> tuple[Reduction, ...]:
-    """Return the reductions that weights from a file went through, as its header tells."""
+    """Return the reductions that weights from a file went through, as its header lists."""
     if not isinstance(cell, LoadCell) or cell.file is None or cell.file.suffix != ".safetensors":
         return ()
     known = AppliedReductions.of(checkpoints.read_header(cell.file), str(cell.file))

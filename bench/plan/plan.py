@@ -39,7 +39,7 @@ class Status:
 
 @dataclass(frozen=True)
 class Plan:
-    """All cells of a run, parents first. ``notes`` are things to say aloud."""
+    """All cells of a run, parents first. ``notes`` are its warnings."""
 
     suite: Suite
     data: Prepared

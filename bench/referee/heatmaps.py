@@ -73,11 +73,11 @@ def check_form(heatmaps: object, images: Images, culprit: str) -> Heatmaps:
     shape = (len(images), *images.shape[2:])
     expected = f"torch.float32 of shape {shape}"
     if not isinstance(heatmaps, Tensor):
-        told = type(heatmaps).__name__
-        raise PluginError.of(culprit, f"returned {told}", expected, "mend the plugin")
+        got = type(heatmaps).__name__
+        raise PluginError.of(culprit, f"returned {got}", expected, "mend the plugin")
     if heatmaps.shape != shape or heatmaps.dtype != torch.float32:
-        told = f"{heatmaps.dtype} of shape {tuple(heatmaps.shape)}"
-        raise PluginError.of(culprit, f"returned {told}", expected, "mend the plugin")
+        got = f"{heatmaps.dtype} of shape {tuple(heatmaps.shape)}"
+        raise PluginError.of(culprit, f"returned {got}", expected, "mend the plugin")
     if not heatmaps.isfinite().all():
         raise PluginError.of(
             culprit, "returned a map that is not finite", "finite maps", "mend the plugin"
@@ -176,7 +176,7 @@ def ranked(heatmap: Tensor, generator: Generator) -> Tensor:
 def blurred(images: Images) -> Images:
     """Blur images with a Gaussian whose standard deviation is an eighth of the shorter side.
 
-    Wide enough that little is left to tell classes by, and without the edges that a flat colour
+    Wide enough that little is left to know classes by, and without the edges that a flat colour
     would bring in. It is cut off at three standard deviations, and borders are mirrored.
     """
     side = min(images.shape[2:])

@@ -208,8 +208,8 @@ def _validate(plugin: object, base: type[Plugin], where: str) -> None:
     if issubclass(plugin, Attack) and "norm" not in plugin.model_fields:
         norm = getattr(plugin, "norm", "")
         if norm is not None and not isinstance(norm, property) and norm not in NORMS:
-            told = f"got {norm!r}" if norm else "is not declared"
-            raise PluginError.of(f"{where}: norm", told, "None or one of " + ", ".join(NORMS))
+            got = f"got {norm!r}" if norm else "is not declared"
+            raise PluginError.of(f"{where}: norm", got, "None or one of " + ", ".join(NORMS))
 
 
 def _check_signature(hook: Callable[..., object], arguments: dict[str, Any], where: str) -> None:

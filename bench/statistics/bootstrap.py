@@ -201,7 +201,7 @@ def resamples_for(family: int) -> int:
     """Return how many resamples a test needs in a family of so many.
 
     A p-value of a bootstrap is never below 2 / (resamples + 1), and Holm's method multiplies the
-    least by the size of the family: with too few, no difference, however large, could be told.
+    least by the size of the family: with too few, no difference would be significant.
     What is returned keeps the product at half of what is significant at the level of intervals.
     """
     return max(RESAMPLES, math.ceil(4 * family / (1 - CONFIDENCE)))

@@ -214,7 +214,9 @@ class TrainingLoop:
         if known["cuda"]:
             torch.cuda.set_rng_state_all(known["cuda"])
         names = [field.name for field in fields(Epoch)]
-        self.history = [Epoch(**{name: told[name] for name in names}) for told in known["history"]]
+        self.history = [
+            Epoch(**{name: values[name] for name in names}) for values in known["history"]
+        ]
         self.best = known["best"]
 
 

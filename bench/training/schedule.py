@@ -36,7 +36,7 @@ class Epoch:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """What the trainer tells after each epoch.
+    """What the trainer reports after each epoch.
 
     ``state`` writes all that going on from here needs, as bytes; called only where it is wanted.
     """

@@ -198,7 +198,7 @@ class Unconverged(Rule):
 
     name = "unconverged"
     sees = "twice as many steps fool more images"
-    matters = "The rate tells when the attack stopped, not what the model withstands."
+    matters = "The rate says when the attack stopped, not how robust the model is."
     needs = "an attack with steps"
     concerns = "attacks"
     probes = ("doubled-steps",)
@@ -241,10 +241,10 @@ class WeakerThanOneStep(Rule):
 
 
 class NoBetterThanNoise(Rule):
-    """Ask of the images that withstand noise whether an attack fools at least as large a share.
+    """Ask if an attack fools as large a share of what remains correct under noise as noise does.
 
     An attack that follows gradients fools many more than noise does; where noise fools next to
-    none, nothing can be told. The share that noise fools is taken at the lower end of its interval.
+    none, nothing is reported. The share that noise fools is taken at the lower end of its interval.
     """
 
     name = "no-better-than-noise"
@@ -262,8 +262,8 @@ class NoBetterThanNoise(Rule):
             noise, attack = evidence.fooled(control), evidence.fooled(entry)
             images = noise.index.intersection(attack.index)
             hits, n = int(noise[images].sum()), len(images)
-            withstand = attack[images][~noise[images].astype(bool)]
-            gained, left = int(withstand.sum()), len(withstand)
+            others = attack[images][~noise[images].astype(bool)]
+            gained, left = int(others.sum()), len(others)
             least = statistics.rate(hits, n).low or 0.0
             words = (
                 f"{entry.coordinates}: noise of the same size fools {hits} of {n} images, and of "
@@ -295,7 +295,7 @@ class TransferBeatsWhiteBox(Rule):
     name = "transfer-beats-white-box"
     sees = "images made on another model fool more than those made on the model itself"
     matters = (
-        "Whoever knows the model can do what images made elsewhere do: a model that falls to "
+        "Whoever knows the model can do what images made elsewhere do: a model that is fooled by "
         "those alone hides its gradients."
     )
     needs = "a transfer, and the same attack on its target"

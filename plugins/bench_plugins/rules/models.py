@@ -23,15 +23,15 @@ BETTER = 0.01
 """A model is better than chance below this p-value."""
 
 WIDEST = 0.4
-"""The widest 95 % interval of a rate that says anything: 21 images, where half of them fall."""
+"""The widest 95 % interval of a rate that says anything: 21 images, half of them fooled."""
 
 _CLAIMS = {
     "evaluate": ("clean_accuracy",),
     "attack": ("success_rate", "robust_accuracy"),
     "transfer": ("target_success",),
 }
-"""The rates whose n the suite chose. A transfer_rate counts what the source let fall: its n is an
-outcome, told beside it."""
+"""The rates whose n the suite chose. A transfer_rate counts what fooled the source: its n is an
+outcome, printed beside it."""
 
 
 class NoGradients(Rule):
@@ -68,9 +68,9 @@ class NoBetterThanChance(Rule):
     """Ask whether a model is worse than a trained one, and not shown to be better than chance."""
 
     name = "no-better-than-chance"
-    sees = "a model is not told apart from guessing"
+    sees = "a model is not distinguished from guessing"
     matters = (
-        "What an untrained model withstands means nothing: other weights were loaded than was "
+        "The robustness of an untrained model means nothing: other weights were loaded than was "
         "thought, or none."
     )
     needs = "an evaluated model"
@@ -101,7 +101,7 @@ class NoBetterThanChance(Rule):
 
 
 class FewImages(Rule):
-    """Look for rates that are told from too few images: of replicas, those of one training."""
+    """Look for rates that rest on too few images: of replicas, those of one training."""
 
     name = "few-images"
     sees = "the interval of a rate is too wide to say anything"
@@ -153,7 +153,7 @@ class NotAveraged(Rule):
     name = "not-averaged"
     sees = "a random classifier is attacked along single gradients"
     matters = (
-        "A single random gradient points anywhere: the rate tells of the randomness, not of "
+        "A single random gradient points anywhere: the rate describes the randomness, not of "
         "the model."
     )
     needs = "an attack on a random classifier"
