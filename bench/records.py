@@ -115,7 +115,7 @@ def _in_levels(found: re.Match[str]) -> str:
 
 _LEVELS = 255
 _ROUNDING = 1e-6
-_NUMBER = re.compile(r"(?<=[= ])\d\.\d{5,}(?=$|[,/~ ])")
+_NUMBER = re.compile(r"(?<=[= ])\d\.\d{5,}(?=$|[,/~ :;)])")
 
 
 @dataclass(frozen=True, slots=True)

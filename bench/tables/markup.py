@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-from bench.records import visible
+from bench.records import visible, write_name
 
 _ALWAYS = re.compile(r"[\\`*~$]")
 _EMPHASIS = re.compile(r"(?<![^\W_])_|_(?![^\W_])")
@@ -84,4 +84,4 @@ def latex_cell(text: str) -> str:
 
 
 def _one_line(text: str) -> str:
-    return visible(re.sub(r"\s*[\r\n]\s*", " ", text))
+    return write_name(visible(re.sub(r"\s*[\r\n]\s*", " ", text)))

@@ -41,9 +41,11 @@ def decimals(estimate: Estimate) -> int:
     More where two digits of the width ask for them and there are images enough to move them, and
     where the ends would look alike.
     """
-    if estimate.low is None or estimate.high is None or estimate.high <= estimate.low:
+    if estimate.low is None or estimate.high is None:
         return 1
     low, high = 100 * estimate.low, 100 * estimate.high
+    if high <= low or not math.isfinite(high - low):
+        return 1
     by_width = 1 + math.ceil(-math.log10(high - low))
     by_images = math.ceil(math.log10(max(1, estimate.n * estimate.trainings) / 100))
     digits = max(1, min(by_width, by_images))
@@ -61,10 +63,12 @@ def number(value: float, unit: Unit, decimals: int = 1) -> str:
         decimals: of a percentage.
 
     """
+    if math.isnan(value):
+        return DASH
+    if math.isinf(value):
+        return "∞" if value > 0 else "-∞"
     if unit == "share":
         return f"{100 * value:.{decimals}f}"
-    if math.isinf(value):
-        return "∞"
     if unit == "pixels":
         return f"{value:.4f}" if abs(value) < _WIDE else f"{value:.4g}"
     if unit == "score":

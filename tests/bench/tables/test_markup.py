@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
@@ -69,6 +71,18 @@ def test_what_steers_a_terminal_or_turns_a_line_is_written_out() -> None:
         shown(READER.parse(markdown("a\x1b[31m\u202eb\x0b\u2028"))) == r"a\x1b[31m\u202eb\x0b\u2028"
     )
     assert latex("a\x07") == r"a\textbackslash{}x07"
+
+
+@pytest.mark.parametrize("write", [markdown, markdown_cell, latex, latex_cell])
+def test_a_radius_is_written_as_it_was_wherever_it_stands(write: Callable[[str], str]) -> None:
+    for text, written in {
+        "net/fgsm@eps=0.0313725: 3 of 12 images": "net/fgsm@eps=8/255: 3 of 12 images",
+        "(concerns net/fgsm@eps=0.0313725)": "(concerns net/fgsm@eps=8/255)",
+        "3 steps of 0.00784314 do not reach 0.0313725": "3 steps of 2/255 do not reach 8/255",
+        "budget=linf 0.0313725": "budget=linf 8/255",
+        "a mean of 0.0313726": "a mean of 0.0313726",
+    }.items():
+        assert write(text) == written
 
 
 def test_latex_sets_what_is_special_to_it() -> None:

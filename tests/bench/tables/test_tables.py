@@ -6,6 +6,7 @@ import csv
 import dataclasses
 import io
 import json
+import math
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,7 +22,7 @@ from bench.matrix import Entry, Matrix
 from bench.metrics import METRICS
 from bench.store import Store
 from bench.suite.document import parse_value
-from bench.tables import Table
+from bench.tables import Table, words
 
 EPS = 8 / 255
 RECIPE = {"epochs": 2, "batch_size": 16, "lr": 0.01}
@@ -638,3 +639,15 @@ def test_a_variant_alone_is_not_taken_for_the_original(tmp_path: Path) -> None:
     assert moved.column_names == ("source", "model", "variant")
     rowed = tables.build(planted.matrix, rows="variant")
     assert (rowed.row_names, rowed.column_names) == (("variant",), ("model",))
+
+
+@pytest.mark.parametrize(
+    ("low", "high"), [(1.0, math.inf), (math.inf, math.inf), (-math.inf, 1.0), (math.nan, 1.0)]
+)
+@pytest.mark.parametrize("metric", ["steps_50", "median_norm", "clean_accuracy"])
+def test_an_interval_without_an_end_is_written(metric: str, low: float, high: float) -> None:
+    found = statistics.Estimate(0.5, low, high, 12)
+    for intervals in (True, False):
+        assert "0.5" in words.figure(found, METRICS[metric], intervals=intervals).replace(
+            "50.0", "0.5"
+        )
