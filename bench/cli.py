@@ -338,11 +338,11 @@ def audit_(
 ) -> None:
     """Print what the audit finds in the last run; reads the disk only."""
     from bench.commands import run as session
-    from bench.report import audits, markdown
+    from bench.report import audits, plain
 
     outcome = session.open_last(suite, store)
     typer.echo(f"{outcome.matrix.run['name']}\n")
-    typer.echo(markdown.render(audits.found(outcome.audit)).rstrip())
+    typer.echo(plain.render(audits.found(outcome.audit)))
     raise typer.Exit(1 if strict and outcome.audit.findings else 0)
 
 

@@ -271,9 +271,11 @@ def test_the_command_prints_findings_and_may_be_strict(masked: dict[str, Any]) -
     assert '"eps": 1.0' in why.stdout
 
 
+@pytest.mark.usefixtures("plugins")  # the rules that made it are still installed
 def test_what_was_found_is_noted_beside_the_run(masked: dict[str, Any]) -> None:
-    noted = masked["outcome"].matrix.run["audit"]
-    assert Audit.of(noted) == audit(masked["outcome"].matrix) == masked["outcome"].audit
+    outcome = bench.open_last("masked", masked["folder"] / "store")
+    noted = outcome.matrix.run["audit"]
+    assert Audit.of(noted) == audit(outcome.matrix) == outcome.audit
 
 
 def test_a_run_ends_with_a_line_on_its_audit(one: dict[str, Any], tmp_path: Path) -> None:
@@ -290,7 +292,9 @@ def test_a_run_ends_with_a_line_on_its_audit(one: dict[str, Any], tmp_path: Path
     strict = call(here, "audit", "--strict")
     assert strict.returncode == 0, strict.stdout
     assert "Audit: no finding; " in strict.stdout
-    assert "probe linear/cautious~large-eps: failed: ValueError: too far" in strict.stdout
+    assert "probe linear/cautious~large-eps: failed: ValueError: too far" in strict.stdout, (
+        strict.stdout
+    )
 
 
 # Honest demos

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -148,9 +149,14 @@ def test_the_page_says_what_was_measured(made: Made) -> None:
 def test_the_page_is_rendered_from_the_store_alone(made: Made, tmp_path: Path) -> None:
     """Byte for byte; figures of an earlier run, which the page does not name, do not stay."""
     matrix = bench.open_last(store=made.store).matrix
-    (tmp_path / "figures").mkdir()
-    for suffix in ("svg", "png"):
-        (tmp_path / "figures" / f"confusion-gone.{suffix}").write_text("of another run")
+    pages.write(matrix, tmp_path)
+    manifest = tmp_path / ".bench-report.json"
+    gone = [f"figures/confusion-gone.{suffix}" for suffix in ("svg", "png")]
+    for name in gone:
+        (tmp_path / name).write_text("of an earlier run")
+    listed = json.loads(manifest.read_text())
+    listed["files"] += gone
+    manifest.write_text(json.dumps(listed))
     pages.write(matrix, tmp_path)
     names = {path.relative_to(made.folder) for path in made.folder.rglob("*")}
     assert {path.relative_to(tmp_path) for path in tmp_path.rglob("*")} == names
