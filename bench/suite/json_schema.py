@@ -9,6 +9,7 @@ from pydantic import BaseModel
 from bench import registry
 from bench.api.recipes import PRESETS
 from bench.errors import PluginError
+from bench.metrics import METRICS
 from bench.suite.steps import STEPS, WrittenSensitivity
 from bench.suite.suite import Suite
 from bench.suite.written import (
@@ -55,7 +56,18 @@ def suite_schema() -> tuple[dict[str, Any], list[str]]:
     properties["dataset"] = {"anyOf": [{"type": "string"}, *entries["datasets"].values()]}
     budget = {"$ref": "#/$defs/Budget"}
     properties["budget"] = {"anyOf": [budget, properties["budget"]]}
-    return _numbers(schema), broken
+    _name_metrics(definitions)
+    return _numbers(schema), [*broken, *map(str, METRICS.faults.values())]
+
+
+def _name_metrics(definitions: dict[str, Any]) -> None:
+    """List the metrics where a table names some, and a recommendation one, with its cell."""
+    definitions["metric"] = {"enum": list(METRICS), "description": "see 'bench list metrics'"}
+    name = {"$ref": "#/$defs/metric"}
+    table = definitions["TableSpec"]["properties"]["metric"]
+    table["anyOf"] = [name, {**table["anyOf"][1], "items": name}]
+    pattern = rf"^\s*({'|'.join(METRICS)})\s*(@.*)?$"
+    definitions["Choice"]["properties"]["best"]["pattern"] = pattern
 
 
 def _taken(written: type[BaseModel], definitions: dict[str, Any]) -> dict[str, Any]:

@@ -88,6 +88,8 @@ def test_there_are_shipped_suites() -> None:
         ("sensitivity", {"step": "magnitude", "attack": "pgd"}),
         ("recommend", {"best": {"best": "robust_accuracy@attack=pgd"}}),
         ("tables", {"t": {"metric": "l2", "where": {"eps": 0.1, "targeted": True}}}),
+        ("tables", {"t": {"metric": ["l2", "overconfidence"]}}),
+        ("recommend", {"best": {"best": "worst_case_accuracy@budget=linf 0.2"}}),
     ],
     ids=repr,
 )
@@ -118,6 +120,9 @@ def test_what_a_suite_takes_the_schema_takes(validator, tiny, path: str, value: 
         ("explain_variant", True),
         ("transfer.too", "all"),
         ("tables", {"t": {"metric": "l2", "column": ["model"]}}),
+        ("tables", {"t": {"metric": "l3"}}),
+        ("tables", {"t": {"metric": ["l2", "l3"]}}),
+        ("recommend", {"best": {"best": "robustness@attack=pgd"}}),
     ],
     ids=repr,
 )
@@ -167,7 +172,10 @@ def test_parameters_bear_their_descriptions(made: tuple[dict[str, Any], list[str
 def test_broken_plugins_are_left_out_and_told(made: tuple[dict[str, Any], list[str]]) -> None:
     whole, broken = made
     names = {"unimportable", "impostor", "unsigned", "unnormed", "unfinished", "missing"}
-    assert len(broken) == len(names)
+    metrics = {"broken_metrics", "misplaced", "undefined"}
+    assert len(broken) == len(names | metrics)
+    assert not metrics & {*whole["$defs"]["metric"]["enum"]}
     for name in names:
         assert f"attack-{name}" not in whole["$defs"]
+    for name in names | metrics:
         assert [line for line in broken if f"'{name}' of bench-test-plugins" in line] != []
