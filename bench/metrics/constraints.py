@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from bench.records import JSON
+from bench.records import JSON, write_name
 
 Cell: TypeAlias = Callable[[str], JSON]
 """A cell, as the function from a dimension to its value there; None where it has none."""
@@ -153,10 +153,14 @@ def missing(asked: Figure, cells: Iterable[Cell], *, worst_case: bool = False) -
         names = tuple(name for name in names if name != "batch")
     found = list(cells)
     for name in names:
-        values = dict.fromkeys("none" if (v := cell(name)) is None else str(v) for cell in found)
+        values = dict.fromkeys(_written(cell(name)) for cell in found)
         if len(values) > 1:
             return f"@{name}=, one of {', '.join(values)}"
     return ""
+
+
+def _written(value: JSON) -> str:
+    return "none" if value is None else write_name(str(value))
 
 
 def _is_number(value: float, text: str) -> bool:

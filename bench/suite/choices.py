@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from bench.metrics import METRICS, constraints
-from bench.records import JSON
+from bench.records import JSON, write_eps, write_name
 from bench.suite.names import Names, check
 from bench.suite.problems import Mistakes
 
@@ -89,6 +89,6 @@ def _values(where: Sequence[tuple[str, str]], cells: Sequence[Mapping[str, JSON]
     for name, text in where:
         values = [cell[name] for cell in cells if cell.get(name) is not None]
         if not any(constraints.is_value(value, text) for value in values) and name != "attack":
-            words = (f"{v:.6g}" if isinstance(v, float) else str(v) for v in values)
+            words = (write_eps(v) if isinstance(v, float) else write_name(str(v)) for v in values)
             return f"{name} one of {', '.join(dict.fromkeys(words))}"
     return "values that one cell has together"

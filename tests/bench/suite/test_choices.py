@@ -14,6 +14,23 @@ from bench.errors import SuiteError
 
 
 @pytest.mark.parametrize(
+    ("best", "words"),
+    [
+        ("robust_accuracy@norm=linf", "add @attack=, one of fgsm@eps=0.05, fgsm@eps=8/255, "),
+        ("worst_case_accuracy", "add @budget=, one of linf 0.05, linf 8/255, "),
+        ("robust_accuracy@eps=0.3", "eps one of 0.05, 8/255, "),
+    ],
+)
+def test_radii_that_there_are_are_named_as_they_were_written(
+    tiny: dict[str, Any], best: str, words: str
+) -> None:
+    tiny["attacks"]["fgsm"] = {"grid": {"eps": [0.05, "8/255"]}}
+    tiny["recommend"] = {"x": {"best": best}}
+    with pytest.raises(SuiteError, match=words):
+        suite.read(tiny)
+
+
+@pytest.mark.parametrize(
     ("choice", "text"),
     [
         ({"best": "acuracy"}, r"recommend.x.*'acuracy'"),
