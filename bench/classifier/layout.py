@@ -7,6 +7,8 @@ not know what a network is placed for.
 
 from __future__ import annotations
 
+import contextlib
+import io
 from typing import Any, Literal, TypeAlias
 
 import torch
@@ -92,6 +94,11 @@ def _undo(network: nn.Module) -> None:
     network.to(memory_format=torch.channels_last)
 
 
+def _quiet() -> contextlib.redirect_stderr[io.StringIO]:
+    """Keep what a traced network prints of its own failure off the screen: it is only tried."""
+    return contextlib.redirect_stderr(io.StringIO())
+
+
 def _computes(network: nn.Module, image_shape: tuple[int, int, int], layout: Layout) -> bool:
     """Whether a network computes logits and gradients of images that lie so."""
     modes = [(part, part.training) for part in network.modules()]
@@ -100,7 +107,7 @@ def _computes(network: nn.Module, image_shape: tuple[int, int, int], layout: Lay
     images = black.contiguous(memory_format=_FORMATS[layout]).requires_grad_()
     try:
         network.eval()
-        with seeds.preserved(), torch.enable_grad():
+        with seeds.preserved(), torch.enable_grad(), _quiet():
             logits = network(images)
             if isinstance(logits, torch.Tensor) and logits.requires_grad:
                 learned = [each for each in network.parameters() if each.requires_grad]

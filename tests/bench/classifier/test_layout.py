@@ -52,6 +52,23 @@ def test_a_usual_network_lies_channels_last() -> None:
     assert not network._forward_pre_hooks
 
 
+def test_a_traced_network_is_tried_without_a_word(capsys: pytest.CaptureFixture[str]) -> None:
+    """Where it fails, torch prints its code."""
+
+    class Views(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first = nn.Conv2d(3, 5, 3, padding=1)
+
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            return self.first(images).view(images.size(0), -1)
+
+    network = torch.fx.symbolic_trace(Views())
+    layout.lay_out(network, SHAPE, "channels_last")
+    assert layout.of(network) == "contiguous"
+    assert not capsys.readouterr().err
+
+
 @pytest.mark.parametrize("grey", [False, True])
 def test_a_network_that_views_lies_contiguous_whatever_images_come(grey: bool) -> None:
     network = viewing() if not grey else nn.Sequential(Expand(), viewing())
