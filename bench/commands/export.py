@@ -1,4 +1,4 @@
-"""Writes the trained models of a suite, and its variants, as files that say how they were made."""
+"""Writes the trained models of a suite, and its variants, with a record of their making."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def write(made: Plan, store: Store, folder: Path) -> Iterator[Path]:
 def _judged(found: dict[str, Status]) -> dict[str, Status]:
     """Return the evaluation of all weights that were made, by the label of the cell that did.
 
-    Of several, one that no shield stands before.
+    Of several, one without shields.
     """
     judged: dict[str, tuple[bool, Status]] = {}
     for status in found.values():

@@ -1,4 +1,4 @@
-"""What a notebook or the command line does in one call: plan a suite, run it, open its results."""
+"""One call of a notebook or the command line: plan a suite, run it, open its results."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class Outcome:
 
     @cached_property
     def audit(self) -> Audit:
-        """What the audit found."""
+        """The audit of the run."""
         return known(self.matrix)
 
     def frame(self) -> DataFrame:
@@ -72,8 +72,8 @@ class Outcome:
         return self.matrix.frame()
 
     def __repr__(self) -> str:
-        told = ", ".join(f"{number} {state}" for state, number in self.counts.items())
-        return f"<Outcome of {self.matrix.run['name']}: {told}>"
+        states = ", ".join(f"{number} {state}" for state, number in self.counts.items())
+        return f"<Outcome of {self.matrix.run['name']}: {states}>"
 
     def adversarial_images(self, label: str) -> NDArray[np.float32]:
         """Return an attack's images: ``outcome.adversarial_images("simple_cnn/pgd")``.
@@ -99,7 +99,7 @@ def make_plan(
     """Read a suite, prepare its data and lay out its cells.
 
     Raises:
-        SuiteError, DataError, WeightsError: where something is not as it must be.
+        SuiteError, DataError, WeightsError: where the suite, its images or weights are wrong.
 
     """
     read = suite.read(source, overrides)
@@ -108,7 +108,7 @@ def make_plan(
 
 
 def refused_tables(made: Plan, store: Store) -> list[str]:
-    """Say which tables of a suite cannot be laid out, whatever its cells will hold."""
+    """Return a line on each table of a suite that no results can fill."""
     from bench.report import page
 
     planned = Run(made, store, "", "")
@@ -118,7 +118,7 @@ def refused_tables(made: Plan, store: Store) -> list[str]:
 
 
 def conclude(done: Run) -> Matrix:
-    """Audit a run that has ended, and note what was found beside its account.
+    """Audit a run that has ended, and store the findings with its account.
 
     Raises:
         StoreError: where the store cannot be written.

@@ -1,4 +1,4 @@
-"""Explains one cell: what its identity is made of, where it came from, what has changed since."""
+"""Explains one cell: its identity, its parents and provenance, and what has changed since."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def explain(cell: str, store: Store, suite: str | None = None) -> str:
         suite: look in this suite's last run.
 
     Raises:
-        UsageError: where no cell, or more than one, is meant.
+        UsageError: where no cell, or more than one, has this name.
 
     """
     entry = _entry(cell, store, suite)
@@ -58,7 +58,9 @@ def _entry(cell: str, store: Store, suite: str | None) -> Entry | None:
         named = [e for e in cells if e.key is not None and e.key.startswith(cell)]
     if len(named) > 1 and len({e.key for e in named}) > 1:
         raise UsageError.of(
-            "cell", f"'{cell}' means several", " or ".join(f"'{entry.label}'" for entry in named)
+            "cell",
+            f"'{cell}' is the name of several",
+            " or ".join(f"'{entry.label}'" for entry in named),
         )
     return named[0] if named else None
 
@@ -99,7 +101,7 @@ def _account(stored: Stored, store: Store) -> list[str]:
 
 
 def _drift(stored: Stored) -> Any:
-    """Say what has changed since a cell was made that its identity does not see."""
+    """Yield what has changed since a cell was computed, and is not part of its identity."""
     made = stored.provenance
     for module, digest in _sources(stored).items():
         if registry.source_digest(module) != digest:

@@ -1,17 +1,18 @@
 """Datasets, decoded once into a memory-mapped cache.
 
-What a plugin reads is written down as bytes with a digest of its content; after that neither the
-plugin's library nor the original files are needed.
+The images that a plugin reads are stored as bytes with a digest of their content; after that
+neither the plugin's library nor the original files are needed.
 """
 
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import os
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 
 _FORMAT = 3
-"""Of the cache's folders."""
+"""The format of the cache's folders."""
 
 _AXES = 3
 """Height, width, channel."""
@@ -105,7 +106,7 @@ def _write(entry: DatasetEntry, folder: Path) -> None:
         try:
             work.rename(folder)
         except OSError:
-            # where another run was first, its copy is equal
+            # another run may have been first: its copy is equal
             if not (folder / "meta.json").is_file():
                 raise
     finally:
@@ -113,57 +114,75 @@ def _write(entry: DatasetEntry, folder: Path) -> None:
 
 
 def _collect(
-    content: Any, work: Path, where: str
+    content: Mapping[str, Split], work: Path, where: str
 ) -> tuple[PixelStack, LabelArray, list[str], dict[str, tuple[int, int]]]:
-    total = sum(len(split.labels) for split in content.values())
-    labels: list[int] = []
-    names: list[str] = []
-    splits: dict[str, tuple[int, int]] = {}
+    """Write all images into one file, and all labels into another.
+
+    Returns:
+        The pixels, the labels, the names of the images, and the range of each split.
+
+    """
+    labels = np.array([int(n) for split in content.values() for n in split.labels], dtype=np.int64)
+    names = [name for split in content.values() for name in split.names]
+    sizes = [len(split.labels) for split in content.values()]
+    splits = {
+        name: (end - size, end)
+        for name, size, end in zip(content, sizes, itertools.accumulate(sizes), strict=True)
+    }
     stack: PixelStack | None = None
-    for split_name, split in content.items():
-        start = len(labels)
-        position = start
-        for image in split.images:
-            shape = image.shape if stack is None else stack.shape[1:]
-            if image.dtype != np.uint8 or image.shape != shape or image.ndim != _AXES:
-                raise DataError.of(
-                    f"{where}: {_name(split, position - start)}",
-                    f"is {image.dtype} of shape {image.shape}",
-                    "uint8 of shape "
-                    + (str(shape) if len(shape) == _AXES else "(height, width, channel)"),
-                )
-            if stack is None:
-                stack = np.lib.format.open_memmap(
-                    work / "pixels.npy", mode="w+", dtype=np.uint8, shape=(total, *shape)
-                )
-            if position - start >= len(split.labels):
-                raise DataError.of(f"{where}: {split_name}", "has more images than labels")
-            stack[position] = image
-            position += 1
-        if not len(split.labels):
-            raise DataError.of(
-                f"{where}: {split_name}",
-                "has no images",
-                "one or more in each split",
-                "leave a split out that there is none of",
+    for position, image in enumerate(_images(content, where)):
+        if stack is None:
+            shape = (len(labels), *image.shape)
+            stack = np.lib.format.open_memmap(
+                work / "pixels.npy", mode="w+", dtype=np.uint8, shape=shape
             )
-        if position - start != len(split.labels) or len(split.names) != len(split.labels):
-            raise DataError.of(
-                f"{where}: {split_name}",
-                f"has {position - start} images, {len(split.labels)} labels and "
-                f"{len(split.names)} names",
-                "as many of each",
-            )
-        labels += [int(label) for label in split.labels]
-        names += list(split.names)
-        splits[split_name] = (start, position)
+        stack[position] = image
     if stack is None:
         raise DataError.of(where, "has no images")
     if isinstance(stack, np.memmap):
         stack.flush()
-    array = np.array(labels, dtype=np.int64)
-    np.save(work / "labels.npy", array)
-    return stack, array, names, splits
+    np.save(work / "labels.npy", labels)
+    return stack, labels, names, splits
+
+
+def _images(content: Mapping[str, Split], where: str) -> Iterator[Any]:
+    """Yield the images of all splits, checked.
+
+    Raises:
+        DataError: where they differ in shape, or a split has not as many labels and names.
+
+    """
+    shape = None
+    for name, split in content.items():
+        count = 0
+        for count, image in enumerate(split.images, 1):
+            _check_image(image, shape or image.shape, f"{where}: {_name(split, count - 1)}")
+            shape = image.shape
+            if count > len(split.labels):
+                raise DataError.of(f"{where}: {name}", "has more images than labels")
+            yield image
+        _check_counts(split, count, f"{where}: {name}")
+
+
+def _check_image(image: Any, shape: tuple[int, ...], where: str) -> None:
+    if image.dtype != np.uint8 or image.shape != shape or image.ndim != _AXES:
+        wanted = str(shape) if len(shape) == _AXES else "(height, width, channel)"
+        raise DataError.of(
+            where, f"is {image.dtype} of shape {image.shape}", f"uint8 of shape {wanted}"
+        )
+
+
+def _check_counts(split: Split, images: int, where: str) -> None:
+    if not len(split.labels):
+        raise DataError.of(
+            where, "has no images", "one or more in each split", "leave an empty split out"
+        )
+    if images != len(split.labels) or len(split.names) != len(split.labels):
+        raise DataError.of(
+            where,
+            f"has {images} images, {len(split.labels)} labels and {len(split.names)} names",
+            "as many of each",
+        )
 
 
 def _duplicates(pixels: PixelStack, names: Sequence[str]) -> list[list[str]]:
@@ -189,7 +208,7 @@ def _check_labels(labels: LabelArray, names: Sequence[str], classes: int, where:
 
 
 def _check_text(names: Sequence[str], where: str) -> None:
-    """Refuse names that no text file can hold, as of files that other systems encoded."""
+    """Refuse names that no text file can hold, such as those in another encoding."""
     for name in names:
         if name.encode(errors="replace").decode() != name:
             raise DataError.of(

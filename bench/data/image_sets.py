@@ -1,6 +1,6 @@
 """Decoded datasets and the image sets that cells work on; pixels stay on the disk until used.
 
-This room does not know what images are used for, and imports torch only to hand out tensors.
+This room does not know what images are used for, and imports torch only to return tensors.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class ImageSet:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What the images are called in records."""
+        """The names of the images in records."""
         return tuple(self.data.names[position] for position in self.positions)
 
     @property
@@ -63,7 +63,7 @@ class ImageSet:
 
     @cached_property
     def named_digest(self) -> str:
-        """The fingerprint of the content and of what the images are called in records."""
+        """The fingerprint of the content and of the images' names in records."""
         return fingerprint.fingerprint([self.digest, list(self.names)])
 
     def drawn(self, count: int | None, seed: int) -> ImageSet:
@@ -73,8 +73,8 @@ class ImageSet:
         return ImageSet(self.data, self.positions[np.sort(self.order(seed)[:count])])
 
     def order(self, seed: int) -> NDArray[np.int64]:
-        """Return in which order a seed draws the images: places in this set, the first first."""
-        # ranks by hash: no library's random numbers decide which images are looked at
+        """Return the order in which a seed draws the images, as positions in this set."""
+        # ranks by hash: no library's random numbers decide which images are used
         ranks = [seeds.derive(seed, "images", name) for name in self.names]
         return np.argsort(ranks)
 
@@ -111,7 +111,7 @@ class Prepared:
     duplicates: tuple[tuple[str, ...], ...] = ()
 
     def leaks(self) -> dict[tuple[str, str], list[tuple[str, str]]]:
-        """Find images that stand in two splits: by pairs of splits, pairs of names."""
+        """Find images that occur in two splits: by pairs of splits, pairs of names."""
         home = {
             self.names[position]: split
             for split, (start, stop) in self.splits.items()
@@ -206,7 +206,7 @@ class Prepared:
         positions = self.split("train").positions
         labels = self.labels[positions]
         ranks = np.array([seeds.derive(seed, "folds", self.names[p]) for p in positions])
-        order = np.lexsort((ranks, labels))  # class by class, so that each is dealt out evenly
+        order = np.lexsort((ranks, labels))  # class by class, so that each is divided evenly
         folds = np.empty(len(positions), dtype=np.int64)
         folds[order] = np.arange(len(positions)) % of
         smallest = np.bincount(labels, minlength=len(self.classes)).min()

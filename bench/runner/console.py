@@ -1,4 +1,4 @@
-"""How a run looks in a terminal: a progress bar there, plain lines elsewhere."""
+"""How a run is shown: as a progress bar in a terminal, as plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ _EVERY = 10.0
 
 
 def screen() -> Listener:
-    """Choose how to show a run: by whether standard error is a terminal."""
+    """Return a progress bar where standard error is a terminal, plain lines elsewhere."""
     console = Console(stderr=True)
     return Bar(console) if console.is_terminal else Lines()
 
 
 def duration(seconds: float) -> str:
-    """Write a duration as people do.
+    """Write a duration in its two largest units.
 
     >>> duration(75)
     '1 min 15 s'
@@ -97,7 +97,7 @@ class Bar:
 
 
 class Lines:
-    """Plain lines, for logs: what was computed or went wrong; what was in the store is counted."""
+    """Plain lines, for logs: one for each cell that was computed or has no result."""
 
     def __init__(self) -> None:
         self.last = 0.0

@@ -1,6 +1,6 @@
-"""What a run reports while it goes: frozen events of plain values, and who listens to them.
+"""What a run reports: frozen events of plain values, and their listeners.
 
-An event can be pickled, so that it may come from another process. It knows neither plans nor cells.
+An event can be pickled, so it may come from another process. It knows neither plans nor cells.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class RunStarted:
 
 @dataclass(frozen=True)
 class CellStarted:
-    """A cell is computed from here on.
+    """The computation of a cell begins.
 
     Attributes:
         label: of the cell.
@@ -50,7 +50,7 @@ class CellStarted:
 
 @dataclass(frozen=True)
 class Progress:
-    """A cell is so far.
+    """A cell has done a share of its work.
 
     Attributes:
         label: of the cell.
@@ -112,7 +112,7 @@ class CellFinished:
 
 @dataclass(frozen=True)
 class RunFinished:
-    """The run has ended: listeners put away what they hold.
+    """The run has ended: listeners release what they hold.
 
     Attributes:
         counts: how many cells are in each state.

@@ -1,8 +1,8 @@
 """Walks a plan: skips what the store has, runs the rest in this process, keeps an account.
 
 Any exception of a cell becomes a failed cell: its children are blocked, and the other cells go on.
-A failure is never stored as a result. The other broad catch is :func:`bench.errors.explained`, by
-which code that bench did not write is run.
+A failure is never stored as a result. The other broad catch is :func:`bench.errors.explained`,
+which runs code that bench did not write.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def execute(run: Run, listener: Listener | None = None) -> Run:
         listener: gets the run's events.
 
     Raises:
-        UsageError: where the device is not there.
+        UsageError: where the device is missing.
         StoreError: where the store cannot be written.
 
     """
@@ -77,11 +77,11 @@ def _nobody(_event: Event) -> None:
 
 
 def _walk(run: Run, listen: Listener, pressed: threading.Event) -> None:
-    """Run the steps in order; parents stand before their children."""
+    """Run the steps in order: parents come before their children."""
     workbench = Workbench(run.store, run.plan.compute)
     finished = 0
     for step in run.plan.steps:
-        _heed(pressed)
+        _stop_if(pressed)
         label = step.cell.label
         status = plan.status(step, run.statuses, run.store)
         run.statuses[label] = status
@@ -101,11 +101,11 @@ def _walk(run: Run, listen: Listener, pressed: threading.Event) -> None:
 def _report_to(
     workbench: Workbench, step: Step, listen: Listener, pressed: threading.Event
 ) -> None:
-    """Have a workbench pass on what its cell reports midway."""
+    """Connect a workbench to the listener: progress and measurements become events."""
     label, name = step.cell.label, str(step.cell.coordinates)
 
     def notify(share: float, words: str) -> None:
-        _heed(pressed)
+        _stop_if(pressed)
         listen(Progress(label, share, words))
 
     workbench.notify = notify
@@ -113,7 +113,7 @@ def _report_to(
 
 
 def _finished(run: Run, status: Status, finished: int, *, is_computed: bool) -> CellFinished:
-    """Return what is reported of a cell at its end: plain values alone."""
+    """Return the event of a cell's end, which holds plain values only."""
     cell = status.step.cell
     epochs: Any = () if status.stored is None else status.stored.summary.get("epochs")
     return CellFinished(
@@ -132,7 +132,7 @@ def _finished(run: Run, status: Status, finished: int, *, is_computed: bool) -> 
 
 @contextmanager
 def _ctrl_c() -> Iterator[threading.Event]:
-    """Remember that Ctrl-C was pressed: the exception may be lost in a library's own handlers."""
+    """Record that Ctrl-C was pressed: a library's own handlers may lose the exception."""
     pressed = threading.Event()
     if (
         threading.current_thread() is not threading.main_thread()
@@ -152,7 +152,7 @@ def _ctrl_c() -> Iterator[threading.Event]:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def _heed(pressed: threading.Event) -> None:
+def _stop_if(pressed: threading.Event) -> None:
     if pressed.is_set():
         raise KeyboardInterrupt
 
@@ -168,7 +168,7 @@ def _run_cell(run: Run, step: Step, workbench: Workbench, pressed: threading.Eve
             warnings.simplefilter("ignore")  # a library's warnings would tear the progress line
             result = cell.run(workbench, parents)
     except (Exception, SystemExit) as error:  # noqa: BLE001 (the one broad catch: a failed cell)
-        _heed(pressed)
+        _stop_if(pressed)
         workbench.forget_classifiers()
         words = str(error) if isinstance(error, BenchError) else f"{type(error).__name__}: {error}"
         failure: dict[str, JSON] = {
@@ -200,7 +200,7 @@ def _stored_parents(run: Run, cell: Cell) -> dict[str, Stored]:
 
 
 def _provenance(run: Run, cell: Cell, seconds: float) -> dict[str, JSON]:
-    """Note how a cell came to be: nothing of this is part of its identity."""
+    """Return where and when a cell was computed: nothing of this is part of its identity."""
     return {
         "time": _now(),
         "run": run.name,

@@ -1,4 +1,4 @@
-"""A run as it goes: where every cell stands, how long is left, and the account that is kept."""
+"""A run as it goes: the status of every cell, the time left, and the account that is stored."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from bench.store import Store
 
 @dataclass
 class Run:
-    """A run as it goes: where every cell stands, what was computed, how long is left.
+    """A run as it goes: the status of every cell, what was computed, the time left.
 
-    ``source`` and ``command`` say how to start it again. ``only`` holds the labels of the cells
+    ``source`` and ``command`` start it again. ``only`` holds the labels of the cells
     that are to be computed; None: all.
     """
 
@@ -71,13 +71,13 @@ class Run:
         return self.only is None or label in self.only
 
     def learn(self, cell: Cell, seconds: float) -> None:
-        """Remember how long a cell took, for the estimate of the time left."""
+        """Record how long a cell took, for the estimate of the time left."""
         name, amount = cell.work
         known_seconds, known_amount = self._spent.get(name, (0.0, 0.0))
         self._spent[name] = (known_seconds + seconds, known_amount + amount)
 
     def account(self) -> dict[str, Any]:
-        """Return what is written down of the run: all that tables need besides the cells."""
+        """Return what is stored of the run: all that tables need besides the cells."""
         suite = self.plan.suite
         return {
             "name": self.name,
@@ -88,18 +88,7 @@ class Run:
             "document": suite.document.data,
             "seed": suite.seed,
             "settings": asdict(self.plan.compute),
-            "dataset": {
-                "plugin": suite.dataset.plugin_name,
-                "digest": self.plan.data.digest,
-                "classes": list(self.plan.data.classes),
-                "counts": self.plan.data.class_counts(),
-                "leaks": [
-                    {"splits": list(splits), "images": [list(pair) for pair in pairs]}
-                    for splits, pairs in self.plan.data.leaks().items()
-                ],
-                "splits": list(suite.images.splits),
-                "images": len(self.plan.images),
-            },
+            "dataset": _dataset(self.plan),
             "audit_extent": suite.audit,
             "variants": {
                 variant.name: [step.account for step in variant.steps] for variant in suite.variants
@@ -112,24 +101,44 @@ class Run:
             "notes": list(self.plan.notes),
             "interrupted": self.interrupted,
             "versions": versions(),
-            "cells": [
-                {
-                    "label": status.step.cell.label,
-                    "kind": status.step.cell.kind,
-                    "coordinates": asdict(status.step.cell.coordinates),
-                    "facts": status.step.cell.facts,
-                    "state": status.state,
-                    "key": status.key,
-                    "reason": status.reason,
-                }
-                for status in self.statuses.values()
-            ],
+            "cells": [_cell(status) for status in self.statuses.values()],
         }
+
+
+def _dataset(plan: Plan) -> dict[str, Any]:
+    """Return what a run's account holds of its images."""
+    suite, data = plan.suite, plan.data
+    return {
+        "plugin": suite.dataset.plugin_name,
+        "digest": data.digest,
+        "classes": list(data.classes),
+        "counts": data.class_counts(),
+        "leaks": [
+            {"splits": list(splits), "images": [list(pair) for pair in pairs]}
+            for splits, pairs in data.leaks().items()
+        ],
+        "splits": list(suite.images.splits),
+        "images": len(plan.images),
+    }
+
+
+def _cell(status: Status) -> dict[str, Any]:
+    """Return what a run's account holds of a cell: an entry of the matrix."""
+    cell = status.step.cell
+    return {
+        "label": cell.label,
+        "kind": cell.kind,
+        "coordinates": asdict(cell.coordinates),
+        "facts": cell.facts,
+        "state": status.state,
+        "key": status.key,
+        "reason": status.reason,
+    }
 
 
 @cache
 def versions() -> dict[str, JSON]:
-    """Return what Python, platform and libraries a run is made with: all that bench depends on."""
+    """Return the versions of Python, the platform, and all libraries that bench depends on."""
     packages = (registry.OWN, *registry.requirements())
     versions: dict[str, JSON] = {name: registry.installed_version(name) for name in packages}
     return {"python": platform.python_version(), "platform": platform.platform(), **versions}

@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
 _NO_CURVES = ("epoch", "seconds")
-"""What numbers the points, and what is no curve of training."""
+"""Figures of an epoch that are not drawn: its number, and its time."""
 
 
 class TensorBoard:
     """Writes one log for each model and replica, under ``folder/suite/``.
 
     What was trained earlier is written too, from the store, so that all models of a suite can be
-    compared. A log that stands there already is replaced.
+    compared. A log that is there already is replaced.
 
     Raises:
         UsageError: where TensorBoard is not installed, or the folder cannot be written.
@@ -88,7 +88,7 @@ class TensorBoard:
 
 
 def _writer_class() -> type[SummaryWriter]:
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # an installed TensorFlow would talk
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # an installed TensorFlow would print
     try:
         with contextlib.redirect_stderr(io.StringIO()):
             from torch.utils.tensorboard import SummaryWriter

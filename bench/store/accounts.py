@@ -1,7 +1,7 @@
-"""Accounts of runs as they are read: those of earlier versions gain what later ones hold.
+"""Accounts of runs as they are read: those of earlier versions are completed.
 
-An account holds the entries of its suite as they were resolved. Here alone is the document that the
-suite was written in looked at again, and only for accounts that were written before they did.
+An account holds the resolved entries of its suite. Those of earlier versions do not: for them alone
+the entries are resolved here from the suite's document.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 
 
 def resolved(account: Mapping[str, Any]) -> dict[str, Any]:
-    """Return an account with its variants and the extent of its audit, whoever wrote it."""
+    """Return an account with its variants and the extent of its audit, of whichever version."""
     document: Mapping[str, Any] = account.get("document") or {}
     written: Mapping[str, Any] = document.get("variants") or {}
     variants = {name: [_step(step) for step in steps] for name, steps in written.items()}

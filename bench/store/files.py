@@ -1,6 +1,6 @@
-"""The files of a store: each is there whole or not at all, whatever moment a process is killed at.
+"""The files of a store: each is there whole or not at all, whenever a process is killed.
 
-They lie in a folder, or in any place that fsspec reaches. What is in them is not known here.
+They are in a folder, or in any place that fsspec reaches. This room does not know their content.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Files:
 
     @property
     def folder(self) -> Path | None:
-        """The place as a folder on this machine; None where it lies elsewhere."""
+        """The place as a folder on this machine; None where it is elsewhere."""
         protocols = self.fs.protocol
         local = "file" in ([protocols] if isinstance(protocols, str) else protocols)
         return Path(self.root) if local else None
@@ -61,7 +61,7 @@ class Files:
         return [PurePosixPath(found) for found in self.fs.find(path)]
 
     def read(self, path: str) -> bytes | None:
-        """Return what is in a file, or None where it is not there."""
+        """Return the content of a file, or None where it is missing."""
         try:
             blob: bytes = self.fs.cat_file(path)
         except FileNotFoundError:
@@ -69,7 +69,7 @@ class Files:
         return blob
 
     def read_json(self, path: str) -> dict[str, Any] | None:
-        """Return the JSON object in a file, or None where it is not there.
+        """Return the JSON object in a file, or None where it is missing.
 
         Raises:
             StoreError: where it holds anything else.
@@ -92,7 +92,7 @@ class Files:
             self.fs.rm_file(path)
 
     def write(self, path: str, blob: bytes, *, lasting: bool = True) -> None:
-        """Write a file, in place of what was there: readers see the old one or the new one.
+        """Write or replace a file: readers see the old one or the new one.
 
         Args:
             path: of the file; folders on the way are made.
@@ -152,19 +152,19 @@ _WITHOUT_LINKS = {
     *(errno.EPERM, errno.EACCES, errno.ENOTSUP, errno.EOPNOTSUPP),
     *(errno.ENOSYS, errno.EMLINK, errno.EINVAL, errno.EXDEV),
 }
-"""What file systems without hard links, such as exFAT, answer, and unions of several file systems;
-a full disk is another matter."""
+"""Errors of file systems without hard links, such as exFAT, and of unions of several file systems;
+that of a full disk is not among them."""
 
 
 def _temporary(path: str, blob: bytes, *, lasting: bool = True) -> Path:
-    """Write a file of another name beside the one that is meant."""
+    """Write a file under a temporary name beside its target."""
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.parent / f".{target.name}-{uuid.uuid4().hex[:8]}"
     with temporary.open("wb") as file:
         file.write(blob)
         file.flush()
-        if lasting:  # what only spares work need not outlast a power cut
+        if lasting:  # a file that only saves work need not outlast a power cut
             os.fsync(file.fileno())
     return temporary
 
@@ -172,8 +172,8 @@ def _temporary(path: str, blob: bytes, *, lasting: bool = True) -> Path:
 def _place_under_lock(temporary: Path, target: Path, lock: Path) -> None:
     """Rename a file unless its target is there, where the file system has no hard links.
 
-    So it is on exFAT and some network mounts. A rename would replace what another writer placed,
-    so that whoever looks and renames is alone meanwhile.
+    Such are exFAT and some network mounts. A rename replaces the file of another writer, so looking
+    and renaming happen under a lock.
     """
     from filelock import FileLock
 

@@ -1,7 +1,7 @@
 """The index of a store: a copy of its manifests in SQLite, to find and list them quickly.
 
-It can be thrown away at any time: where it is gone, broken or of another format, it is made again
-from the files. It knows nothing of what manifests say.
+It can be deleted at any time: where it is missing, broken or of another format, it is rebuilt from
+the files. It does not know what manifests mean.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 FORMAT = 1
-"""Of manifests, and so of the index."""
+"""The format of manifests, and so of the index."""
 
 
 class Index:
-    """Manifests in SQLite, by key; rebuilt whenever it is gone or broken.
+    """Manifests in SQLite, by key; rebuilt whenever it is missing or broken.
 
     Args:
         path: of the database; None keeps no index.

@@ -2,8 +2,8 @@
 
 Each cell is an immutable set of files (a manifest, records as Parquet, arrays as safetensors). Data
 files carry their own digest in their name and are written first; the manifest is written last and
-whole, so a cell exists or it does not. That is the truth; the SQLite index beside it is a copy that
-can be thrown away. A failure is noted, never returned as a result. The store does not know what
+whole, so a cell exists or it does not. The SQLite index beside the files is a copy that
+can be deleted. A failure is noted, never returned as a result. The store does not know what
 cells mean, and imports no torch.
 """
 
@@ -13,7 +13,6 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +21,7 @@ from bench.errors import StoreError
 from bench.records import JSON, Coordinates, Result
 from bench.store import parquet
 from bench.store.files import Files
-from bench.store.index import FORMAT, Index
+from bench.store.index import Index
 from bench.store.stored import Stored
 
 if TYPE_CHECKING:
@@ -41,7 +40,7 @@ class Store:
 
     @property
     def folder(self) -> Path | None:
-        """The store's folder on this machine; None where it lies elsewhere."""
+        """The store's folder on this machine; None where it is elsewhere."""
         return self._files.folder
 
     # Cells
@@ -68,37 +67,23 @@ class Store:
         result: Result,
         provenance: Mapping[str, JSON],
     ) -> Stored:
-        """Write a cell. Where another run was first with the same cell, its result stays.
+        """Write a cell, unless another run wrote it first: its result stays.
 
         Raises:
             StoreError: where the store cannot be written.
 
         """
-        files: dict[str, str] = {}
-        if result.records:
-            files["records"] = self._put_data(
-                key, "records", "parquet", parquet.write(result.records)
-            )
-        if result.arrays:
-            import numpy as np
-            from safetensors.numpy import save
-
-            # safetensors writes an array's memory as it lies: channels-last would be scrambled
-            whole = {name: np.asarray(a, order="C") for name, a in result.arrays.items()}
-            blob = save(whole, metadata=dict(result.header))
-            files["arrays"] = self._put_data(key, "arrays", "safetensors", blob)
-        manifest = {
-            "format": FORMAT,
-            "key": key,
-            "kind": kind,
-            "coordinates": asdict(coordinates),
-            "identity": dict(identity),
-            "outputs": dict(result.outputs),
-            "summary": dict(result.summary),
-            "provenance": dict(provenance),
-            "files": files,
-        }
-        text = json.dumps(manifest, indent=1)
+        made = Stored(
+            key,
+            kind,
+            coordinates,
+            identity=dict(identity),
+            outputs=dict(result.outputs),
+            summary=dict(result.summary),
+            provenance=dict(provenance),
+            files=self._put_files(key, result),
+        )
+        text = json.dumps(made.manifest, indent=1)
         self._files.write_once(self._cell(key, "cell.json"), text.encode())
         self.forgive(key)
         self._files.drop(self._partial(key))
@@ -159,7 +144,7 @@ class Store:
         """Drop the note of a failure."""
         self._files.drop(self._failure(key))
 
-    # Work that is under way
+    # Unfinished work
 
     def put_partial(self, key: str, maker: str, blob: bytes) -> None:
         """Keep what an unfinished cell needs to go on; :meth:`put` drops it.
@@ -228,6 +213,22 @@ class Store:
 
     def _run(self, name: str) -> str:
         return self._files.path("runs", f"{name}.json")
+
+    def _put_files(self, key: str, result: Result) -> dict[str, str]:
+        """Write the records and the arrays of a result; returns the names of their files."""
+        files: dict[str, str] = {}
+        if result.records:
+            blob = parquet.write(result.records)
+            files["records"] = self._put_data(key, "records", "parquet", blob)
+        if result.arrays:
+            import numpy as np
+            from safetensors.numpy import save
+
+            # safetensors writes an array's memory as it lies: channels-last would be scrambled
+            whole = {name: np.asarray(a, order="C") for name, a in result.arrays.items()}
+            blob = save(whole, metadata=dict(result.header))
+            files["arrays"] = self._put_data(key, "arrays", "safetensors", blob)
+        return files
 
     def _put_data(self, key: str, name: str, suffix: str, blob: bytes) -> str:
         file = f"{name}-{hashlib.sha256(blob).hexdigest()[:16]}.{suffix}"

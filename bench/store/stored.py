@@ -1,8 +1,8 @@
-"""A cell that a store holds, as its manifest says."""
+"""A cell that a store holds, and its manifest."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from bench.errors import StoreError
@@ -12,7 +12,7 @@ from bench.store.index import FORMAT
 
 @dataclass(frozen=True)
 class Stored:
-    """A cell that the store holds: its manifest."""
+    """A cell that a store holds."""
 
     key: str
     kind: str
@@ -25,8 +25,13 @@ class Stored:
 
     @property
     def label(self) -> str:
-        """What people call the cell."""
+        """The name of the cell in plans and messages."""
         return f"{self.kind} {self.coordinates}"
+
+    @property
+    def manifest(self) -> dict[str, Any]:
+        """What the store writes of the cell; :meth:`of` reads it."""
+        return {"format": FORMAT, **asdict(self)}
 
     @classmethod
     def of(cls, manifest: Any, where: str, folder: str) -> Stored:

@@ -72,7 +72,7 @@ def test_a_name_that_several_cells_go_by_is_refused_with_their_labels(store: Sto
     # the training and the evaluation of the model have the same coordinates
     with pytest.raises(UsageError) as error:
         why.explain("linear", store)
-    assert "'linear' means several" in str(error.value)
+    assert "'linear' is the name of several" in str(error.value)
     assert "'train linear' or 'evaluate linear'" in str(error.value)
 
 
