@@ -1,1 +1,1 @@
-"""Models, variants and claims compared: every difference tested before it is called one."""
+"""Models, variants and claims compared: every difference is tested."""

@@ -1,4 +1,4 @@
-"""What each attack of a cascade did: the images that it met, and those that it fooled. No torch."""
+"""The attacks of a cascade: how many images each ran on, and how many it fooled. No torch."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ class Stage:
 
     Attributes:
         attack: its name.
-        images: how many it met.
+        images: how many it ran on.
         fooled: how many of them it fooled.
-        forwards, backwards: passes for each image that it met.
+        forwards, backwards: passes for each of its images.
         seconds: for all of them.
 
     """
@@ -31,12 +31,12 @@ class Stage:
 
 
 def stages(matrix: Matrix, entry: Entry) -> list[Stage]:
-    """Return what each attack of a done cell did, in order; nothing of a cell with one attack."""
+    """Return the attacks of a done cascade, in order; none for a cell with one attack."""
     found: Any = matrix.stored(entry).summary.get("stages") or {}
     if not found:
         return []
-    met = [int(stage["images"]) for stage in found.values()]
-    left = [*met[1:], _correct(matrix, entry)]
+    tried = [int(stage["images"]) for stage in found.values()]
+    left = [*tried[1:], _correct(matrix, entry)]
     return [
         Stage(
             name,
@@ -46,12 +46,12 @@ def stages(matrix: Matrix, entry: Entry) -> list[Stage]:
             stage["backwards"] / images,
             stage["seconds"],
         )
-        for (name, stage), images, after in zip(found.items(), met, left, strict=True)
+        for (name, stage), images, after in zip(found.items(), tried, left, strict=True)
     ]
 
 
 def _correct(matrix: Matrix, entry: Entry) -> int:
-    """Count the images that count and that no attack of a cascade fooled."""
+    """Count the eligible images that no attack of a cascade fooled."""
     records: Any = matrix.records(entry)
     targeted = entry.facts["targeted"]
     counted = metrics.eligible(records) if targeted else metrics.right_before(records)

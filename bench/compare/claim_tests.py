@@ -1,7 +1,7 @@
 """Whether claims hold: two sides compared image by image, over several trainings.
 
 Claims are about recipes, so they need several trainings: the unit is a seed, that is one training
-of every model; the folds of a seed are one training. Knows nothing of what is claimed. No torch.
+of every model; the folds of a seed are one training. It knows no claim in particular. No torch.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Compared:
 
 @dataclass(frozen=True, order=True)
 class Part:
-    """What the pairs of one part of a claim have in common."""
+    """One part of a claim: what its pairs have in common."""
 
     where: str
     attack: str
@@ -168,7 +168,7 @@ class _Outcomes:
 
 @dataclass(frozen=True)
 class _Found:
-    """A pair of cells, and on the images that count for both what either says."""
+    """A pair of cells, and the outcomes of each on the images that count for both."""
 
     part: Part
     seed: str
@@ -217,7 +217,7 @@ def _is_violated(records: DataFrame) -> bool:
 
 
 def _part(pair: Pair) -> Part:
-    """Say what two cells have in common, but for the class that is aimed at."""
+    """Return what two cells have in common, whatever their target classes."""
     places = [_place(entry) for entry in pair]
     where = places[0] if places[0] == places[1] else " against ".join(places)
     plugins = list(dict.fromkeys(str(entry.value("plugin") or "none") for entry in pair))

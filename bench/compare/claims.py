@@ -1,4 +1,4 @@
-"""Claims that people make of attacks and of transfer: what each compares, and what it counts.
+"""Common claims about attacks, transfer and pruning: what each compares, and what it counts.
 
 A claim pairs cells that differ in one property. Whether it holds is not decided here. No torch.
 """
@@ -204,7 +204,7 @@ def _right(evidence: Evidence, entry: Entry) -> Series[bool]:
 _SUCCESS = "Of the images that count for both sides' success rates, those that the attack fools."
 _LOST = (
     "Of the images that the target has right without an attack (for both sides), those that it "
-    "has wrong with it, to whatever class, whether or not the source was fooled."
+    "misclassifies under it, as any class, whether or not the source was fooled."
 )
 
 CLAIMS: tuple[Claim, ...] = (
@@ -247,8 +247,8 @@ CLAIMS: tuple[Claim, ...] = (
         "The larger model's examples transfer better",
         ("from the larger", "from the smaller"),
         "The same untargeted attack at the same eps, from the larger model to the smaller, and "
-        "from the smaller to the larger. The two differ in their targets, too: one that is easy "
-        "to fool makes the other's examples look good.",
+        "from the smaller to the larger. The two differ in their targets, too: a target "
+        "that is easy to fool makes the other model's examples look good.",
         _LOST,
         _from_larger_first,
         _lost,

@@ -1,4 +1,4 @@
-"""What models mistake for what: images by class and predicted class, scores, frequent confusions.
+"""Confusions of a model: images by class and predicted class, scores, frequent confusions.
 
 Counts are of each training by itself; scores are means over trainings. No torch.
 """
@@ -23,7 +23,7 @@ _SCORES = ("precision", "recall", "f1")
 
 @dataclass(frozen=True)
 class ClassScores:
-    """Scores of one class, the mean over trainings; None where nothing defines them."""
+    """Scores of one class, the mean over trainings; None where they are undefined."""
 
     precision: float | None
     recall: float | None
@@ -57,8 +57,8 @@ def confusions(matrix: Matrix, entries: Sequence[Entry]) -> list[NDArray[np.floa
 def class_scores(counts: Sequence[NDArray[np.float64]]) -> list[ClassScores]:
     """Score each class.
 
-    Undefined is the precision of a class that nothing is predicted as, the recall of one that no
-    image has, and the F1 of one that is neither.
+    The precision of a class is undefined where no image is predicted as it, its recall where no
+    image has it, and its F1 where both are so.
     """
     each = [classification.per_class(one) for one in counts]
     support = np.mean([one["support"] for one in each], axis=0)

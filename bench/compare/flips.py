@@ -1,4 +1,4 @@
-"""Decisions that variants changed: image by image against the original, and what a gain is worth.
+"""Decisions that variants changed: image by image against the original, and tests of gains.
 
 A variant's robustness may only look better because its gradients guide an attack less well. So a
 gain is confirmed on the images that were made on the original. No torch.
@@ -89,7 +89,7 @@ def _flips(known: Compression) -> Iterator[Flips]:
 
 
 def _is_known(known: Compression, metric: Metric, entries: Sequence[Entry]) -> bool:
-    """Say whether all cells are there, and have a figure at all."""
+    """Return whether all cells are done, and have the figure."""
     if any(entry.state != "done" for entry in entries):
         return False
     return not any(

@@ -1,4 +1,4 @@
-"""Pareto fronts: the models that no other beats in everything. No torch."""
+"""Pareto fronts: the models that no other dominates. No torch."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Front:
 
 
 def front(comparison: Comparison, *asked: Figure, models: Sequence[str] | None = None) -> Front:
-    """Find the models that no other beats.
+    """Find the models that no other dominates.
 
     Args:
         comparison: of the models.
@@ -52,7 +52,7 @@ def front(comparison: Comparison, *asked: Figure, models: Sequence[str] | None =
 
 
 def undominated(figures: Mapping[str, Sequence[float]]) -> dict[str, bool]:
-    """Say of each whether no other is at least as good in every figure and better in one.
+    """Return of each whether no other is at least as good in every figure and better in one.
 
     Args:
         figures: as many for each; of all, less is better.

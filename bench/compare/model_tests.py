@@ -1,6 +1,6 @@
 """Paired tests between models: one figure, the same images, corrected over the pairs compared.
 
-Which figures are compared, and what a difference means, is not decided here. No torch.
+It does not decide which figures are compared, nor what a difference means. No torch.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class _Side:
 
 
 def is_testable(metric: Metric) -> bool:
-    """Say whether models may be tested on a metric: one way is better, and samples agree on it.
+    """Return whether models may be tested on a metric: more or less is better, without bias.
 
     Figures of explanations rank no model.
     """

@@ -1,4 +1,4 @@
-"""Models side by side: which is best where a test says so, what each costs, which to choose.
+"""Models side by side: their figures, and which is best where a test shows it.
 
 Two models are called different only after a paired test on the same images, corrected by Holm over
 the pairs of models that a figure compares. What has no images is exact (parameters) or was timed.
@@ -36,7 +36,7 @@ _COMPARED: tuple[tuple[Kind, tuple[str, ...], str | None], ...] = (
     ("train", ("training_seconds", "peak_memory_bytes"), None),
     ("explain", ("faithfulness_gain", "randomisation_similarity"), "explainer"),
 )
-"""What is compared: kinds of cell, their metrics, and what parts several cells of a model."""
+"""What is compared: kinds of cell, their metrics, and in what several cells of a model differ."""
 
 
 @dataclass(frozen=True)
@@ -144,19 +144,19 @@ class Comparison:
         return False
 
     def is_disturbed(self, timings: Sequence[Entry]) -> bool:
-        """Say whether other processes took a tenth of the machine during any of some timings."""
+        """Return whether other processes took more than :data:`BUSY` during any of some timings."""
         loads = [self.matrix.stored(entry).summary.get("busy_elsewhere") for entry in timings]
         return any(isinstance(load, int | float) and load > BUSY for load in loads)
 
     def timed_apart(self, best: Sequence[Entry], other: Sequence[Entry]) -> bool:
-        """Say whether nearly all runs of one were quicker than nearly all runs of the other.
+        """Return whether nearly all runs of one were faster than nearly all runs of the other.
 
         Runs that follow one another are not independent, so no test is made of them.
         """
-        quick, slow = (
+        fast, slow = (
             np.concatenate(
                 [self.matrix.store.arrays(self.matrix.stored(e))["milliseconds"] for e in entries]
             )
             for entries in (best, other)
         )
-        return bool(np.quantile(quick, 0.95) < np.quantile(slow, 0.05))
+        return bool(np.quantile(fast, 0.95) < np.quantile(slow, 0.05))

@@ -1,6 +1,6 @@
-"""Pairs of cells that differ in one property alone: what a difference can be put down to.
+"""Pairs of cells that differ in one property alone, which explains a difference between them.
 
-Nothing is read here, and what is made of a pair is not decided here. No torch.
+This room reads nothing, and tests nothing. No torch.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame, Series
 
 Property: TypeAlias = Literal["targeted", "eps", "plugin", "direction", "model"]
-"""Whether a class is aimed at, how far, by which attack; whose images on whom; which model."""
+"""Target or none, radius, attack; which model made the images and which judges them; the model."""
 
 _KEPT = {"targeted": ("alpha", "steps"), "eps": ("group",), "plugin": ("norm", "target")}
 """Facts of attacks that must be the same, so that the property is all that two differ in."""
@@ -46,7 +46,7 @@ def difference(one: Entry, other: Entry) -> Property | None:
 
 
 def lost(records: DataFrame) -> Series[bool]:
-    """Say of each image that counts for success whether its right prediction is lost, to any class.
+    """Return for each eligible image whether it is misclassified after the attack, as any class.
 
     Args:
         records: of an attack or a transfer; images without a verdict are left out.

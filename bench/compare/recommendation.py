@@ -1,7 +1,7 @@
 """Which model to choose: the best by one figure among those that keep the constraints.
 
-A lead is tested, and corrected over all pairs that it could have been picked from. What is withheld
-or missing recommends no model. No torch.
+A lead is tested, and corrected over all pairs that it could have been picked from. A model whose
+figure is withheld or missing is not recommended. No torch.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from bench.suite.sections import Choice
 
 @dataclass(frozen=True)
 class Recommendation:
-    """The model to choose, and why no other.
+    """The model to choose, and how it compares with each other.
 
     Attributes:
         figure: that is chosen by, with the batch that was taken.

@@ -1,7 +1,7 @@
-"""The figure of every model that a suite asks for by name: of which cells, and what of it is known.
+"""A figure that a suite asks for by name: its cells and its estimate, for every model.
 
-A figure that could mean one of several cells is refused, and one that is withheld or missing says
-so: nothing is chosen by it. No torch.
+A figure that could mean one of several cells is refused; one that is withheld or missing has a
+reason instead of an estimate. No torch.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ def _of_one_budget(metric: Metric, entries: Sequence[Entry]) -> Iterator[Entry]:
 def _estimate(
     comparison: Comparison, asked: Figure, metric: Metric, entries: Sequence[Entry]
 ) -> Estimate | str:
-    """Compute the figure of one model, or say why it has none."""
+    """Compute the figure of one model, or return the reason that it has none."""
     if not entries:
         return f"has no {asked}"
     for replica in dict.fromkeys(entry.coordinates.replica for entry in entries):

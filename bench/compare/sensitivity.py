@@ -1,4 +1,4 @@
-"""Layer by layer: where the zeros of variants lie, and what each layer alone costs when reduced.
+"""Layer by layer: the zeros of variants, and what is lost where one layer is reduced.
 
 Losses are paired by image, and tested against the whole model. No torch.
 """
@@ -22,7 +22,7 @@ Outcome: TypeAlias = Literal["accuracy", "robustness"]
 
 @dataclass(frozen=True)
 class Loss:
-    """A share of the images that a reduced layer costs, negative where it wins some.
+    """The share of images that are lost where a layer is reduced, negative where some are gained.
 
     ``p_value`` is two-sided, and corrected over all tests of one model.
     """
@@ -33,7 +33,7 @@ class Loss:
 
 @dataclass(frozen=True)
 class Sensitivity:
-    """What it costs to reduce each layer of one trained model alone.
+    """What is lost where each layer of one trained model is reduced alone.
 
     Attributes:
         model: its name.
@@ -56,7 +56,7 @@ class Sensitivity:
 
 
 def sensitivities(matrix: Matrix) -> list[Sensitivity]:
-    """Test what each layer costs, in every model that was measured so."""
+    """Test what is lost with each layer, in every model whose sensitivity was measured."""
     found = [e for e in matrix.entries if e.kind == "sensitivity" and e.state == "done"]
     return [_sensitivity(matrix, entry) for entry in found]
 

@@ -28,7 +28,7 @@ class TransferPair:
         varied: the property in which they differ.
         first, second: the two, by what the property is of each.
         where: what they have in common.
-        test: of the right predictions that the one and the other takes from the target.
+        test: of the images that the target misclassifies under the one and under the other.
         p_value: the test's, corrected by Holm over all pairs of a run.
 
     """
@@ -42,7 +42,7 @@ class TransferPair:
 
     @property
     def is_different(self) -> bool:
-        """Whether chance does not explain the difference."""
+        """Whether the difference is significant."""
         return self.p_value < ALPHA
 
 

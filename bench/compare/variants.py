@@ -1,6 +1,6 @@
-"""Variants beside the original of their model: which belong together, and what each has measured.
+"""Variants beside the original of their model: their families, and their figures.
 
-Nothing is tested here. No torch.
+It tests nothing. No torch.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ class Compression:
         return found if isinstance(found, Estimate) and found.value is not None else None
 
     def value(self, name: str, model_variant: str) -> float | None:
-        """Return a model_variant's figure of which it has one."""
+        """Return a figure that a model variant has one cell of; None where there is none."""
         found = self.estimate(name, self.entries(METRICS[name].kinds[0], model_variant))
         return None if found is None else found.value
 

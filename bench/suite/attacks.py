@@ -1,6 +1,6 @@
-"""The attacks of a suite, read together: each in its ball, and cascades of several.
+"""The attacks of a suite, read together: each with its budget, and cascades of several.
 
-What one entry states is known elsewhere; here is what they need of each other.
+It does not know the keys of one entry, only what entries need of each other.
 """
 
 from __future__ import annotations
@@ -49,7 +49,9 @@ def read(
             with mistakes.noted(name):
                 written = validate(WrittenCascade, given[name], names)
                 _check_members(written.cascade, single, cascades)
-                if {*written.cascade} <= single.keys():  # else one is reported where it stands
+                if {
+                    *written.cascade
+                } <= single.keys():  # the missing one is reported at its own entry
                     members = [single[each] for each in written.cascade]
                     entries[name] = _cascade(name, members, written.target)
     mistakes.raise_any()

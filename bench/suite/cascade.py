@@ -1,4 +1,4 @@
-"""A cascade that a suite lists: its own attacks, cheapest first, each on what still stands.
+"""A cascade that a suite lists: its own attacks, cheapest first, each on what remains correct.
 
 This room does not know how a suite is read, nor how attacks work.
 """
@@ -15,7 +15,7 @@ from bench.records import JSON, Budget
 
 
 class Listed(Cascade):
-    """Attacks of a suite in a row, each on the images that still stand.
+    """Attacks of a suite in a row, each on the images that remain correct.
 
     Source: the ensemble of Croce and Hein, "Reliable Evaluation of Adversarial Robustness with an
         Ensemble of Diverse Parameter-free Attacks", 2020, section 6, for any list of attacks.

@@ -56,7 +56,7 @@ class Document:
     origins: dict[Path, str] = field(default_factory=dict)
 
     def where(self, path: Path) -> str:
-        """Say where a value was written: ``suites/quick.yaml:14: attacks.pgd.eps``."""
+        """Return where a value was written: ``suites/quick.yaml:14: attacks.pgd.eps``."""
         origin = next(
             (
                 self.origins[path[:end]]
@@ -93,16 +93,16 @@ class Document:
 
 
 def holds(place: Any, key: str | int) -> bool:
-    """Say whether a mapping has a key, or a list a position."""
+    """Return whether a mapping has a key, or a list a position."""
     if isinstance(place, list):
         return isinstance(key, int) and key < len(place)
     return isinstance(place, dict) and key in place
 
 
 def dotted(path: Iterable[str | int]) -> str:
-    """Write a path as people do: ``attacks.pgd.eps``.
+    """Write a path with dots: ``attacks.pgd.eps``.
 
-    A key with a dot of its own stands in brackets: ``attacks[fgsm@eps=0.1].eps``.
+    A key with a dot of its own is in brackets: ``attacks[fgsm@eps=0.1].eps``.
     """
     text = ""
     for key in path:
@@ -125,7 +125,7 @@ def parse(text: str, name: str) -> Document:
     """Parse YAML.
 
     Raises:
-        SuiteError: where the text is not YAML, says a key twice, or holds more than plain values.
+        SuiteError: where the text is not YAML, has a key twice, or holds more than plain values.
 
     """
     try:
@@ -258,7 +258,7 @@ class _Reader:
                 first = seen[key_node.value]
                 place = (*path, key_node.value)
                 self.report(
-                    key_node, place, f"stands here twice, first in line {first}", "each key once"
+                    key_node, place, f"is here twice, first in line {first}", "each key once"
                 )
             else:
                 seen[key_node.value] = key_node.start_mark.line + 1
@@ -278,7 +278,7 @@ class _Reader:
 
 
 def fraction(value: object) -> float | None:
-    """Return the number that the text of a fraction stands for; None for anything else."""
+    """Return the value of the text of a fraction; None for anything else."""
     if not isinstance(value, str) or not re.fullmatch(_FRACTIONS, value):
         return None
     return _fraction(value) if float(value.partition("/")[2]) else None

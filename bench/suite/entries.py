@@ -1,4 +1,4 @@
-"""What a suite says, read: frozen values that hold configured plugins.
+"""The entries of a suite: frozen values that hold configured plugins.
 
 This room does not know how they are read.
 """
@@ -86,7 +86,7 @@ class StepEntry(Named):
 
     @property
     def identity(self) -> dict[str, JSON]:
-        """What decides its answers; whom it asks is identified elsewhere, not by their names."""
+        """What decides its answers; its members have identities of their own, not their names."""
         plugin = registry.identity(self.kind, self.plugin_name, self.plugin)
         shield = self.plugin if isinstance(self.plugin, Shield) else None
         names: JSON = [] if shield is None else [*shield.members]

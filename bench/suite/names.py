@@ -1,7 +1,7 @@
-"""The names that sections of a suite give to each other: whether what they mention exists.
+"""The names that sections of a suite mention, and whether they exist.
 
-A name is a type: a field that mentions a model says so, and is checked with the suite that it
-stands in. Read alone, as from the account of a run, it is any text.
+A name is a type: a field that mentions a model has it, and is checked against the suite that it
+belongs to. Read alone, as from the account of a run, it is any text.
 """
 
 from __future__ import annotations
@@ -70,7 +70,8 @@ class Names:
 
     ``attacks`` maps each attack that could be read to its group; ``written`` are the keys of all,
     so that a mistake in one is not reported again where it is mentioned. ``parameters`` are those
-    of plugins that cells declare; ``cells``, by their kind, what tells them apart on one model.
+    of plugins that cells declare; ``cells`` holds, by their kind, the facts in which they differ on
+    one model.
     """
 
     models: frozenset[str]
@@ -117,7 +118,7 @@ class Names:
 
 
 def names_of(info: ValidationInfo) -> Names | None:
-    """Return the names of the suite that a value is validated with; None where it stands alone."""
+    """Return the names of the suite that a value is validated with; None where there is none."""
     return info.context if isinstance(info.context, Names) else None
 
 

@@ -66,7 +66,8 @@ class Mistakes:
     def noted(self, *location: str | int, moved: Mapping[str, str] | None = None) -> Iterator[None]:
         """Note what is raised inside, of the value at a location.
 
-        ``moved`` says below which key some keys stand that validation saw beside it.
+        ``moved`` maps a key to the one below which the document has it, where validation saw both
+        side by side.
         """
         try:
             yield
@@ -106,7 +107,7 @@ def validate(
         model: any pydantic model; it need not know of this room.
         data: plain values.
         context: what validators that look around are given.
-        also: keys that stand beside the model's own, for the nearest ones to an unknown key.
+        also: keys that are allowed beside the model's own, for the nearest ones to an unknown key.
 
     Raises:
         ValidationError: of mistakes only.
@@ -133,7 +134,7 @@ def validate(
 
 
 def check_numbers(model: type[BaseModel], data: Any, mistakes: Mistakes) -> None:
-    """Note where a yes or no stands for a number, which pydantic would take for 1 or 0."""
+    """Note where a yes or no is in the place of a number: pydantic would read it as 1 or 0."""
     for name, value in data.items() if isinstance(data, dict) else ():
         field = _own(model).get(name)
         arms = list(_arms(field.annotation)) if field is not None else []
@@ -169,7 +170,7 @@ def placed(doc: Document, error: ValidationError) -> Iterator[tuple[int, Problem
 
 
 def _with_numbers(error: ValidationError, data: Any) -> Any:
-    """Return the values with numbers where texts of fractions stood in their place, or None."""
+    """Return the values with fractions as numbers where a number is due, or None without any."""
     changed = None
     for detail in error.errors():
         number = document.fraction(detail["input"]) if detail["type"] == "float_parsing" else None
@@ -217,7 +218,7 @@ def _in_our_words(detail: Any, model: type[BaseModel], also: Iterable[str]) -> P
 
 
 def _fields(model: type[BaseModel], location: Sequence[str | int]) -> dict[str, FieldInfo]:
-    """Return the fields that stand at a location within a model."""
+    """Return the fields at a location within a model."""
     found = _own(model)
     for key in location:
         field = next((f for n, f in found.items() if key in (n, f.alias)), None)

@@ -125,10 +125,10 @@ class Profile(Section):
 
 
 class Gallery(Section):
-    """Which images explanations are shown of: of each class some right and some wrong."""
+    """The images whose explanations are shown: of each class some correct, some misclassified."""
 
-    right: int = Field(1, ge=0, description="of each class, predicted right")
-    wrong: int = Field(1, ge=0, description="of each class, predicted wrong, if there are any")
+    right: int = Field(1, ge=0, description="of each class, classified correctly")
+    wrong: int = Field(1, ge=0, description="of each class, misclassified, if there are any")
 
 
 class Choice(Section):
@@ -161,12 +161,14 @@ class Choice(Section):
 
 
 class Transfer(Section):
-    """Whose adversarial images are judged on whom: by model, variant, or both (model/variant)."""
+    """Sources and targets of transfer: by model, variant, or both (model/variant)."""
 
     source: tuple[PlaceName, ...] | Literal["all"] = Field(
-        "all", alias="from", description="whom the images are made on"
+        "all", alias="from", description="the models that the images are made on"
     )
-    to: tuple[PlaceName, ...] | Literal["all"] = Field("all", description="who judges them too")
+    to: tuple[PlaceName, ...] | Literal["all"] = Field(
+        "all", description="the models that they are judged on"
+    )
     attacks: tuple[AttackGroup, ...] | Literal["all"] = Field(
         "all", description="whose images: by name, or by key of a grid"
     )
@@ -177,7 +179,7 @@ Extent: TypeAlias = Literal["cheap", "full", "off"]
 
 
 def as_number(value: Any) -> Any:
-    """Return the number that the text of a fraction stands for."""
+    """Return the value of the text of a fraction; any other value unchanged."""
     number = document.fraction(value)
     return value if number is None else number
 
@@ -191,7 +193,9 @@ class TableSpec(Section):
     rows: tuple[Axis, ...] | None = Field(
         None, description="by default what the metric's cells have: attack, explainer, model"
     )
-    columns: tuple[Axis, ...] | None = Field(None, description="by default who is judged")
+    columns: tuple[Axis, ...] | None = Field(
+        None, description="by default the models that are judged"
+    )
     where: dict[Dimension, Annotated[str | int | float | bool, AfterValidator(as_number)]] = Field(
         default_factory=dict, description="which cells count: the value of each dimension"
     )

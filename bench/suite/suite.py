@@ -137,7 +137,7 @@ def _sensitivity(given: Any, info: ValidationInfo) -> Sensitivity | None:
     found = validate(WrittenSensitivity, given, info.context)
     known = {entry.name: entry for entry in info.data.get("attacks", ())}
     if found.attack not in known:
-        return None  # an attack that could not be read is reported where it stands
+        return None  # an attack that could not be read is reported at its own entry
     mistakes = Mistakes()
     if known[found.attack].plugin.minimum_norm:
         mistakes.note(

@@ -1,4 +1,4 @@
-"""The variants of a suite, read together: what their steps undo, and whom they ask."""
+"""The variants of a suite, read together: steps that undo others, and members of shields."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ _PARAMETERS = "(parameters)"
 def configured(
     kind: str, name: str, parameters: Mapping[str, Any], also: Iterable[str] = ()
 ) -> Any:
-    """Load and configure a plugin; ``also`` are keys that stand beside its parameters.
+    """Load and configure a plugin; ``also`` are keys that are allowed beside its parameters.
 
     Raises:
         ValidationError: where there is none, it is broken, or its parameters are wrong.
@@ -144,7 +144,7 @@ class WrittenModel(Written, Replication):
             for key in self.model_fields_set & {*Replication.model_fields}:
                 mistakes.note((key,), "has nothing to repeat", "a model with train:")
         elif self.seeds is not None and _states_seed(self.train):
-            mistakes.note(("seeds",), "stands beside train.seed", "one of the two")
+            mistakes.note(("seeds",), "is given beside train.seed", "one of the two")
         plugin = self.configured
         sources = [self.train is not None, plugin.weights is not None, plugin.has_pretrained]
         if sum(sources) != 1:

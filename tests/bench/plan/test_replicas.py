@@ -464,7 +464,7 @@ def test_patience_without_a_split_to_look_at_is_told_as_such(plan_of) -> None:
 @pytest.mark.parametrize(
     ("entry", "line", "text"),
     [
-        ("{train: {seed: 3}, seeds: [1, 2]}", "seeds", "stands beside train.seed, expected one"),
+        ("{train: {seed: 3}, seeds: [1, 2]}", "seeds", "is given beside train.seed, expected one"),
         ("{weights: w.pt, folds: 3}", "folds", "has nothing to repeat, expected a model with trai"),
         ("{weights: w.pt, seeds: [1]}", "seeds", "has nothing to repeat, expected a model with tr"),
         ("{train: {}, folds: 1}", "folds", "got 1, expected greater than or equal to 2"),

@@ -180,8 +180,8 @@ def test_a_key_that_stands_twice_names_both_lines() -> None:
     with pytest.raises(SuiteError) as error:
         parse("a: 1\nb:\n  c: 1\n  d: 2\n  c: 3\na: 2\n", "s.yaml")
     assert sorted(lines_of(error)) == [
-        "s.yaml:5: b.c: stands here twice, first in line 3, expected each key once",
-        "s.yaml:6: a: stands here twice, first in line 1, expected each key once",
+        "s.yaml:5: b.c: is here twice, first in line 3, expected each key once",
+        "s.yaml:6: a: is here twice, first in line 1, expected each key once",
     ]
 
 
