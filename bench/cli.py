@@ -2,8 +2,8 @@
 
 Exit codes: 0 all is well; 1 some cell failed, or a strict audit found something; 2 the user must
 change something; 130 Ctrl-C.
-Heavy imports stand inside the commands, so that ``bench --help`` is quick and commands that only
-read the disk never import torch.
+Heavy imports are inside the commands, so that ``bench --help`` is quick and commands that only
+read the disk never import torch. The file is long because it is one command after another.
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ import typer
 from bench.errors import BenchError, UsageError
 
 if TYPE_CHECKING:
-    from bench.runner import Run
+    from bench.audit import Audit
+    from bench.matrix import Matrix
+    from bench.runner import Listener, Run
     from bench.suite.overrides import Overrides
 
 app = typer.Typer(
@@ -53,12 +55,14 @@ SeedOption = Annotated[int | None, typer.Option("--seed", help="The suite's seed
 DeviceOption = Annotated[str | None, typer.Option("--device", help="auto, cpu or cuda.")]
 ThreadsOption = Annotated[
     int | None,
-    typer.Option("--threads", help="Threads of torch; other threads make other weights."),
+    typer.Option("--threads", help="Number of torch threads; it changes trained weights."),
 ]
 SetOption = Annotated[
     list[str] | None, typer.Option("--set", help="path=value in the suite; repeatable.")
 ]
-OnlyOption = Annotated[str | None, typer.Option("--only", help="One cell, and what it needs.")]
+OnlyOption = Annotated[
+    str | None, typer.Option("--only", help="Run one cell, and those that it needs.")
+]
 
 
 @app.callback()
@@ -147,7 +151,6 @@ def run(
 
     from bench import runner
     from bench.commands import run as session
-    from bench.runner import console, events
     from bench.store import Store
 
     overrides = _overrides(models, attacks, dataset, data_root, images, seed, device, threads, sets)
@@ -156,44 +159,71 @@ def run(
     try:
         made = session.make_plan(suite, place, overrides)
     except KeyboardInterrupt:
-        typer.echo(f"interrupted; run the same command to go on:\n  {command}", err=True)
-        raise typer.Exit(_INTERRUPTED) from None
+        _stop("interrupted", command)
     chosen = None if only is None else made.needed_by(only)
     for problem in session.refused_tables(made, place) if only is None else ():
         typer.echo(f"note: {problem}", err=True)
-    screen = console.screen()
-    if tensorboard is not None:
-        from bench.runner.tensorboard import TensorBoard
-
-        screen = events.to_all(screen, TensorBoard(tensorboard))
-    done = runner.execute(runner.Run(made, place, suite, command, chosen), screen)
+    done = runner.execute(runner.Run(made, place, suite, command, chosen), _listener(tensorboard))
+    if done.interrupted:
+        count = f"{done.counts['done']} of {len(done.plan.steps)} cells"
+        _stop(f"interrupted after {count}, which are stored", command)
     _conclude(done, reports)
 
 
+def _stop(words: str, command: str) -> NoReturn:
+    """Exit as after Ctrl-C, and print the command that goes on."""
+    typer.echo(f"{words}; run the same command to go on:\n  {command}", err=True)
+    raise typer.Exit(_INTERRUPTED)
+
+
+def _listener(tensorboard: Path | None) -> Listener:
+    """Return what shows a run on the screen, and writes training curves where that is wanted."""
+    from bench.runner import console, events
+
+    if tensorboard is None:
+        return console.screen()
+    from bench.runner.tensorboard import TensorBoard
+
+    return events.to_all(console.screen(), TensorBoard(tensorboard))
+
+
 def _conclude(done: Run, reports: Path) -> NoReturn:
-    """Print the table and a line on what was done, write the report; exit."""
+    """Print the first table and what was done, write the report, and exit."""
     from bench import audit
     from bench.commands import run as session
-    from bench.commands import why as explanation
-    from bench.report import page
-    from bench.runner import console
 
-    counts = done.counts
-    if done.interrupted:
-        typer.echo(
-            f"interrupted after {counts['done']} of {len(done.plan.steps)} cells; they are stored. "
-            f"Run the same command to go on:\n  {done.command}",
-            err=True,
-        )
-        raise typer.Exit(_INTERRUPTED)
     matrix = session.conclude(done)
     audited = audit.known(matrix)
-    tables, _ = page.suite_tables(matrix, audited)
-    shown = next((table for table in tables.values() if table.places), None)
-    if shown is not None and done.only is None:
+    if done.only is None:
+        _print_first_table(matrix, audited)
+    _print_counts(done)
+    for status in done.failed:
+        typer.echo(f"failed: {status.step.cell.label}: {status.reason}", err=True)
+    if done.failed:
+        typer.echo(f"see 'bench why \"{done.failed[0].step.cell.label}\"'", err=True)
+    if done.only is None:
+        typer.echo(f"tables: {session.write_report(matrix, reports)}", err=True)
+        typer.echo(audited.summary + ("; see 'bench audit'" if audited.findings else ""), err=True)
+    raise typer.Exit(1 if done.failed else 0)
+
+
+def _print_first_table(matrix: Matrix, audited: Audit) -> None:
+    """Print the suite's first table that has a cell."""
+    from bench.report import page
+
+    built, _ = page.suite_tables(matrix, audited)
+    shown = next((table for table in built.values() if table.places), None)
+    if shown is not None:
         typer.echo(f"{shown.title}\n\n{shown}")
-    counted = ", ".join(f"{number} {state}" for state, number in counts.items())
-    words = "nothing was computed" if not done.computed else f"{done.computed} computed"
+
+
+def _print_counts(done: Run) -> None:
+    """Print how many cells are in each state, and which sources changed since they were run."""
+    from bench.commands import why as explanation
+    from bench.runner import console
+
+    counted = ", ".join(f"{number} {state}" for state, number in done.counts.items())
+    words = f"{done.computed} computed" if done.computed else "nothing was computed"
     typer.echo(f"\n{counted}; {words}; {console.duration(done.seconds)}", err=True)
     changed = explanation.changed_since(done)
     if changed:
@@ -202,20 +232,6 @@ def _conclude(done: Run, reports: Path) -> NoReturn:
             "computed; if results changed, raise a revision: see 'bench why CELL'",
             err=True,
         )
-    # a probe that fails costs a rule its evidence, and no figure: the audit reports it
-    failed = [
-        status
-        for status in done.statuses.values()
-        if status.state == "failed" and status.step.cell.kind != "probe"
-    ]
-    for status in failed:
-        typer.echo(f"failed: {status.step.cell.label}: {status.reason}", err=True)
-    if failed:
-        typer.echo(f"see 'bench why \"{failed[0].step.cell.label}\"'", err=True)
-    if done.only is None:
-        typer.echo(f"tables: {session.write_report(matrix, reports)}", err=True)
-        typer.echo(audited.summary + ("; see 'bench audit'" if audited.findings else ""), err=True)
-    raise typer.Exit(1 if failed else 0)
 
 
 @app.command()
@@ -290,7 +306,7 @@ def table(
         ),
     ] = None,
     columns: Annotated[
-        str | None, typer.Option(help="Dimensions. [default: who is judged]")
+        str | None, typer.Option(help="Dimensions. [default: the models judged]")
     ] = None,
     where: Annotated[list[str] | None, typer.Option(help="dimension=value; repeatable.")] = None,
     form: Annotated[str, typer.Option("--format", help="github, csv, json or latex.")] = "github",
@@ -378,7 +394,9 @@ def describe(
 
 @app.command()
 def why(
-    cell: Annotated[str, typer.Argument(help="A key's beginning, or a label of the last run.")],
+    cell: Annotated[
+        str, typer.Argument(help="The beginning of a key, or a label of the last run.")
+    ],
     suite: Annotated[str | None, typer.Option(help="Look in this suite's last run.")] = None,
     store: StoreOption = None,
 ) -> None:

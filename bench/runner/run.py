@@ -49,6 +49,15 @@ class Run:
         return Counter(status.state for status in self.statuses.values())
 
     @property
+    def failed(self) -> list[Status]:
+        """The cells that failed; a probe that did is a gap of the audit, and not among them."""
+        return [
+            status
+            for status in self.statuses.values()
+            if status.state == "failed" and status.step.cell.kind != "probe"
+        ]
+
+    @property
     def seconds(self) -> float:
         """Wall-clock time since the run began."""
         return time.perf_counter() - self._began

@@ -36,6 +36,12 @@ class Worked(SketchedCell):
         return name[0], float(name[1:])
 
 
+class Probed(SketchedCell):
+    """A probe."""
+
+    kind = "probe"
+
+
 def worked(name: str) -> Worked:
     return Worked(sketch(name).coordinates)
 
@@ -47,6 +53,16 @@ def test_states_are_counted(run_of: Callable[..., Run]) -> None:
         Status(Step(sketch("c")), "done"),
     )
     assert run.counts == {"done": 2, "failed": 1}
+
+
+def test_a_probe_that_failed_is_not_among_the_failed_cells(run_of: Callable[..., Run]) -> None:
+    failed = Status(Step(sketch("a")), "failed", reason="broken")
+    run = run_of(
+        failed,
+        Status(Step(Probed(sketch("b").coordinates)), "failed"),
+        Status(Step(sketch("c")), "done"),
+    )
+    assert run.failed == [failed]
 
 
 def test_the_time_left_is_that_of_what_is_to_do_at_the_rates_seen(
