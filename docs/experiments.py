@@ -1,4 +1,4 @@
-"""Renders the pages that tell what long runs found: each from finished runs in a store.
+"""Renders the pages of results of long runs: each from finished runs in a store.
 
 ``python docs/experiments.py PAGE --store DIR``. No figure is typed; a run that is missing is named.
 """
@@ -58,7 +58,7 @@ def finished(store: Store, suite: str) -> Matrix:
 
 
 def cross_validation(store: Store) -> str:
-    """Tell whether one recipe beats the other, and what it reaches on held-out images."""
+    """Render the comparison of the recipes, and their accuracy on held-out images."""
     folded, held_out = (finished(store, name) for name in ("cross_validation", "held_out"))
     tests = [
         (row, test)
@@ -93,7 +93,7 @@ def cross_validation(store: Store) -> str:
 
 
 def pruning(store: Store) -> str:
-    """Tell what pruning costs on the folds of the cross-validation."""
+    """Render what pruning costs on the folds of the cross-validation."""
     matrix = finished(store, "pruning")
     accuracy = [
         (row, test)
@@ -160,7 +160,7 @@ _FINDINGS: Mapping[str, tuple[str, Sequence[Claim]]] = {
 
 
 def findings(store: Store) -> str:
-    """Tell which common claims hold; a suite without a finished run is said to be missing."""
+    """Render which common claims hold; a suite without a finished run is named as missing."""
     parts: list[str] = []
     reasons: list[str] = []
     for suite, (heading, claims) in _FINDINGS.items():
@@ -178,14 +178,14 @@ def findings(store: Store) -> str:
 
 
 def _claimed(matrix: Matrix, claims: Sequence[Claim]) -> Iterator[str]:
-    """Write what one run says of its claims."""
+    """Write the tests of one run's claims, its tables and its audit."""
     audited = known(matrix)
     yield shown(*claimed.section(claim_tests(matrix, claims), level=3))
     yield "### The figures"
     for built in report.suite_tables(matrix, audited)[0].values():
         yield f"#### {built.title}"
         yield _apart(built)
-    yield "### What the audit says of this run"
+    yield "### Audit of this run"
     yield shown(*audits.found(audited))
     yield _made_with(matrix)
 
@@ -228,7 +228,7 @@ def attacks(store: Store) -> str:
 
 
 def _measured(matrix: Matrix, entry: Entry, name: str) -> str:
-    """Write one figure of one cell; why it is withheld is told by the page of a run."""
+    """Write one figure of one cell; the page of a run has the reason where it is withheld."""
     found = matrix.estimate([entry], METRICS[name])
     if isinstance(found, metrics.Withheld):
         return "no verdict" if "leaves" in found.reason else tables.DASH
@@ -248,7 +248,7 @@ def shown(*parts: blocks.Block) -> str:
 
 
 def _raised(parts: Iterable[blocks.Block], levels: int) -> Iterator[blocks.Block]:
-    """Put headings so many levels deeper."""
+    """Move headings down by some levels."""
     for part in parts:
         is_heading = isinstance(part, blocks.Heading)
         yield replace(part, level=part.level + levels) if is_heading else part
@@ -266,7 +266,7 @@ def _intro(matrix: Matrix, *suites: str, page: str) -> str:
 
 
 def _left_out(matrix: Matrix) -> list[str]:
-    """Say which models of the suite the run did not have."""
+    """Name the models of the suite that the run did not have."""
     run = {entry.coordinates.model for entry in matrix.entries}
     missing = [name for name in matrix.run["document"]["models"] if name not in run]
     return [f"**Not part of this run: {', '.join(missing)}.**"] if missing else []

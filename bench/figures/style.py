@@ -74,7 +74,7 @@ def save(figure: Figure, path: Path) -> Path:
     vector = path.with_name(f"{path.name.removesuffix('.svg')}.svg")
     with _names_as_text(figure):
         figure.savefig(vector, metadata={"Date": None})
-        drawn = visible(vector.read_text(encoding="utf-8"))  # names stand in comments, too
+        drawn = visible(vector.read_text(encoding="utf-8"))  # names are in comments, too
         vector.write_text(_numbered(drawn), encoding="utf-8")
         figure.savefig(vector.with_suffix(".png"), dpi=_DPI, metadata={"Software": None})
     return vector

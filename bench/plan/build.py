@@ -87,7 +87,7 @@ def _steps(cells: Iterable[tuple[Cell, str | None]]) -> tuple[Step, ...]:
             raise SuiteError.of(
                 f"cell '{cell.label}'",
                 f"two cells are called so: {first} and {second}",
-                "names of models, variants and attacks that tell cells apart",
+                "names of models, variants and attacks that give each cell a label of its own",
                 "rename one of them",
             )
         steps[cell.label] = Step(cell, skip)
@@ -112,9 +112,9 @@ def _evaluations(variant: ModelVariant, compute: Compute) -> Iterator[Cell]:
 
 
 def _profiles(suite: Suite, found: list[ModelVariant], compute: Compute) -> Iterator[Cell]:
-    """Lay out what is counted and timed: of replicas the first, whose networks are alike.
+    """Lay out what is counted and timed: the first of several replicas, whose networks are alike.
 
-    Where something was taken away they are not: all are counted then, as the original is.
+    Reduced ones are not alike: all are counted then, those of the original too.
     """
     if suite.profile is None:
         return
@@ -157,7 +157,7 @@ def _explanations(
 def _attacks(
     suite: Suite, found: list[ModelVariant], data: Prepared, compute: Compute
 ) -> Iterator[tuple[Cell, str | None]]:
-    """Lay out attacks on every variant, then what is judged elsewhere; with reasons for skips."""
+    """Lay out attacks on every variant, then transfer; with reasons for skips."""
     for variant in found:
         for entry in suite.attacks:
             reason = skips.unattacked(entry, variant, data, compute)
@@ -182,7 +182,7 @@ def _attacks(
 
 
 def _transferred(suite: Suite) -> Iterator[AttackEntry]:
-    """Pick the attacks whose images are judged elsewhere, too."""
+    """Pick the attacks whose images are judged on other models, too."""
     names = "all" if suite.transfer is None else suite.transfer.attacks
     for entry in suite.attacks:
         if names == "all" or {entry.name, entry.group} & {*names}:
@@ -197,7 +197,7 @@ def _attack(suite: Suite, on: ModelVariant, entry: AttackEntry, compute: Compute
 def _drifts(
     suite: Suite, found: list[ModelVariant], data: Prepared, compute: Compute
 ) -> Iterator[tuple[Cell, str | None]]:
-    """Lay out explanations of what attacks made."""
+    """Lay out explanations of adversarial images."""
     for variant in found:
         for entry in suite.attacks:
             if not {entry.name, entry.group} & {*suite.explain_attacks}:
@@ -244,7 +244,7 @@ def _variant_drifts(
 def _guards(
     suite: Suite, found: list[ModelVariant], data: Prepared, compute: Compute
 ) -> Iterator[tuple[Cell, str | None]]:
-    """Lay out what shields prove, and what detectors make of each attack."""
+    """Lay out certificates of shields, and detectors on each attack."""
     for variant in found:
         if variant.shields and proves(variant.shields[-1]):
             proof = CertifyCell(
@@ -274,7 +274,7 @@ def _guards(
 def _sensitivities(
     suite: Suite, found: list[ModelVariant], data: Prepared, compute: Compute
 ) -> Iterator[tuple[Cell, str | None]]:
-    """Lay out what each layer of each original model bears."""
+    """Lay out the sensitivity of each original model's layers."""
     if suite.sensitivity is None:
         return
     step, entry = suite.sensitivity.step, suite.sensitivity.attack

@@ -1,4 +1,4 @@
-"""A plan: every cell of a run, also those that are skipped, and where each stands.
+"""A plan: every cell of a run, also those that are skipped, and the status of each.
 
 Identities are known as far as parents have run. Nothing is computed here, and torch is not
 imported.
@@ -20,7 +20,7 @@ from bench.suite import Suite
 
 @dataclass(frozen=True)
 class Step:
-    """A cell in a plan. ``skip`` says why it will not be run, if so."""
+    """A cell in a plan. ``skip`` is the reason that it will not be run, if any."""
 
     cell: Cell
     skip: str | None = None
@@ -28,7 +28,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Status:
-    """Where a step stands: its key as far as it is known, its result if it is there, and why."""
+    """The status of a step: its state and the reason, its key and its result as far as known."""
 
     step: Step
     state: State
@@ -79,7 +79,7 @@ class Plan:
 
 
 def statuses(plan: Plan, store: Store) -> list[Status]:
-    """Say where every step of a plan stands, given what the store holds."""
+    """Return the status of every step of a plan, given what the store holds."""
     known: dict[str, Status] = {}
     for step in plan.steps:
         known[step.cell.label] = status(step, known, store)
@@ -87,7 +87,7 @@ def statuses(plan: Plan, store: Store) -> list[Status]:
 
 
 def status(step: Step, known: Mapping[str, Status], store: Store) -> Status:
-    """Say where one step stands, given where its parents stand."""
+    """Return the status of one step, given those of its parents."""
     if step.skip is not None:
         return Status(step, "skipped", reason=step.skip)
     parents = {role: known[parent.cell.label] for role, parent in step.cell.parents.items()}

@@ -1,8 +1,7 @@
-"""Which probes the audit needs: of each model and each untargeted attack, a few small variations.
+"""The probes that the audit needs: a few variations of each untargeted attack on each model.
 
 Built from the parameters that an attack declares as its radius, its number of steps and their
-length; one that cannot be varied so is not. This room knows no attack by name, and not what will be
-concluded from probes.
+length; an attack without them is not varied. This room knows no attack by name, and no rule.
 """
 
 from __future__ import annotations
@@ -42,7 +41,7 @@ Reference: TypeAlias = Literal["control", "single-step"]
 
 
 def lay_out(cells: Iterable[Cell], extent: Extent) -> Iterator[tuple[Cell, str | None]]:
-    """Lay out the probes of all attack cells; a replica stands for all of its model.
+    """Lay out the probes of all attack cells, on one replica of each model.
 
     Args:
         cells: of a plan; those that will not be run left out.
@@ -86,8 +85,8 @@ def _too_dear(plugin: Attack) -> str | None:
 def _probes(attacks: Sequence[AttackCell], images: ImageSet) -> Iterator[ProbeCell]:
     """Vary one point of each untargeted group, and add what is to be compared with it.
 
-    What the suite has already is not run again to compare with; a variation is, since rules ask
-    for it as such.
+    An attack that the suite has is not run again as a reference; a variation is, since rules look
+    for it by its name.
     """
     known = {_work(cell.entry) for cell in attacks}
     for cell in _points(attacks):
@@ -177,7 +176,7 @@ def _changed(entry: AttackEntry, probe: str, values: Mapping[str, Any]) -> Attac
 
 
 def _references(cell: AttackCell) -> dict[str, AttackEntry]:
-    """Return what an attack must not fall short of: one step, and noise, at the same budget."""
+    """Return the attacks that must not be stronger: one step, and noise, at the same budget."""
     plugin, budget = cell.entry.plugin, cell.entry.budget
     if budget is None:
         return {}

@@ -1,4 +1,4 @@
-"""Why a cell is not run although the suite asks for it: the words that stand in its place.
+"""Why a cell is not run although the suite asks for it: the reasons in its place.
 
 Nothing is computed here, and torch is not imported.
 """
@@ -14,7 +14,7 @@ from bench.suite import AttackEntry, ExplainerEntry
 
 
 def unfit(variant: ModelVariant, data: Prepared, compute: Compute) -> str | None:
-    """Say why a model_variant's steps cannot work on the data or the device, or None."""
+    """Return why the steps of a model variant cannot run on the data or the device, or None."""
     reasons = [unsuited(step.plugin, data) for step in variant.steps]
     reasons.append(_misplaced(variant, compute))
     return next((reason for reason in reasons if reason is not None), None)
@@ -23,7 +23,7 @@ def unfit(variant: ModelVariant, data: Prepared, compute: Compute) -> str | None
 def unattacked(
     entry: AttackEntry, variant: ModelVariant, data: Prepared, compute: Compute
 ) -> str | None:
-    """Say why an attack cannot work on a variant, or would be taken for weak, or None."""
+    """Return why an attack cannot run on a variant, or would look weak on it, or None."""
     reason = unsuited(entry.plugin, data) or unfit(variant, data, compute)
     other = variant.subject.answers_otherwise
     if (
@@ -41,7 +41,7 @@ def unattacked(
 def unexplained(
     entry: ExplainerEntry, variant: ModelVariant, data: Prepared, compute: Compute
 ) -> str | None:
-    """Say why an explainer cannot work on a variant, or None."""
+    """Return why an explainer cannot run on a variant, or None."""
     reason = unsuited(entry.plugin, data) or unfit(variant, data, compute)
     if reason is not None or not entry.plugin.looks_inside:
         return reason
@@ -56,7 +56,7 @@ def unexplained(
 
 
 def _misplaced(variant: ModelVariant, compute: Compute) -> str | None:
-    """Say why what is judged cannot run on the device, or None."""
+    """Return why a variant cannot run on the device, or None."""
     device = compute.device.partition(":")[0]
     for reduction in variant.subject.reductions:
         if device not in reduction.devices:
@@ -65,7 +65,7 @@ def _misplaced(variant: ModelVariant, compute: Compute) -> str | None:
 
 
 def unsuited(plugin: Attack | Explainer | VariantStep, data: Prepared) -> str | None:
-    """Ask a plugin why it cannot run on the data; one that cannot even answer is skipped too."""
+    """Ask a plugin why it cannot run on the data; one whose answer is an error is skipped too."""
     try:
         with explained(lambda error: PluginError.of("unsuited()", f"raised {named(error)}")):
             return plugin.unsuited(classes=len(data.classes), image_shape=data.image_shape)

@@ -156,7 +156,7 @@ def _idle(known: Compression) -> Iterator[Block]:
 
 
 def _computes_less(known: Compression, variant: str) -> bool:
-    """Say whether a dense pass through a variant has fewer multiplications."""
+    """Return whether a dense pass through a variant has fewer multiplications."""
     own, first = (known.value("macs", each) for each in (variant, known.original(variant)))
     return own is not None and first is not None and own < first
 

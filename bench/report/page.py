@@ -180,7 +180,7 @@ def _data(matrix: Matrix) -> Iterator[Block]:
 
 
 def _settings(matrix: Matrix) -> Iterator[Block]:
-    """Say how the run was made."""
+    """Write the settings of the run, and its command."""
     run = matrix.run
     yield Heading("Settings")
     made_with = {**run["settings"], **run["versions"]}
@@ -212,7 +212,7 @@ _NO_PARAMETERS = (
 
 
 def _entries(matrix: Matrix) -> Iterator[Block]:
-    """Say what the models' weights are and what the attacks' parameters are."""
+    """Write the weights of the models and the parameters of the attacks."""
     weights = {
         entry.coordinates.model_variant: str(entry.facts["weights"])
         for entry in matrix.entries
@@ -243,7 +243,7 @@ def _written(value: JSON) -> str:
 
 
 def _worked_on(matrix: Matrix) -> str:
-    """Say which images attacks and explainers worked on, where there were any."""
+    """Write which images attacks and explainers worked on, if there were any."""
     run = matrix.run
     kinds = {"attack": "Attacks", "explain": "Explainers"}
     working = [entry for entry in matrix.entries if entry.kind in kinds]

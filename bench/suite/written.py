@@ -166,7 +166,7 @@ class WrittenModel(Written, Replication):
 
 
 def _states_seed(recipe: Recipe) -> bool:
-    """Say whether a recipe has a seed that is not just its preset's."""
+    """Return whether a recipe has a seed of its own, besides its preset's."""
     usual = PRESETS[recipe.preset].get("seed") if recipe.preset is not None else None
     return recipe.seed not in (None, usual)
 
