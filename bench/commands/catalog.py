@@ -77,29 +77,32 @@ def describe(name: str, data_root: str | None, store: Store) -> str:
 
     """
     if name in METRICS:
-        metric = METRICS[name]
-        head = (
-            f"{name} (metric), {_source(METRICS.offer(name))}, of {', '.join(metric.kinds)} cells"
-        )
-        head += f", in {metric.unit}"
-        return f"{head}\n\n{metric.definition}"
+        metric, source = METRICS[name], _source(METRICS.offer(name))
+        cells = f"of {', '.join(metric.kinds)} cells, in {metric.unit}"
+        return f"{name} (metric), {source}, {cells}\n\n{metric.definition}"
     if name in RULES:
-        rule = RULES[name]
-        head = f"{name} (rule), {_source(RULES.offer(name))}: sees {rule.sees}"
-        return f"{head}\n\n{rule.matters}\n\nneeds: {rule.needs}"
+        rule, source = RULES[name], _source(RULES.offer(name))
+        return f"{name} (rule), {source}: sees {rule.sees}\n\n{rule.matters}\n\nneeds: {rule.needs}"
     offer = _find(name)
     plugin = registry.load(offer.kind, offer.name)
-    lines = [
-        f"{offer.name} ({offer.kind[:-1]}), {offer.distribution} {offer.version}, {offer.target}",
-        "",
+    parts = [
+        f"{offer.name} ({offer.kind[:-1]}), {_source(offer)}, {offer.target}",
         inspect.getdoc(plugin) or "",
-        "",
+        "\n".join(f"{key}: {value}" for key, value in _facts(plugin).items()),
+        parameters(plugin),
     ]
+    if issubclass(plugin, Dataset):
+        parts.append(_distribution(offer, plugin, data_root, store))
+    return "\n\n".join(parts).rstrip()
+
+
+def _facts(plugin: type[Plugin]) -> dict[str, Any]:
+    """Return what a plugin declares besides its parameters; of attacks, with the default ones."""
     facts: dict[str, Any] = {"revision": plugin.revision}
     if plugin.wraps:
         facts["library"] = f"{plugin.wraps} {registry.installed_version(plugin.wraps)}"
     if issubclass(plugin, Attack):
-        usual = plugin.model_construct()  # some facts depend on parameters
+        usual = plugin.model_construct()
         facts["norm"] = usual.norm or "none"
         for flag in ("targetable", "traceable", "batch_invariant", "minimum_norm"):
             facts[flag] = "yes" if getattr(usual, flag) else "no"
@@ -107,11 +110,7 @@ def describe(name: str, data_root: str | None, store: Store) -> str:
             facts[f"caveat {number}"] = caveat
     if issubclass(plugin, Explainer):
         facts["batch_invariant"] = "yes" if plugin.batch_invariant else "no"
-    lines += [f"{key}: {value}" for key, value in facts.items()]
-    lines += ["", parameters(plugin)]
-    if issubclass(plugin, Dataset):
-        lines += ["", _distribution(offer, plugin, data_root, store)]
-    return "\n".join(lines).rstrip()
+    return facts
 
 
 def _find(name: str) -> Offer:

@@ -55,15 +55,7 @@ def prepare(entry: DatasetEntry, cache: Path) -> Prepared:
         return PluginError.of(where, f"its plugin raised {named(error)}", "", "mend the plugin")
 
     with explained(refusal):
-        key = fingerprint.fingerprint(
-            {
-                "format": _FORMAT,
-                **registry.identity("datasets", entry.plugin_name, entry.plugin),
-                "parameters": entry.plugin.parameters(),
-                "stamp": entry.plugin.stamp(),
-            }
-        )
-        folder = cache / key[:32]
+        folder = cache / _key(entry)[:32]
         if not (folder / "meta.json").is_file():
             _write(entry, folder)
     meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
@@ -75,6 +67,18 @@ def prepare(entry: DatasetEntry, cache: Path) -> Prepared:
         split_digests=meta["split_digests"],
         names=tuple(meta["names"]),
         duplicates=tuple(tuple(group) for group in meta["duplicates"]),
+    )
+
+
+def _key(entry: DatasetEntry) -> str:
+    """Return the fingerprint of what decides a dataset's images, its files included."""
+    return fingerprint.fingerprint(
+        {
+            "format": _FORMAT,
+            **registry.identity("datasets", entry.plugin_name, entry.plugin),
+            "parameters": entry.plugin.parameters(),
+            "stamp": entry.plugin.stamp(),
+        }
     )
 
 

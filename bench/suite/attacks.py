@@ -31,34 +31,38 @@ def read(
 
     """
     mistakes = Mistakes()
-    entries: dict[str, AttackEntry] = {}
-    of_norm = {budget.norm: budget for budget in budgets}
     cascades = {k for k, entry in given.items() if isinstance(entry, dict) and "cascade" in entry}
-    for group, written in given.items():
-        if group in cascades:
-            continue
-        with mistakes.noted(group):
-            for entry in WrittenAttack.read(group, written, names).entries(of_norm):
-                if entry.name in entries:
-                    raise alone(f"'{entry.name}' is the name of two attacks", "names that differ")
-                entries[entry.name] = entry
-    single = dict(entries)
+    plain = {group: entry for group, entry in given.items() if group not in cascades}
+    single = _single(plain, names, budgets, mistakes)
     names.attacks = {entry.name: entry.group for entry in single.values()}
-    for name in given:
-        if name in cascades:
-            with mistakes.noted(name):
-                written = validate(WrittenCascade, given[name], names)
-                _check_members(written.cascade, single, cascades)
-                if {
-                    *written.cascade
-                } <= single.keys():  # the missing one is reported at its own entry
-                    members = [single[each] for each in written.cascade]
-                    entries[name] = _cascade(name, members, written.target)
+    entries = dict(single)
+    for name in (each for each in given if each in cascades):
+        with mistakes.noted(name):
+            written = validate(WrittenCascade, given[name], names)
+            _check_members(written.cascade, single, cascades)
+            if all(each in single for each in written.cascade):  # others are reported themselves
+                members = [single[each] for each in written.cascade]
+                entries[name] = _cascade(name, members, written.target)
     mistakes.raise_any()
     names.attacks = {entry.name: entry.group for entry in entries.values()}
     names.cells["attack"] = [_facts(entry) for entry in entries.values()]
     names.parameters |= {key for each in entries.values() for key in each.plugin.parameters()}
     return tuple(entries.values())
+
+
+def _single(
+    given: Mapping[str, Any], names: Names, budgets: Sequence[Budget], mistakes: Mistakes
+) -> dict[str, AttackEntry]:
+    """Read the attacks that are no cascades, by name."""
+    of_norm = {budget.norm: budget for budget in budgets}
+    entries: dict[str, AttackEntry] = {}
+    for group, written in given.items():
+        with mistakes.noted(group):
+            for entry in WrittenAttack.read(group, written, names).entries(of_norm):
+                if entry.name in entries:
+                    raise alone(f"'{entry.name}' is the name of two attacks", "names that differ")
+                entries[entry.name] = entry
+    return entries
 
 
 def _cascade(name: str, members: Sequence[AttackEntry], target: int | None) -> AttackEntry:

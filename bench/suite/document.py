@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from numbers import Integral, Real
-from pathlib import PurePath
 from typing import Any, TypeAlias
 
 import yaml
@@ -146,52 +144,6 @@ def parse(text: str, name: str) -> Document:
     if reader.problems:
         raise SuiteError(*reader.problems)
     return Document(data, name, {(): f"{name}:1", **reader.origins})
-
-
-def of_values(values: Mapping[Any, Any], name: str) -> Document:
-    """Return the document of plain values that a program made.
-
-    Paths are text, tuples lists, numbers of other types Python's own.
-
-    Raises:
-        SuiteError: with every value that no YAML file could hold.
-
-    """
-    problems: list[Problem] = []
-
-    def plain(value: Any, path: Path) -> Any:
-        where = f"{name}: {dotted(path)}" if path else name
-        match value:
-            case None | bool() | str():
-                return value
-            case Integral():
-                return int(value)
-            case Real():  # of numpy, and fractions
-                return float(value)
-            case PurePath():
-                return str(value)
-            case Mapping():
-                others = [key for key in value if not isinstance(key, str)]
-                problems.extend(
-                    Problem(where, f"has the key {key!r}", "text", _QUOTE) for key in others
-                )
-                return {k: plain(value[k], (*path, k)) for k in value if k not in others}
-            case list() | tuple():
-                return [plain(each, (*path, place)) for place, each in enumerate(value)]
-        what = f"holds a {type(value).__name__}: {value!r}"
-        problems.append(Problem(where, what, "text, a number, a list or a mapping", _QUOTE))
-        return None
-
-    try:
-        data = plain(values, ())
-    except RecursionError as error:
-        raise SuiteError.of(name, "is nested without end", "plain values") from error
-    if problems:
-        raise SuiteError(*problems)
-    return Document(data, name)
-
-
-_QUOTE = "give what a YAML file would hold in its place"
 
 
 def parse_value(text: str) -> Any:

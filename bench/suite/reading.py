@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from bench.errors import Problem, SuiteError, nearest
-from bench.suite import document
+from bench.suite import document, values
 from bench.suite.document import Document
 from bench.suite.names import Names
 from bench.suite.overrides import Overrides, apply
@@ -86,7 +86,7 @@ def read(source: str | Path | Mapping[str, Any], overrides: Overrides | None = N
 
 def _document(source: str | Path | Mapping[str, Any]) -> Document:
     if isinstance(source, Mapping):
-        return document.of_values(source, "suite")
+        return values.document(source, "suite")
     path = locate(str(source))
     try:
         doc = document.parse(path.read_text(encoding="utf-8"), str(path))

@@ -55,12 +55,9 @@ def build(
     used = [*rows, *columns]
     chosen = {measure: layout.cells(matrix, measure, used, where) for measure in measures}
     grid = _Grid(matrix, rows, columns)
-    for measure, entries in chosen.items():
-        for entry in entries:
-            grid.add(measure, entry)
+    for measure, entry in ((m, e) for m, entries in chosen.items() for e in entries):
+        grid.add(measure, entry)
     findings = (known(matrix) if audited is None else audited).findings
-    absent = (layout.absence(matrix, m, used) for m, entries in chosen.items() if not entries)
-    everything = {entry.label: entry for entries in chosen.values() for entry in entries}
     return Table(
         title=title,
         metrics=tuple(measures),
@@ -72,7 +69,7 @@ def build(
             place: _place(matrix, tuple(entries), measure, findings)
             for place, (measure, entries) in grid.cells.items()
         },
-        remarks=tuple(_remarks(matrix, measures, list(everything.values()), absent)),
+        remarks=tuple(_remarks(matrix, chosen, used)),
         intervals=intervals,
     )
 
@@ -182,8 +179,11 @@ def on_targets(measures: Sequence[Metric], entries: Sequence[Entry]) -> Iterable
 
 
 def _remarks(
-    matrix: Matrix, measures: Sequence[Metric], entries: Sequence[Entry], missing: Iterable[str]
+    matrix: Matrix, chosen: Mapping[Metric, Sequence[Entry]], used: Sequence[str]
 ) -> Iterable[str]:
+    """Yield the remarks under a table: what is missing, and how to read its figures."""
+    by_label = {entry.label: entry for entries in chosen.values() for entry in entries}
+    entries = list(by_label.values())
     undone = [entry for entry in entries if entry.state != "done"]
     if undone:
         counts: dict[str, int] = {}
@@ -194,12 +194,12 @@ def _remarks(
     yield from dict.fromkeys(
         f"{entry.coordinates.attack}: {caveat}" for entry in entries for caveat in entry.caveats
     )
-    yield from on_targets(measures, entries)
+    yield from on_targets([*chosen], entries)
     if any(entry.coordinates.is_fold for entry in entries):
         yield (
             "Cross-validated: each image is judged by a training that did not see it. Its "
             "interval is the wider of that over images and the corrected t's over folds "
             "(Nadeau and Bengio 2003)."
         )
-    yield from missing
+    yield from (layout.absence(matrix, m, used) for m, found in chosen.items() if not found)
     yield from matrix.run["notes"]
