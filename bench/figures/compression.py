@@ -49,7 +49,7 @@ def over_sparsity(panels: Sequence[Panel], path: Path) -> Path:
 
     Args:
         panels: one or more.
-        path: of the SVG file; a PNG lies beside it.
+        path: of the SVG file; a PNG is written beside it.
 
     """
     from matplotlib.figure import Figure
@@ -121,7 +121,7 @@ def bars(
         names: of the layers.
         series: by what the legend calls it, a value for each layer.
         xlabel: what the values are.
-        path: of the SVG file; a PNG lies beside it.
+        path: of the SVG file; a PNG is written beside it.
 
     """
     from matplotlib.figure import Figure
@@ -171,7 +171,7 @@ def trades(points: Sequence[Trade], attack: str, batch: int, path: Path) -> Path
         points: the variants, the first on top; a filled one is on the front of all three.
         attack: of the robust accuracy.
         batch: size of the batch that was timed.
-        path: of the SVG file; a PNG lies beside it.
+        path: of the SVG file; a PNG is written beside it.
 
     """
     from matplotlib.figure import Figure

@@ -28,7 +28,7 @@ def success(matrix: Matrix, metric: str, groups: list[str], path: Path) -> Path:
         matrix: of one run.
         metric: the name of a rate.
         groups: attacks whose grids go over eps, as the suite names them.
-        path: of the SVG file; a PNG lies beside it.
+        path: of the SVG file; a PNG is written beside it.
 
     Raises:
         UsageError: where nothing can be drawn.

@@ -23,7 +23,7 @@ def confusion(counts: NDArray[np.float64], classes: Sequence[str], title: str, p
         counts: images by (class, predicted class).
         classes: their names.
         title: over the figure.
-        path: of the SVG file; a PNG lies beside it.
+        path: of the SVG file; a PNG is written beside it.
 
     """
     from matplotlib.figure import Figure
@@ -68,7 +68,7 @@ def examples(
         images: uint8, (image, height, width, channel), row after row.
         captions: one under each image.
         rows: for each row its words and how many images it has.
-        path: of the SVG file; a PNG lies beside it.
+        path: of the SVG file; a PNG is written beside it.
 
     """
     from matplotlib.figure import Figure

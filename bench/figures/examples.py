@@ -52,7 +52,7 @@ def gallery(shown: Sequence[Example], path: Path) -> Path:
 
     Args:
         shown: one or more.
-        path: of the SVG file; a PNG lies beside it.
+        path: of the SVG file; a PNG is written beside it.
 
     """
     from matplotlib.figure import Figure

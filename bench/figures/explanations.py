@@ -33,7 +33,7 @@ def gallery(shown: Sequence[Explained], explainers: Sequence[str], path: Path) -
     Args:
         shown: the images.
         explainers: their names, in the order of the heatmaps.
-        path: of the SVG file; a PNG lies beside it.
+        path: of the SVG file; a PNG is written beside it.
 
     """
     from matplotlib.figure import Figure

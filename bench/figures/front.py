@@ -38,7 +38,7 @@ def front(points: Sequence[Point], batch: int, path: Path) -> Path:
     Args:
         points: the models.
         batch: size of the batch that was timed.
-        path: of the SVG file; a PNG lies beside it.
+        path: of the SVG file; a PNG is written beside it.
 
     """
     from matplotlib.figure import Figure

@@ -31,7 +31,7 @@ def reach(found: Sequence[Reach], norm: Norm, path: Path) -> Path:
     Args:
         found: one line each, of one image at least.
         norm: what sizes are measured in.
-        path: of the SVG file; a PNG lies beside it.
+        path: of the SVG file; a PNG is written beside it.
 
     """
     from matplotlib.figure import Figure

@@ -34,7 +34,7 @@ def heat_map(rates: Mapping[tuple[str, Pair], Estimate], path: Path) -> Path:
 
     Args:
         rates: by (attack, (source, target)); a place may be missing.
-        path: of the SVG file; a PNG lies beside it.
+        path: of the SVG file; a PNG is written beside it.
 
     """
     from matplotlib.figure import Figure

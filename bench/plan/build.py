@@ -222,7 +222,7 @@ def _drifts(
 def _variant_drifts(
     suite: Suite, found: list[ModelVariant], data: Prepared, compute: Compute
 ) -> Iterator[tuple[Cell, str | None]]:
-    """Lay out how far the explanations of each variant lie from those of its original."""
+    """Lay out the distance of each variant's explanations from those of its original."""
     originals = {replace(c.place, variant=ORIGINAL): c for c in found if not c.steps}
     for variant in found:
         original = originals.get(replace(variant.place, variant=ORIGINAL))

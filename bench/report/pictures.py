@@ -1,4 +1,4 @@
-"""Figures of a page: where they lie, and what they are called."""
+"""Figures of a page: their folder, and the names of their files."""
 
 from __future__ import annotations
 
@@ -17,5 +17,5 @@ def named(figure: str, *names: str) -> str:
 
 
 def embedded(path: Path, words: str, *, width: int = 720) -> Figure:
-    """Return the block that shows a figure, which lies in :data:`FOLDER` beside the page."""
+    """Return the block that shows a figure, which is in :data:`FOLDER` beside the page."""
     return Figure(f"{FOLDER}/{path.name}", words, width)

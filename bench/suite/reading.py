@@ -23,7 +23,7 @@ from bench.suite.suite import Suite, validated
 def shipped(folder: str) -> Path:
     """Return the folder of files that come with bench: ``suites`` or ``checkpoints``.
 
-    They lie inside an installed package, and beside the package in a checkout.
+    They are inside an installed package, and beside the package in a checkout.
     """
     package = Path(__file__).parent.parent
     installed = package / "shipped" / folder

@@ -75,7 +75,7 @@ class Settings(Section):
     )
     batch_size: int = Field(50, ge=1, description="images that attacks and verdicts take at a time")
     memory_format: Literal["channels_last", "contiguous"] = Field(
-        "channels_last", description="how images lie in memory; results differ in last digits"
+        "channels_last", description="layout of images in memory; results differ in last digits"
     )
     threads: int | None = Field(None, ge=1, description="of torch; null: the machine's cores")
     from_scratch: bool = Field(
