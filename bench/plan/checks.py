@@ -5,6 +5,7 @@ Nothing is computed here, and torch is not imported.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 
 from bench import machine
@@ -104,7 +105,7 @@ def warnings(
     fewer = {len(c.images): c.split for c in found if wanted and len(c.images) < wanted}
     for count, split in fewer.items():
         yield f"{count} images instead of {wanted}: {split} of {suite.dataset.name} has no more"
-    if all(map(str.isdecimal, data.classes)) and list(data.classes) != sorted(data.classes):
+    if all(map(_NUMBER.fullmatch, data.classes)) and list(data.classes) != sorted(data.classes):
         yield (
             f"the classes of {suite.dataset.name} are in the order of their numbers, not in that "
             f"of their names as text: {_listed(data.classes)}"
@@ -127,6 +128,8 @@ def _listed(names: Sequence[str]) -> str:
 
 
 _MANY = 20
+
+_NUMBER = re.compile(r"[-+]?\d+(\.\d+)?")
 
 
 def _of_unknown_training(suite: Suite) -> Iterator[str]:

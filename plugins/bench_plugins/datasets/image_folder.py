@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -201,11 +203,13 @@ def _subfolders(folder: Path) -> list[str]:
             "one folder for each class",
             "sort the images into such",
         )
-    return sorted(names, key=int if all(map(_is_number, names)) else None)
+    if all(map(_is_number, names)):
+        return sorted(names, key=lambda name: (Decimal(name), name))
+    return sorted(names)
 
 
 def _is_number(name: str) -> bool:
-    return name.isascii() and name.isdigit()
+    return re.fullmatch(r"[-+]?\d+(\.\d+)?", name) is not None
 
 
 def _files(folder: Path) -> list[Path]:
