@@ -39,6 +39,7 @@ from bench.suite import shipped
 from bench.training.loop import TrainingHooks
 from bench.training.schedule import Progress
 from bench.training.trainer import train
+from bench_plugins.compressors import twins as int8_twins
 
 SHAPE = (3, 16, 16)
 CLASSES = 10
@@ -927,3 +928,24 @@ def test_weights_that_round_to_zero_are_no_nonzero_parameters() -> None:
     assert zeros >= len(layer_weights(twin))
     others = sum(int(p.count_nonzero()) for p in twin.parameters()) - weights
     assert nonzero_parameters(twin) == weights - zeros + others
+
+
+@pytest.mark.parametrize("channels", [3, 1])
+def test_a_network_that_views_its_maps_computes_in_bytes(channels: int) -> None:
+    """Maps of int8 lie channels last, however their images lie."""
+
+    class Views(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first = nn.Conv2d(channels, 4, 3, padding=1)
+            self.last = nn.Linear(4 * 8 * 8, 3)
+
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            maps = self.first(images).relu()
+            return self.last(maps.view(maps.size(0), -1))
+
+    images = torch.rand(4, channels, 8, 8, generator=torch.Generator().manual_seed(0))
+    twin = int8_twins.twin_of(Views(), images[:1], "here")
+    int8_twins.calibrate(twin, images)
+    logits = int8_twins.deployed(twin, "here")(images)
+    torch.testing.assert_close(logits, twin(images), atol=0.1, rtol=0)

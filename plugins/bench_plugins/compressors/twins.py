@@ -179,7 +179,16 @@ def deployed(twin: nn.Module, where: str) -> nn.Module:
     if not isinstance(twin, GraphModule):
         raise PluginError.of(where, "got a network that is no twin", "what it made itself")
     with quiet(), engine(where), seeds.preserved():
-        network: nn.Module = convert_fx(copy.deepcopy(twin).eval())
+        network: nn.Module = convert_fx(_reshaping(copy.deepcopy(twin)).eval())
+    return network
+
+
+def _reshaping(network: GraphModule) -> GraphModule:
+    """Have a network copy maps that it cannot view: those of int8 always lie channels last."""
+    for node in network.graph.nodes:
+        if node.op == "call_method" and node.target == "view":
+            node.target = "reshape"
+    network.recompile()
     return network
 
 
