@@ -48,10 +48,10 @@ class Planted:
         self.leaks: list[dict[str, Any]] = []
         self.document: dict[str, Any] = {}
 
-    def put(self, kind: str, model: str, result: Result, **told: Any) -> None:
-        facts = told.pop("facts", {})
-        state, reason = told.pop("state", "done"), told.pop("reason", "")
-        place = Coordinates(model, **told)
+    def put(self, kind: str, model: str, result: Result, **options: Any) -> None:
+        facts = options.pop("facts", {})
+        state, reason = options.pop("state", "done"), options.pop("reason", "")
+        place = Coordinates(model, **options)
         key = f"{len(self.cells):064x}"
         self.store.put(key, kind, place, {}, result, {})
         self.cells.append(
@@ -66,26 +66,26 @@ class Planted:
             }
         )
 
-    def evaluate(self, model: str, right: Sequence[bool], **told: Any) -> None:
+    def evaluate(self, model: str, right: Sequence[bool], **options: Any) -> None:
         """Two classes in turn; where the model is not right it says the other one."""
-        prefix, start = told.pop("prefix", "test"), told.pop("start", 0)
+        prefix, start = options.pop("prefix", "test"), options.pop("start", 0)
         records = [
             EvaluateRecord(f"{prefix}/{i}", i % 2, i % 2 if hit else 1 - i % 2, 0.75)
             for i, hit in enumerate(right, start)
         ]
         summary = {"images": len(records)}
-        self.put("evaluate", model, Result(records=records, summary=summary), **told)
+        self.put("evaluate", model, Result(records=records, summary=summary), **options)
 
-    def attack(self, model: str, name: str, fooled: Sequence[bool], **told: Any) -> None:
+    def attack(self, model: str, name: str, fooled: Sequence[bool], **options: Any) -> None:
         """An attack on images that were right, of two classes in turn; with a target, at that.
 
         What is fooled is then predicted as the other class, which is the target of all that count.
         """
-        facts, broken = told.pop("facts", {}), told.pop("broken", {})
-        eps, norm = told.pop("eps", 0.1), told.pop("norm", "linf")
-        size = told.pop("size", eps)
-        target = told.pop("target", None)
-        summary = {"images": len(fooled), "backwards": told.pop("backwards", 10.0)}
+        facts, broken = options.pop("facts", {}), options.pop("broken", {})
+        eps, norm = options.pop("eps", 0.1), options.pop("norm", "linf")
+        size = options.pop("size", eps)
+        target = options.pop("target", None)
+        summary = {"images": len(fooled), "backwards": options.pop("backwards", 10.0)}
         records = [
             AttackRecord(
                 **(known := _attacked(i, hit, size, broken.get(i))),
@@ -109,14 +109,16 @@ class Planted:
             "caveats": [],
         }
         result = Result(records=records, summary=summary)
-        kind = told.pop("kind", "attack")
-        self.put(kind, model, result, attack=name, facts={**usual, **facts}, **told)
+        kind = options.pop("kind", "attack")
+        self.put(kind, model, result, attack=name, facts={**usual, **facts}, **options)
 
-    def probe(self, model: str, of: str, probe: str, fooled: Sequence[bool], **told: Any) -> None:
+    def probe(
+        self, model: str, of: str, probe: str, fooled: Sequence[bool], **options: Any
+    ) -> None:
         """A variation of an attack that was put before."""
         facts = {"group": of.partition("@")[0], "plugin": of.partition("@")[0]}
-        facts |= told.pop("facts", {}) | {"probe": probe, "of": of}
-        self.attack(model, f"{of}~{probe}", fooled, kind="probe", facts=facts, **told)
+        facts |= options.pop("facts", {}) | {"probe": probe, "of": of}
+        self.attack(model, f"{of}~{probe}", fooled, kind="probe", facts=facts, **options)
 
     def gradients(self, model: str, lengths: Sequence[float | None]) -> None:
         records: list[Record] = [
@@ -127,7 +129,7 @@ class Planted:
         self.put("probe", model, result, attack="loss~gradients", facts=facts)
 
     def transfer(
-        self, source: str, model: str, name: str, fooled: Sequence[bool], **told: Any
+        self, source: str, model: str, name: str, fooled: Sequence[bool], **options: Any
     ) -> None:
         """The images of an attack that was put before, judged on another model."""
         facts = next(c["facts"] for c in self.cells if c["coordinates"]["attack"] == name)
@@ -140,10 +142,10 @@ class Planted:
             for i, hit in enumerate(fooled)
         ]
         result = Result(records=records, summary={"images": len(records)})
-        told |= {"attack": name, "source": f"{source}/original", "facts": facts}
-        self.put("transfer", model, result, **told)
+        options |= {"attack": name, "source": f"{source}/original", "facts": facts}
+        self.put("transfer", model, result, **options)
 
-    def reduced(self, model: str, variant: str, *steps: str, **told: Any) -> None:
+    def reduced(self, model: str, variant: str, *steps: str, **options: Any) -> None:
         """The cells that make a variant's weights: a train cell for fine-tuning, a compress cell
         for every other step.
         """
@@ -158,7 +160,7 @@ class Planted:
                 summary["peak_memory_bytes"] = None
                 facts |= {"weights": "trained", "recipe": "custom", "training_seed": 1}
                 facts["training_images"] = 100
-            self.put(kind, model, Result(summary=summary), variant=variant, facts=facts, **told)
+            self.put(kind, model, Result(summary=summary), variant=variant, facts=facts, **options)
 
     def profile(
         self,

@@ -1,4 +1,4 @@
-"""Problems are told in four parts; errors hold one or more, and can be pickled."""
+"""Problems have four parts; errors hold one or more, and can be pickled."""
 
 from __future__ import annotations
 

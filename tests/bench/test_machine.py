@@ -66,12 +66,16 @@ model name\t: Another CPU
 
 def test_it_is_described_from_cpuinfo(proc: Path) -> None:
     (proc / "cpuinfo").write_text(CPUINFO)
-    told = machine.describe("cpu")
-    assert told["cpu"] == "Example CPU @ 2.00GHz"
-    assert told["instructions"] == ["avx2", "avx512f", "avx512_vnni"]  # amx_tiles is another name
-    assert told["gpu"] is None
-    assert 1 <= told["cores"] <= (os.cpu_count() or 1)
-    assert told["memory_bytes"] is None or told["memory_bytes"] > 2**27
+    reported = machine.describe("cpu")
+    assert reported["cpu"] == "Example CPU @ 2.00GHz"
+    assert reported["instructions"] == [
+        "avx2",
+        "avx512f",
+        "avx512_vnni",
+    ]  # amx_tiles is another name
+    assert reported["gpu"] is None
+    assert 1 <= reported["cores"] <= (os.cpu_count() or 1)
+    assert reported["memory_bytes"] is None or reported["memory_bytes"] > 2**27
 
 
 @pytest.mark.parametrize(
@@ -89,10 +93,10 @@ def test_instructions_for_bf16(proc: Path, line: str, expected: tuple[str, ...])
     assert machine.bf16_instructions() == expected
 
 
-def test_it_has_a_name_where_nothing_is_told(proc: Path) -> None:
-    told = machine.describe("cpu")
-    assert told["cpu"]
-    assert told["instructions"] == []
+def test_it_has_a_name_where_nothing_is_reported(proc: Path) -> None:
+    reported = machine.describe("cpu")
+    assert reported["cpu"]
+    assert reported["instructions"] == []
 
 
 def test_another_processor_is_another_identity(proc: Path) -> None:
@@ -270,7 +274,7 @@ def _ticks(seconds: float) -> int:
     return round(seconds * os.sysconf("SC_CLK_TCK"))
 
 
-def test_load_is_none_where_it_cannot_be_told(proc: Path) -> None:
+def test_load_is_none_where_it_cannot_be_reported(proc: Path) -> None:
     with machine.busy_elsewhere() as load:
         time.sleep(0.25)
     assert load.share is None
@@ -363,7 +367,7 @@ def test_an_error_inside_lets_go(folder: Path) -> None:
         pass
 
 
-def test_a_lock_that_cannot_be_opened_is_told(folder: Path) -> None:
+def test_a_lock_that_cannot_be_opened_is_reported(folder: Path) -> None:
     (folder / f"bench-{os.getuid()}.lock").mkdir()
     with pytest.raises(UsageError, match=r"bench-.*\.lock: cannot be locked: .*TMPDIR"):
         machine.timing_lock().__enter__()

@@ -156,7 +156,7 @@ def test_records_say_which_images_lie_within_the_budget(planted: Planted) -> Non
     assert (near, far) == ([True, True], [False, False])
 
 
-def test_of_a_search_for_the_nearest_the_size_is_told_in_its_norm(planted: Planted) -> None:
+def test_of_a_search_for_the_nearest_the_size_is_reported_in_its_norm(planted: Planted) -> None:
     planted.attack("net", "nearest", [True], size=0.05, facts={"minimum_norm": True})
     planted.attack("net", "pgd", [True])
     nearest, pgd = planted.matrix.entries

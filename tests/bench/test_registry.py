@@ -1,4 +1,4 @@
-"""Plugins are found by name, told apart by distribution, and refused one at a time."""
+"""Plugins are found by name, distinguished by distribution, and refused one at a time."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def twin(plugins: Path, twin_folder: Path, monkeypatch: pytest.MonkeyPatch) -> P
     return twin_folder
 
 
-def told(kind: str, name: str) -> str:
+def reported(kind: str, name: str) -> str:
     with pytest.raises(PluginError) as error:
         registry.load(kind, name)
     (problem,) = error.value.problems
@@ -78,12 +78,12 @@ def test_good_plugins_load_beside_broken_ones(plugins: Path) -> None:
 
 
 def test_a_missing_plugin_comes_with_the_nearest_of_its_kind(plugins: Path) -> None:
-    assert told("attacks", "idenity") == (
+    assert reported("attacks", "idenity") == (
         "attack plugin 'idenity': is not installed; did you mean 'identity'? "
         "(see 'bench list attacks')"
     )
     # a model of that name would not do for a dataset
-    assert "linear" not in told("datasets", "linear").partition("is not installed")[2]
+    assert "linear" not in reported("datasets", "linear").partition("is not installed")[2]
 
 
 @pytest.mark.parametrize(
@@ -97,10 +97,10 @@ def test_a_missing_plugin_comes_with_the_nearest_of_its_kind(plugins: Path) -> N
         ("unfinished", "lacks perturb"),
     ],
 )
-def test_a_broken_plugin_is_told_with_its_distribution_and_fault(
+def test_a_broken_plugin_is_reported_with_its_distribution_and_fault(
     plugins: Path, name: str, fault: str
 ) -> None:
-    text = told("attacks", name)
+    text = reported("attacks", name)
     assert text.startswith(f"attack plugin '{name}' of bench-test-plugins 1.2.3: ")
     assert fault in text
 
@@ -116,7 +116,7 @@ def test_the_table_of_broken_plugins_is_whole(plugins: Path) -> None:
 
 
 def test_a_name_that_two_distributions_offer_names_both(twin: Path) -> None:
-    text = told("attacks", "disputed")
+    text = reported("attacks", "disputed")
     assert "attack plugin 'disputed': is offered twice" in text
     assert "bench-test-plugins 1.2.3 (bench_test_plugins.attacks:Identity)" in text
     assert "bench-twin-plugins 0.9 (bench_twin_plugins:Disputed)" in text

@@ -53,11 +53,11 @@ def test_a_missed_bar_is_the_exit_code(
     monkeypatch.setattr(attacks, "BARS", dict.fromkeys(attacks.BARS, bar))
     monkeypatch.setattr(attacks, "PEERS", {"Peer": ("no-such-distribution", None)})
     assert attacks.main([*TINY, "--agreement-images", "0"]) == expected
-    told = capsys.readouterr().out
-    assert "Peer is left out: pip install" in told
+    reported = capsys.readouterr().out
+    assert "Peer is left out: pip install" in reported
     ratio = r"\d+\.\d\d"
     row = rf"\| bench, the attack \| {ratio} \| {ratio} \| {ratio} \| \d+% \| .*: (held|MISSED) \|"
-    assert re.search(row, told).group(1) == ("MISSED" if expected else "held")
+    assert re.search(row, reported).group(1) == ("MISSED" if expected else "held")
 
 
 @pytest.mark.slow

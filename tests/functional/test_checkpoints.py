@@ -90,8 +90,8 @@ def test_the_header_says_how_it_was_made(tiny: dict[str, Any], tmp_path: Path, s
     assert account["claim"]["seed"] == 7
     assert account["accuracy_images"] == 30
     outcome = bench.open_last(store=tmp_path / "a")
-    told = outcome.table("clean_accuracy", rows=["model"], columns=[]).frame()
-    assert account["accuracy"] == told["value"][0]
+    reported = outcome.table("clean_accuracy", rows=["model"], columns=[]).frame()
+    assert account["accuracy"] == reported["value"][0]
     assert len(json.loads(header["mean"])) == 3
     assert "torch" in account["versions"]
 

@@ -32,8 +32,8 @@ def printed(name: str) -> Any:
 def test_the_printed_metric_is_estimated() -> None:
     metric = printed("Overconfidence")("overconfidence")
     assert metric.fault == ""
-    told = {"image": ["a", "b", "c"], "label": 0, "prediction": [0, 1, 1]}
-    records = pd.DataFrame({**told, "confidence": [0.9, 0.5, 0.7]})
+    reported = {"image": ["a", "b", "c"], "label": 0, "prediction": [0, 1, 1]}
+    records = pd.DataFrame({**reported, "confidence": [0.9, 0.5, 0.7]})
     found = metrics.estimate(metric, records, {})
     assert (found.value, found.n) == (pytest.approx(0.6), 2)
 

@@ -94,7 +94,7 @@ def store(plugin_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 def test_the_guides_show_the_layouts_that_people_print() -> None:
     """Or else the next test would test nothing."""
-    told = "\n".join(COMMANDS)
+    reported = "\n".join(COMMANDS)
     for word in (
         "--rows eps --columns metric",
         "--columns attack",
@@ -107,7 +107,7 @@ def test_the_guides_show_the_layouts_that_people_print() -> None:
         "median_norm,norm_80",
         "steps_50,steps_80",
     ):
-        assert word in told
+        assert word in reported
 
 
 @pytest.mark.slow
@@ -115,13 +115,13 @@ def test_the_guides_show_the_layouts_that_people_print() -> None:
 def test_a_documented_table_is_printed_with_figures(command: str, store: Path) -> None:
     words = shlex.split(command)[1:]
     suites = [[]] if "--suite" in words else [["--suite", s["suite"]] for s in SUITES]
-    told = []
+    reported = []
     for suite in suites:
         asked = [*words, *suite, "--store", str(store)]
         printed = CliRunner().invoke(cli.app, asked)
-        told.append(printed.output)
+        reported.append(printed.output)
         if printed.exit_code == 0:
             plain = CliRunner().invoke(cli.app, [*asked, "--format", "csv"]).output
             if any(row["value"] for row in csv.DictReader(io.StringIO(plain))):
                 return
-    pytest.fail("\n".join(told))
+    pytest.fail("\n".join(reported))

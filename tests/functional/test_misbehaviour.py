@@ -161,7 +161,7 @@ def test_an_attack_without_a_budget_has_no_rate(tiny: dict[str, Any], tmp_path: 
         frame = outcome.table(metric, columns=columns).frame()
         assert frame["value"].isna().all()
         assert frame["note"].str.contains("no budget").all()
-    assert (outcome.table("linf").frame()["value"] > 0.03).all()  # norms are told all the same
+    assert (outcome.table("linf").frame()["value"] > 0.03).all()  # norms are reported all the same
 
 
 def test_an_attack_that_cannot_answer_costs_only_its_cells(

@@ -228,19 +228,19 @@ def test_its_numbers_carry_the_footnotes(masked: dict[str, Any]) -> None:
     text = str(masked["outcome"].table())
     grid, _, under = text.partition("\n\n")
     cells = [[cell.strip() for cell in line.split("|")] for line in grid.splitlines()]
-    told = {row[1]: row[2:4] for row in cells[2:]}
-    assert "[" in told["pgd"][0]
-    assert "[" not in told["pgd"][1]
-    assert "[" not in "".join(told["noise"])
+    reported = {row[1]: row[2:4] for row in cells[2:]}
+    assert "[" in reported["pgd"][0]
+    assert "[" not in reported["pgd"][1]
+    assert "[" not in "".join(reported["noise"])
     assert "rounding: the loss of 32 of 32 images has no gradient" in under
     page = (masked["folder"] / "reports" / "masked" / "README.md").read_text(encoding="utf-8")
     assert "- **no-gradients**: rounding: the loss of 32 of 32" in page
     rows = csv.DictReader(
         io.StringIO((masked["folder"] / "reports" / "masked" / "success.csv").read_text())
     )
-    told = {(row["attack"], row["model"]): row["findings"] for row in rows}
-    assert "no-gradients" in told["pgd", "rounding"]
-    assert told["pgd", "plain"] == ""
+    reported = {(row["attack"], row["model"]): row["findings"] for row in rows}
+    assert "no-gradients" in reported["pgd", "rounding"]
+    assert reported["pgd", "plain"] == ""
 
 
 def test_probes_are_cells_that_nobody_sees(masked: dict[str, Any]) -> None:

@@ -79,12 +79,12 @@ def test_problem_b_on_digits(digits: bench.Outcome) -> None:
 def test_the_readme_s_table_is_what_is_printed(digits: bench.Outcome) -> None:
     """Other processors may round an image over; they may not make another table."""
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    told = readme.partition("<!-- results -->")[2].partition("<!-- /results -->")[0]
+    reported = readme.partition("<!-- results -->")[2].partition("<!-- /results -->")[0]
     ours = str(digits.table("success_rate"))
     row = re.compile(
         r"^\| (\S+) +\| +([\d.]+) % \((\d+)\) \| +([\d.]+) % \((\d+)\) \|$", re.MULTILINE
     )
-    printed, written = row.findall(ours), row.findall(told)
+    printed, written = row.findall(ours), row.findall(reported)
     assert len(printed) == 15
     assert [line[0] for line in printed] == [line[0] for line in written]
     for mine, theirs in zip(printed, written, strict=True):

@@ -42,8 +42,8 @@ def planted(tmp_path: Path) -> Run:
             for plugin, share in (("fgsm", 0.3), ("pgd", 0.6)):
                 facts = {"plugin": plugin, "single_step": plugin == "fgsm", "control": False}
                 facts |= {"iterations": 10, "step_size": 0.01} if plugin == "pgd" else {}
-                told = {"facts": facts, "replica": seed, "state": state}
-                run.attack("small", f"{plugin}@eps=0.1", list(ease < share), **told)
+                reported = {"facts": facts, "replica": seed, "state": state}
+                run.attack("small", f"{plugin}@eps=0.1", list(ease < share), **reported)
         account = dict(run.matrix.run) | {"suite": suite, "description": f"What {suite} is."}
         run.store.put_run(f"20260101T000000.000000Z-{suite}-aaaaaa", account)
         return run
@@ -72,9 +72,9 @@ def test_an_unfinished_run_makes_no_page(
 ) -> None:
     store = planted("findings", state="failed").store
     assert experiments.main(["findings", "--store", store.url]) == 1
-    told = capsys.readouterr().err
-    assert "6 cells of findings have no result: attack small:seed1/fgsm@eps=0.1" in told
-    assert "has no run of findings_pruning: run suites/findings_pruning.yaml" in told
+    reported = capsys.readouterr().err
+    assert "6 cells of findings have no result: attack small:seed1/fgsm@eps=0.1" in reported
+    assert "has no run of findings_pruning: run suites/findings_pruning.yaml" in reported
     assert not (tmp_path / "findings.md").exists()
 
 
@@ -102,11 +102,11 @@ def test_a_page_on_pruning_tells_costs_flips_and_what_magnitude_is_worth(
     for variant, count in right.items():
         run.profile("small", variant=variant, sparsity=0.0 if variant == "original" else 0.8)
         for fold in range(3):
-            told = {"variant": variant, "replica": f"fold{fold + 1}of3"}
+            reported = {"variant": variant, "replica": f"fold{fold + 1}of3"}
             if variant != "original":
-                run.reduced("small", variant, "magnitude", "fine_tune", replica=told["replica"])
+                run.reduced("small", variant, "magnitude", "fine_tune", replica=reported["replica"])
             some = [i < count + fold % 2 for i in range(20)]
-            run.evaluate("small", some, prefix="train", start=20 * fold, **told)
+            run.evaluate("small", some, prefix="train", start=20 * fold, **reported)
     run.document = {"models": {"small": {}, "large": {}}}
     account = {**run.matrix.run, "suite": "pruning", "description": "What pruning is."}
     run.store.put_run("20260101T000000.000000Z-pruning-aaaaaa", account)
@@ -116,8 +116,8 @@ def test_a_page_on_pruning_tells_costs_flips_and_what_magnitude_is_worth(
     assert "python docs/experiments.py pruning" in page
     flips = [line for line in page.splitlines() if line.startswith("| small/pruned-80%")]
     # 46 of 60 right before, 43 after: three lost, none won
-    told = [cell.strip() for cell in flips[0].split("|")]
-    assert told[2:6] == ["before any attack", "3", "0", "60"]
+    reported = [cell.strip() for cell in flips[0].split("|")]
+    assert reported[2:6] == ["before any attack", "3", "0", "60"]
     [tested] = [line for line in page.splitlines() if line.startswith("| clean_accuracy")]
     assert "small/pruned-80%" in tested
     assert "small/random-80%" in tested

@@ -230,7 +230,7 @@ def test_a_target_outside_the_classes_is_an_error(tiny: dict[str, Any], tmp_path
         go(tiny, tmp_path / "store")
 
 
-def test_a_gpu_that_is_not_there_is_told_before_anything_runs(
+def test_a_gpu_that_is_not_there_is_reported_before_anything_runs(
     tiny: dict[str, Any], tmp_path: Path
 ) -> None:
     with pytest.raises(UsageError, match=r"device 'cuda:97': is not there.*--device"):
@@ -329,7 +329,7 @@ def test_options_reach_into_what_other_options_named(tiny: dict[str, Any]) -> No
     assert (str(read.dataset.plugin.root), read.dataset.plugin.size) == ("b", 16)
 
 
-def test_sources_that_changed_since_are_told_where_old_results_are_used(
+def test_sources_that_changed_since_are_reported_where_old_results_are_used(
     tiny: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def run() -> Run:

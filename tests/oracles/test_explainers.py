@@ -101,7 +101,7 @@ def test_integrated_gradients_are_complete(smooth: Classifier, baseline: float) 
     assert torch.allclose(attributions.sum((1, 2, 3)), rise, atol=1e-5)
     heatmaps = explainer.explain(smooth, x, TARGETS, generator=generator())
     assert torch.equal(heatmaps, attributions.sum(1).clamp(min=0))
-    assert (attributions.sum(1) < 0).any()  # so that the positive part is told from the whole
+    assert (attributions.sum(1) < 0).any()  # so that the positive part differs from the whole
 
 
 def test_few_steps_are_less_complete(smooth: Classifier) -> None:

@@ -244,8 +244,8 @@ def test_a_row_offers_every_parameter_or_says_why_not(name: str) -> None:
     plugin = load(name)
     theirs = set(inspect.signature(getattr(torchattacks, plugin.class_name)).parameters)
     ours = {spec.name or name for name, spec in plugin.table.items() if name != "precision"}
-    told = {"model", "verbose", *plugin.wants} | plugin.withheld.keys()
-    assert theirs - told <= ours <= theirs
+    reported = {"model", "verbose", *plugin.wants} | plugin.withheld.keys()
+    assert theirs - reported <= ours <= theirs
     assert name.partition(":")[0] == plugin.class_name.lower()
     assert set(plugin.faults.values()) <= set(plugin.model_construct().all_caveats)
     assert {check.partition(":")[0] for check in plugin.faults} <= CHECKS

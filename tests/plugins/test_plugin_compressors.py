@@ -295,7 +295,7 @@ def test_n_of_m_are_checked() -> None:
     assert not any(shares.values())
 
 
-def test_a_layer_that_is_not_there_is_told() -> None:
+def test_a_layer_that_is_not_there_is_reported() -> None:
     with pytest.raises(UsageError, match=r"did you mean .*'classifier\.2'"):
         reduced(made("magnitude", layers=("classifier.3",)), fresh("simple_cnn"))
 
@@ -505,7 +505,7 @@ def test_the_channels_that_weigh_least_go() -> None:
     assert torch.equal(smaller[4].weight, network[4].weight[:, [0, 3, 4]])
 
 
-def test_the_head_is_told_by_its_logits_not_by_its_name() -> None:
+def test_the_head_is_recognised_by_its_logits_not_by_its_name() -> None:
     class Odd(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -521,7 +521,7 @@ def test_the_head_is_told_by_its_logits_not_by_its_name() -> None:
     assert smaller(images(2)).shape == (2, CLASSES)
 
 
-def test_a_network_that_cannot_be_pruned_or_quantised_is_told() -> None:
+def test_a_network_that_cannot_be_pruned_or_quantised_is_reported() -> None:
     class Stubborn(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -784,20 +784,20 @@ def test_every_variant_is_made_and_judged(ran: tuple[dict[str, Any], Store, Matr
 @pytest.mark.slow
 def test_sparsity_is_counted_on_what_is_judged(ran: tuple[dict[str, Any], Store, Matrix]) -> None:
     _, _, matrix = ran
-    told = {
+    reported = {
         name: matrix.stored(entry(matrix, f"profile simple_cnn/{name}")).summary for name in STEPS
     }
     weights = 32 * 3 * 9 + 64 * 32 * 9 + 128 * 64 * 9 + 2048 * 256 + 256 * 3
-    assert abs(told["kept"]["sparsity"] - 0.5) * weights <= 1
-    assert told["thin"]["sparsity"] < 0.1
+    assert abs(reported["kept"]["sparsity"] - 0.5) * weights <= 1
+    assert reported["thin"]["sparsity"] < 0.1
     for name in ("bytes", "aware"):  # rounding adds some
-        assert 0.5 - 1 / weights <= told[name]["sparsity"] < 0.6
-    assert told["lost"]["sparsity"] < 0.3
+        assert 0.5 - 1 / weights <= reported[name]["sparsity"] < 0.6
+    assert reported["lost"]["sparsity"] < 0.3
     original = matrix.stored(entry(matrix, "profile simple_cnn")).summary
-    assert told["bytes"]["size_bytes"] < 0.3 * original["size_bytes"]
-    assert told["thin"]["size_bytes"] < 0.1 * original["size_bytes"]
-    assert told["thin"]["macs"] < 0.4 * original["macs"]
-    assert told["bytes"]["macs"] == told["kept"]["macs"] == original["macs"]
+    assert reported["bytes"]["size_bytes"] < 0.3 * original["size_bytes"]
+    assert reported["thin"]["size_bytes"] < 0.1 * original["size_bytes"]
+    assert reported["thin"]["macs"] < 0.4 * original["macs"]
+    assert reported["bytes"]["macs"] == reported["kept"]["macs"] == original["macs"]
 
 
 @pytest.mark.slow
@@ -862,15 +862,15 @@ def test_verdicts_are_those_of_the_bytes(ran: tuple[dict[str, Any], Store, Matri
     applied = AppliedReductions.of(header, "aware")
     twin = applied.rebuild(network, SHAPE)
     load_strictly(twin, store.arrays(matrix.stored(weights)), "aware")
-    told = matrix.records(entry(matrix, "evaluate simple_cnn/aware"))["confidence"]
+    reported = matrix.records(entry(matrix, "evaluate simple_cnn/aware"))["confidence"]
     pixels, _ = plan.data.select(["test"]).tensors()
     confidences = []
     for judged in (applied.deploy(twin.eval()), twin):
         classifier = Classifier(judged, *header_normalisation(header))
         with torch.no_grad():
             confidences.append(classifier(pixels).softmax(1).amax(1).numpy())
-    assert np.allclose(told, confidences[0], atol=1e-6)
-    assert not np.allclose(told, confidences[1], atol=1e-6)
+    assert np.allclose(reported, confidences[0], atol=1e-6)
+    assert not np.allclose(reported, confidences[1], atol=1e-6)
 
 
 @pytest.mark.parametrize("name", ["magnitude", "random", "n_m"])
@@ -895,15 +895,15 @@ def test_channels_that_stay_although_some_were_to_go_are_no_variant() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "parameters", "told"),
+    ("name", "parameters", "reported"),
     [
         ("simple_cnn", {"pruning_ratio": 0.99}, "381 of 480 .* features.4, features.0 would"),
         ("regnetx_002", {"pruning_ratio": 0.9}, "571 of 7160 .* s1.b1.conv2.conv, .* and 23 more"),
         ("regnetx_002", {"pruning_ratio": 0.9, "scope": "global"}, r"\d+ of 7160 .*scope: layer"),
     ],
 )
-def test_channels_that_stay_because_all_were_to_go_are_told(
-    name: str, parameters: dict[str, Any], told: str
+def test_channels_that_stay_because_all_were_to_go_are_reported(
+    name: str, parameters: dict[str, Any], reported: str
 ) -> None:
     """torch-pruning leaves such layers whole, and a variant would be named for what it is not."""
     import timm
@@ -913,7 +913,7 @@ def test_channels_that_stay_because_all_were_to_go_are_told(
         fresh(name) if name == "simple_cnn" else timm.create_model(name, num_classes=CLASSES)
     ).eval()
     plugin = made("structured", **parameters)
-    with pytest.raises(PluginError, match=told):
+    with pytest.raises(PluginError, match=reported):
         plugin.reduce(network, images(2), labels(2), generator=torch.Generator())
 
 

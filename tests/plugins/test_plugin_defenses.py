@@ -167,8 +167,8 @@ def test_jpeg_is_what_the_codec_decodes(channels: int, quality: int, tmp_path: P
 def test_data_that_do_not_suit_are_said() -> None:
     four = {"classes": 3, "image_shape": (4, 8, 8)}
     assert "the images have 4" in made("jpeg").unsuited(**four)
-    told = made("gaussian_smoothing", kernel_size=17).unsuited(**four)
-    assert told == "a kernel of 17 pixels is too large for images of 8x8"
+    reported = made("gaussian_smoothing", kernel_size=17).unsuited(**four)
+    assert reported == "a kernel of 17 pixels is too large for images of 8x8"
     assert made("gaussian_smoothing", kernel_size=15).unsuited(**four) is None
     for name in ("bit_depth", "ensemble", "randomized_smoothing", "feature_squeezing"):
         assert made(name).unsuited(**four) is None
@@ -451,8 +451,8 @@ def test_attacks_of_a_linear_classifier_end_in_the_corner() -> None:
 def test_the_recipe_is_what_was_asked_for() -> None:
     given = {"epochs": 3, "lr": 0.02, "batch_size": 16, "augment": ["flip"]}
     hardening = made("adversarial_training", from_scratch=True, **given)
-    told = hardening.recipe.model_dump(mode="json")
-    assert {name: told[name] for name in given} == given
+    reported = hardening.recipe.model_dump(mode="json")
+    assert {name: reported[name] for name in given} == given
     assert hardening.is_from_scratch
     assert not made("adversarial_training").is_from_scratch
     assert made("adversarial_training", attack="fgsm", eps=0.1).course == (1, pytest.approx(0.125))
@@ -543,8 +543,8 @@ def test_defended_models_are_variants(suite: dict[str, Any], tmp_path: Path) -> 
     assert {entry.state for entry in matrix.entries} == {"done"}, outcome.counts
 
     def facts(variant: str) -> list[Any]:
-        told = by_label[f"attack linear/{variant}/fgsm".replace("original/", "")].facts
-        return [told.get(name) for name in ("defense", "gradients", "randomised", "averaged")]
+        reported = by_label[f"attack linear/{variant}/fgsm".replace("original/", "")].facts
+        return [reported.get(name) for name in ("defense", "gradients", "randomised", "averaged")]
 
     assert facts("original") == facts("hardened") == facts("squeezed") == [None] * 4
     assert facts("bits") == ["bit_depth", "straight_through", False, True]
@@ -588,7 +588,7 @@ def test_defended_models_are_variants(suite: dict[str, Any], tmp_path: Path) -> 
     assert second == {e.label: e.key for e in matrix.entries}
 
 
-def test_members_that_do_not_exist_are_told(suite: dict[str, Any], tmp_path: Path) -> None:
+def test_members_that_do_not_exist_are_reported(suite: dict[str, Any], tmp_path: Path) -> None:
     variants = {"original": [], "all": [{"ensemble": {"of": ["original", "bitz"]}}]}
     with pytest.raises(SuiteError, match="'bitz' is no variant of this suite"):
         session.run({**suite, "variants": variants}, store=tmp_path, reports=None)

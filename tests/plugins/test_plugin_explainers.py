@@ -323,7 +323,7 @@ def test_a_target_that_is_no_class_is_not_swallowed(target: int) -> None:
 
 
 class Reported:
-    """A method that returns what it is told to."""
+    """A method that returns what it is given."""
 
     returned: Any = None
 
@@ -338,7 +338,7 @@ class Reported:
 
 
 @pytest.mark.parametrize(
-    ("returned", "told"),
+    ("returned", "reported"),
     [
         (None, "returned NoneType"),
         (np.zeros((2, 16, 20), np.float32), r"returned \(2, 16, 20\)"),
@@ -346,7 +346,7 @@ class Reported:
     ],
 )
 def test_an_output_that_is_no_map_is_an_error(
-    returned: object, told: str, monkeypatch: pytest.MonkeyPatch
+    returned: object, reported: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import pytorch_grad_cam
 
@@ -354,7 +354,7 @@ def test_an_output_that_is_no_map_is_an_error(
     monkeypatch.setattr(Reported, "returned", returned)
     model = classifier()
     before = state(model)
-    with pytest.raises(PluginError, match=told):
+    with pytest.raises(PluginError, match=reported):
         cam.explain("Reported", model, *batch(), layer=None, generator=generator())
     assert state(model) == before
 
@@ -515,17 +515,17 @@ def test_a_named_layer_is_used() -> None:
 
 
 @pytest.mark.parametrize(
-    ("layer", "told"),
+    ("layer", "reported"),
     [
         ("feature.10", r"GradCAM: layer: the network has no layer 'feature.10'.*'features.10'"),
         ("classifier.2", "'classifier.2' gives no map"),
         ("xyz", r"has no layer 'xyz', expected one of the 13 layers .*; there is "),
     ],
 )
-def test_a_layer_that_is_none_comes_with_the_nearest(layer: str, told: str) -> None:
+def test_a_layer_that_is_none_comes_with_the_nearest(layer: str, reported: str) -> None:
     model = classifier()
     before = state(model)
-    with pytest.raises(UsageError, match=told):
+    with pytest.raises(UsageError, match=reported):
         GradCAM(layer=layer).explain(model, *batch(), generator=generator())
     assert state(model) == before
 

@@ -148,12 +148,12 @@ def test_resnet_small_halves_twice_and_projects_twice() -> None:
 # timm
 
 
-def test_an_unknown_architecture_is_told_its_neighbours() -> None:
+def test_an_unknown_architecture_is_reported_its_neighbours() -> None:
     with pytest.raises(UsageError, match=r"has no 'resnet81'.*did you mean .*'resnet18'"):
         Timm(architecture="resnet81").build(classes=10, image_shape=(3, 32, 32))
 
 
-def test_an_unknown_tag_is_told_the_known_ones() -> None:
+def test_an_unknown_tag_is_reported_the_known_ones() -> None:
     with pytest.raises(UsageError, match=r"no pretrained tag 'bogus', expected one of .*tv_in1k"):
         Timm(architecture="resnet18.bogus").build(classes=10, image_shape=(3, 32, 32))
 
@@ -341,7 +341,7 @@ def test_a_mistake_is_explained(case: str, tmp_path: Path) -> None:
     assert not [name for name in sys.modules if "bench_checkpoint" in name and "bad" in name]
 
 
-def test_a_missing_source_is_told_when_planning(tmp_path: Path) -> None:
+def test_a_missing_source_is_reported_when_planning(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="there is no file"):
         checkpoint(f"{tmp_path}/none.py:Net").structure()
 

@@ -224,7 +224,7 @@ def test_one_difference_among_many_must_be_the_larger(planted: Planted) -> None:
     assert audit(planted.matrix).findings == ()
 
 
-def test_a_significant_trifle_is_not_told(planted: Planted) -> None:
+def test_a_significant_trifle_is_not_reported(planted: Planted) -> None:
     """Nine images of 400 are significant, and two points."""
     planted.attack("net", "pgd", first(200, 400))
     planted.probe("net", "pgd", "doubled-steps", first(209, 400), facts={"steps": 20})
@@ -348,9 +348,9 @@ def test_csv_and_json_name_the_rules(planted: Planted) -> None:
     weak(planted)
     table = tables.build(planted.matrix)
     rows = list(csv.DictReader(io.StringIO(table.render("csv"))))
-    told = {(row["attack"], row["model"]): row["findings"] for row in rows}
-    assert told["pgd", "net"] == "weaker-than-one-step"
-    assert set(told.values()) == {"weaker-than-one-step", ""}
+    reported = {(row["attack"], row["model"]): row["findings"] for row in rows}
+    assert reported["pgd", "net"] == "weaker-than-one-step"
+    assert set(reported.values()) == {"weaker-than-one-step", ""}
     places = json.loads(table.render("json"))["places"]
     assert [place["findings"] for place in places].count("weaker-than-one-step") == 1
 
@@ -458,7 +458,7 @@ def test_honest_models_are_better_than_chance_on_uneven_classes(
     assert not [f for f in audit(planted.matrix).findings if f.rule == "no-better-than-chance"]
 
 
-def test_a_model_that_always_says_the_same_is_told_on_uneven_classes(planted: Planted) -> None:
+def test_a_model_that_always_says_the_same_is_reported_on_uneven_classes(planted: Planted) -> None:
     from bench.records import EvaluateRecord, Result
 
     records = [EvaluateRecord(f"test/{i}", int(i >= 350), 0, 0.75) for i in range(400)]

@@ -106,8 +106,10 @@ def test_rules_are_listed_and_described(plugins: Path, tmp_path: Path) -> None:
     text = " ".join(catalog.installed("rules").split())
     assert "too-confident bench-test-plugins 1.2.3 a model is surer of its predictions" in text
     assert "'mute' of bench-test-plugins 1.2.3: mute: lacks sees, matters, needs" in text
-    told = catalog.describe("too-confident", None, Store(tmp_path))
-    assert told.endswith("Whoever trusts its confidence is misled.\n\nneeds: an evaluated model")
+    reported = catalog.describe("too-confident", None, Store(tmp_path))
+    assert reported.endswith(
+        "Whoever trusts its confidence is misled.\n\nneeds: an evaluated model"
+    )
 
 
 @pytest.fixture

@@ -50,8 +50,8 @@ def test_maps_are_compared_before_and_after(asked: dict[str, Any], tmp_path: Pat
     alike = faithfulness.similarity(
         torch.from_numpy(arrays["heatmaps"]), torch.from_numpy(arrays["adversarial_heatmaps"])
     )
-    told = records["heatmap_similarity"].iloc[arrays["shown"]]
-    assert np.allclose(told, alike.rank_correlation, equal_nan=True)
+    reported = records["heatmap_similarity"].iloc[arrays["shown"]]
+    assert np.allclose(reported, alike.rank_correlation, equal_nan=True)
     felled = (records["clean_prediction"] == records["label"]) & (
         records["prediction"] != records["label"]
     )
@@ -63,7 +63,7 @@ def test_maps_are_compared_before_and_after(asked: dict[str, Any], tmp_path: Pat
     assert list((tmp_path / "reports" / "tiny" / "figures").glob("drift-gaudy*identity.svg"))
 
 
-def test_an_attack_that_is_not_there_is_told(asked: dict[str, Any]) -> None:
+def test_an_attack_that_is_not_there_is_reported(asked: dict[str, Any]) -> None:
     with pytest.raises(SuiteError, match=r"explain_attacks\[1\]: 'pgdd' is no attack"):
         suites.read({**asked, "explain_attacks": ["fgsm", "pgdd"]})
 

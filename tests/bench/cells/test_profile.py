@@ -221,18 +221,18 @@ def test_multiplications_by_zeros_are_counted_layer_by_layer(plant: Callable[...
     summary = bench.run(bench.profile).summary
     weights = {"0": 8 * 27, "3": 8 * 50, "4": 6 * 72, "5": 6 * 16, "8": 144 * 10}
     zeros = {name: -(-count // shares[name]) for name, count in weights.items()}
-    told = {layer["name"]: layer for layer in summary["layers"]}
-    assert {name: layer["weights"] for name, layer in told.items()} == weights
-    assert {name: layer["zeros"] for name, layer in told.items()} == zeros
-    assert {name: layer["uses"] for name, layer in told.items()} == places
-    assert {n: layer["macs"] for n, layer in told.items()} == {
+    reported = {layer["name"]: layer for layer in summary["layers"]}
+    assert {name: layer["weights"] for name, layer in reported.items()} == weights
+    assert {name: layer["zeros"] for name, layer in reported.items()} == zeros
+    assert {name: layer["uses"] for name, layer in reported.items()} == places
+    assert {n: layer["macs"] for n, layer in reported.items()} == {
         name: weights[name] * places[name] for name in weights
     }
-    assert sum(layer["macs"] for layer in told.values()) == summary["macs"]
+    assert sum(layer["macs"] for layer in reported.values()) == summary["macs"]
     skipped = sum(zeros[name] * places[name] for name in weights)
     assert summary["nonzero_macs"] == summary["macs"] - skipped
     assert summary["sparsity"] == pytest.approx(sum(zeros.values()) / sum(weights.values()))
-    assert told["3"]["shape"] == [8, 2, 5, 5]
+    assert reported["3"]["shape"] == [8, 2, 5, 5]
 
 
 class Repeated(nn.Module):

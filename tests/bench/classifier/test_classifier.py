@@ -122,7 +122,7 @@ def test_pt_files_are_read_without_unpickling(tmp_path: Path, wrapper: str | Non
     assert all(np.array_equal(arrays[name], tensor.numpy()) for name, tensor in state.items())
 
 
-def test_what_holds_no_weights_is_told(tmp_path: Path) -> None:
+def test_what_holds_no_weights_is_reported(tmp_path: Path) -> None:
     whole = tmp_path / "whole.pt"
     torch.save(nn.Linear(3, 2), whole)  # a pickled module would run code
     with pytest.raises(WeightsError, match="weights_only"):

@@ -42,7 +42,7 @@ def test_forms_come_back_from_a_header_as_they_were(applied: AppliedReductions) 
     assert again.header == header
 
 
-def test_where_nothing_was_reduced_nothing_is_told(plugins: Path) -> None:
+def test_where_nothing_was_reduced_nothing_is_reported(plugins: Path) -> None:
     assert AppliedReductions().header == {}
     assert AppliedReductions.of({"mean": "[0]"}, "a file") == AppliedReductions()
     assert not AppliedReductions().answers_otherwise
@@ -52,7 +52,7 @@ GOOD = {"name": "scaled", "parameters": {"factor": 3.0}, "form": {"factor": 3.0}
 
 
 @pytest.mark.parametrize(
-    ("text", "error", "told"),
+    ("text", "error", "reported"),
     [
         ("[", WeightsError, "cannot be understood"),
         ("null", WeightsError, "cannot be understood"),
@@ -73,13 +73,13 @@ GOOD = {"name": "scaled", "parameters": {"factor": 3.0}, "form": {"factor": 3.0}
     ],
 )
 def test_a_header_that_lies_is_an_error_that_names_the_file(
-    plugins: Path, text: Any, error: type[BenchError], told: str
+    plugins: Path, text: Any, error: type[BenchError], reported: str
 ) -> None:
     """Or else a network would be judged that is not the one that was reduced."""
     header = {"forms": text if isinstance(text, str) else json.dumps(text)}
     with pytest.raises(error) as caught:
         AppliedReductions.of(header, "weights.safetensors")
-    assert told in str(caught.value)
+    assert reported in str(caught.value)
     if error is WeightsError:
         assert str(caught.value).startswith("weights.safetensors: ")
 
@@ -102,9 +102,9 @@ def test_the_same_weights_in_another_form_are_another_classifier(
     applied: AppliedReductions,
 ) -> None:
     arrays = state_arrays(nn.Linear(4, 3))
-    told = {"plugin": "linear"}
+    reported = {"plugin": "linear"}
     digests = [
-        output_digests(told, arrays, (0.5,), (0.2,), known)
+        output_digests(reported, arrays, (0.5,), (0.2,), known)
         for known in (
             None,
             AppliedReductions(),

@@ -115,7 +115,7 @@ def test_an_attack_is_described_with_all_that_a_suite_may_say(plugins: Path, sto
     assert alpha[1:4] == ["float | null", "None", "> 0, <= 1"]
 
 
-def test_a_required_parameter_is_told_as_such(plugins: Path, store: Store) -> None:
+def test_a_required_parameter_is_reported_as_such(plugins: Path, store: Store) -> None:
     table = columns(catalog.describe("timm", None, store))
     rows = [line for line in table if "required" in line]
     # the name that a suite gives it, not the name of the field in Python
@@ -153,12 +153,12 @@ def test_a_plugin_may_be_named_with_its_kind(plugins: Path, store: Store, name: 
     assert catalog.describe(name, None, store).startswith("identity (attack)")
 
 
-def test_a_kind_that_there_is_not_is_told(plugins: Path, store: Store) -> None:
+def test_a_kind_that_there_is_not_is_reported(plugins: Path, store: Store) -> None:
     with pytest.raises(UsageError, match="expected one of datasets, models, attacks"):
         catalog.describe("defenders/identity", None, store)
 
 
-def test_a_broken_plugin_is_told_with_its_fault(plugins: Path, store: Store) -> None:
+def test_a_broken_plugin_is_reported_with_its_fault(plugins: Path, store: Store) -> None:
     with pytest.raises(PluginError, match=r"'unimportable' of bench-test-plugins 1\.2\.3: failed"):
         catalog.describe("unimportable", None, store)
 
@@ -176,7 +176,7 @@ def test_a_name_of_several_kinds_asks_for_the_kind(plugins: Path, store: Store) 
         assert catalog.describe("attacks/identity", None, store)
 
 
-def test_every_default_is_told_as_a_suite_would_write_it(plugins: Path, store: Store) -> None:
+def test_every_default_is_reported_as_a_suite_would_write_it(plugins: Path, store: Store) -> None:
     for offer in registry.offers():
         try:
             text = catalog.describe(f"{offer.kind}/{offer.name}", None, store)

@@ -80,8 +80,10 @@ def plant(folder: Path, effect: Effect, points: float = 0.25) -> Planted:
                 name = attack(**cell)
                 hits = falls(cell, "attack", model)
                 facts = {"plugin": cell["plugin"], **DECLARED[cell["plugin"]]}
-                told = {"facts": facts, "replica": seed}
-                planted.attack(model, name, hits, eps=cell["eps"], target=cell["target"], **told)
+                reported = {"facts": facts, "replica": seed}
+                planted.attack(
+                    model, name, hits, eps=cell["eps"], target=cell["target"], **reported
+                )
                 planted.transfer(model, other, name, falls(cell, "transfer", other), replica=seed)
     return planted
 
@@ -89,12 +91,12 @@ def plant(folder: Path, effect: Effect, points: float = 0.25) -> Planted:
 PGD_CELL = attack("pgd", None, 8 / 255)
 
 
-def told(planted: Planted) -> dict[str, ClaimTest]:
+def reported(planted: Planted) -> dict[str, ClaimTest]:
     return {answer.claim.name: answer for answer in claim_tests(planted.matrix)}
 
 
 def test_where_nothing_was_planted_no_claim_is_decided(tmp_path: Path) -> None:
-    found = told(plant(tmp_path, none))
+    found = reported(plant(tmp_path, none))
     assert {name: answer.conclusion for name, answer in found.items()} == dict.fromkeys(
         NAMES, "undecided"
     )
@@ -103,7 +105,7 @@ def test_where_nothing_was_planted_no_claim_is_decided(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_what_was_planted_holds_and_nothing_else(name: str, tmp_path: Path) -> None:
-    found = told(plant(tmp_path, EFFECTS[name]))
+    found = reported(plant(tmp_path, EFFECTS[name]))
     assert {n: a.conclusion for n, a in found.items() if a.conclusion != "undecided"} == {
         name: "holds"
     }
@@ -115,13 +117,13 @@ def test_what_was_planted_holds_and_nothing_else(name: str, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("name", [PGD, FROM_LARGER])
-def test_the_opposite_is_told_as_such(name: str, tmp_path: Path) -> None:
-    found = told(plant(tmp_path, EFFECTS[name], points=-0.25))[name]
+def test_the_opposite_is_reported_as_such(name: str, tmp_path: Path) -> None:
+    found = reported(plant(tmp_path, EFFECTS[name], points=-0.25))[name]
     assert (found.conclusion, found.whole.opposing, found.reason) == ("does not hold", 3, "")
 
 
 def test_parts_are_pairs_that_differ_in_one_property(tmp_path: Path) -> None:
-    found = told(plant(tmp_path, none))
+    found = reported(plant(tmp_path, none))
     both = ("small to large", "large to small")
     models = ("small", "large")
     attacks = [("fgsm", "4/255"), ("fgsm", "8/255"), ("pgd", "8/255")]
@@ -163,7 +165,7 @@ def test_several_steps_are_what_attacks_declare_not_what_they_are_called(
 
 def test_shares_are_those_counted_by_hand_and_n_is_the_images_that_count(tmp_path: Path) -> None:
     planted = plant(tmp_path, EFFECTS[HARDER])
-    found = told(planted)[HARDER]
+    found = reported(planted)[HARDER]
     part = found.parts[Part("small", "fgsm", "8/255")]
     shares = []
     for name in (attack("fgsm", None, 8 / 255), attack("fgsm", 1, 8 / 255)):
@@ -196,7 +198,7 @@ def test_claims_are_one_family_and_the_parts_of_a_claim_another(tmp_path: Path) 
 def test_more_than_one_training_is_needed(tmp_path: Path) -> None:
     planted = plant(tmp_path, EFFECTS[PGD])
     planted.cells = [c for c in planted.cells if c["coordinates"]["replica"] in (None, "seed1")]
-    found = told(planted)[PGD]
+    found = reported(planted)[PGD]
     assert found.whole.p_value < 0.05
     assert (found.conclusion, found.reason) == (
         "undecided",
@@ -207,7 +209,7 @@ def test_more_than_one_training_is_needed(tmp_path: Path) -> None:
 def test_without_sizes_no_model_is_the_larger(tmp_path: Path) -> None:
     planted = plant(tmp_path, EFFECTS[ROBUST])
     planted.cells = [cell for cell in planted.cells if cell["kind"] != "profile"]
-    found = told(planted)
+    found = reported(planted)
     for name in (ROBUST, FROM_LARGER):
         assert (found[name].whole, found[name].reason) == (None, "nothing to compare")
 
@@ -231,7 +233,7 @@ def test_a_part_that_lacks_a_verdict_in_one_seed_is_left_out_aloud(
             broken={3: "leaves [0, 1]"},
         )
         planted.cells.remove(cell)
-    found = told(planted)[PGD]
+    found = reported(planted)[PGD]
     spoiled = Part("small", "pgd against fgsm", "8/255")
     assert found.left_out == (spoiled,)
     assert len(found.parts) == 1
@@ -325,23 +327,23 @@ def plant_pruned(folder: Path, effect: Effect, points: float = 0.25) -> Planted:
     for seed in SEEDS:
         for model, other in (("small", "large"), ("large", "small")):
             for variant in SPARSITIES:
-                told = {"variant": variant, "replica": seed}
-                planted.evaluate(model, hits("evaluate", variant), **told)
-                planted.attack(model, PGD_CELL, hits("attack", variant), eps=8 / 255, **told)
+                reported = {"variant": variant, "replica": seed}
+                planted.evaluate(model, hits("evaluate", variant), **reported)
+                planted.attack(model, PGD_CELL, hits("attack", variant), eps=8 / 255, **reported)
             planted.transfer(model, other, PGD_CELL, hits("transfer", "original"), replica=seed)
             for variant in ("pruned-20%", "pruned-50%"):
                 fallen = hits("transfer", variant)
-                told = {"variant": variant, "replica": seed}
-                planted.transfer(model, model, PGD_CELL, fallen, **told)
+                reported = {"variant": variant, "replica": seed}
+                planted.transfer(model, model, PGD_CELL, fallen, **reported)
     return planted
 
 
-def told_of_pruning(planted: Planted) -> dict[str, ClaimTest]:
+def reported_of_pruning(planted: Planted) -> dict[str, ClaimTest]:
     return {answer.claim.name: answer for answer in claim_tests(planted.matrix, PRUNING)}
 
 
-def test_where_nothing_was_planted_no_claim_on_pruning_can_be_told(tmp_path: Path) -> None:
-    found = told_of_pruning(plant_pruned(tmp_path, none))
+def test_where_nothing_was_planted_no_claim_on_pruning_is_decided(tmp_path: Path) -> None:
+    found = reported_of_pruning(plant_pruned(tmp_path, none))
     assert {(answer.conclusion, answer.reason) for answer in found.values()} == {
         ("undecided", "chance may explain it")
     }
@@ -349,7 +351,7 @@ def test_where_nothing_was_planted_no_claim_on_pruning_can_be_told(tmp_path: Pat
 
 @pytest.mark.parametrize("name", PRUNED_NAMES)
 def test_what_was_planted_of_pruning_holds_and_nothing_else(name: str, tmp_path: Path) -> None:
-    found = told_of_pruning(plant_pruned(tmp_path, PRUNED_EFFECTS[name]))
+    found = reported_of_pruning(plant_pruned(tmp_path, PRUNED_EFFECTS[name]))
     assert {n: a.conclusion for n, a in found.items() if a.conclusion != "undecided"} == {
         name: "holds"
     }
@@ -357,13 +359,13 @@ def test_what_was_planted_of_pruning_holds_and_nothing_else(name: str, tmp_path:
 
 
 @pytest.mark.parametrize("name", PRUNED_NAMES)
-def test_the_opposite_is_told_of_pruning_as_such(name: str, tmp_path: Path) -> None:
-    found = told_of_pruning(plant_pruned(tmp_path, PRUNED_EFFECTS[name], points=-0.25))[name]
+def test_the_opposite_is_reported_of_pruning_as_such(name: str, tmp_path: Path) -> None:
+    found = reported_of_pruning(plant_pruned(tmp_path, PRUNED_EFFECTS[name], points=-0.25))[name]
     assert (found.conclusion, found.whole.opposing) == ("does not hold", 3)
 
 
 def test_claims_on_pruning_pair_variants_of_the_same_training(tmp_path: Path) -> None:
-    found = told_of_pruning(plant_pruned(tmp_path, none))
+    found = reported_of_pruning(plant_pruned(tmp_path, none))
     models, pruned = ("small", "large"), ("pruned-20%", "pruned-50%")
     assert {name: {part.where for part in answer.parts} for name, answer in found.items()} == {
         HALF: {f"{model}/pruned-50% against {model}/pruned-20%" for model in models},
@@ -382,7 +384,7 @@ def test_how_sparse_a_variant_is_is_measured_and_not_read_off_its_name(tmp_path:
     for variant in SPARSITIES:
         for model in ("small", "large"):
             planted.profile(model, variant=variant, parameters=10, sparsity=0.0)
-    found = told_of_pruning(planted)
+    found = reported_of_pruning(planted)
     assert {answer.reason for answer in found.values()} == {"nothing to compare"}
 
 
@@ -393,7 +395,7 @@ def test_folds_are_one_training(tmp_path: Path) -> None:
         replica = cell["coordinates"]["replica"]
         if replica is not None:
             cell["coordinates"]["replica"] = f"fold{replica.removeprefix('seed')}of3"
-    found = told(planted)[PGD]
+    found = reported(planted)[PGD]
     assert (found.whole.seeds, found.reason) == (1, "only one training")
 
 
@@ -402,4 +404,4 @@ def test_variants_that_were_made_otherwise_are_not_compared(tmp_path: Path) -> N
     magnitude = [{"magnitude": {"sparsity": 0.2}}, "fine_tune"]
     for steps, count in ((magnitude, 2), ([{"n_m": {"n": 2, "m": 4}}, "fine_tune"], 0)):
         planted.document = {"variants": {"pruned-20%": magnitude, "pruned-50%": steps}}
-        assert len(told_of_pruning(planted)[HALF].parts) == count
+        assert len(reported_of_pruning(planted)[HALF].parts) == count

@@ -73,11 +73,11 @@ def test_the_family_of_the_correction_is_all_variants_of_a_run(planted: Planted)
     assert [f.p_value for f in found.values()] == pytest.approx(statistics.holm(raw))
 
 
-def gained(planted: Planted, **told: Any) -> None:
+def gained(planted: Planted, **reported: Any) -> None:
     """A variant that 30 images fewer fall on, to 10 of 40."""
     planted.reduced("net", "half", "magnitude")
-    planted.attack("net", "pgd", first(40), **told)
-    planted.attack("net", "pgd", first(10), variant="half", **told)
+    planted.attack("net", "pgd", first(40), **reported)
+    planted.attack("net", "pgd", first(10), variant="half", **reported)
 
 
 @pytest.mark.parametrize(
@@ -126,7 +126,7 @@ def test_a_loss_and_what_chance_explains_are_no_gain(planted: Planted) -> None:
     assert (found["net/half", "fgsm"].won, found["net/half", "fgsm"].gain) == (2, "")
 
 
-def test_where_a_cell_is_missing_or_has_no_verdict_nothing_is_told(planted: Planted) -> None:
+def test_where_a_cell_is_missing_or_has_no_verdict_nothing_is_reported(planted: Planted) -> None:
     planted.reduced("net", "half", "magnitude")
     planted.evaluate("net", first(40))
     planted.evaluate("net", first(20), variant="half", state="failed", reason="lost")
@@ -140,11 +140,11 @@ def test_where_a_cell_is_missing_or_has_no_verdict_nothing_is_told(planted: Plan
 def test_flips_of_several_trainings_are_tested_over_trainings(planted: Planted) -> None:
     """Pooled, 30 to 0; but the trainings are three, and the test knows."""
     for seed in (1, 2, 3):
-        told = {"replica": f"seed{seed}"}
-        planted.reduced("net", "half", "magnitude", **told)
-        planted.attack("net", "pgd", first(30), **told)
-        planted.attack("net", "pgd", first(20 + seed), variant="half", **told)
-        planted.transfer("net", "net", "pgd", first(20 + seed), variant="half", **told)
+        reported = {"replica": f"seed{seed}"}
+        planted.reduced("net", "half", "magnitude", **reported)
+        planted.attack("net", "pgd", first(30), **reported)
+        planted.attack("net", "pgd", first(20 + seed), variant="half", **reported)
+        planted.transfer("net", "net", "pgd", first(20 + seed), variant="half", **reported)
     found = flips(planted)["net/half", "pgd"]
     assert (found.lost, found.won, found.n) == (0, 9 + 8 + 7, 120)
     assert "Student's t over images and trainings" in found.test
@@ -154,11 +154,11 @@ def test_flips_of_several_trainings_are_tested_over_trainings(planted: Planted) 
 def test_a_gain_of_one_training_of_three_does_not_stand(planted: Planted) -> None:
     """Against the original's images 20 of 24 are left, all in one training."""
     for seed, fallen in ((1, 0), (2, 30), (3, 30)):
-        told = {"replica": f"seed{seed}"}
-        planted.reduced("net", "half", "magnitude", **told)
-        planted.attack("net", "pgd", first(30), **told)
-        planted.attack("net", "pgd", first(8 + seed), variant="half", **told)
-        planted.transfer("net", "net", "pgd", first(fallen), variant="half", **told)
+        reported = {"replica": f"seed{seed}"}
+        planted.reduced("net", "half", "magnitude", **reported)
+        planted.attack("net", "pgd", first(30), **reported)
+        planted.attack("net", "pgd", first(8 + seed), variant="half", **reported)
+        planted.transfer("net", "net", "pgd", first(fallen), variant="half", **reported)
     found = flips(planted)["net/half", "pgd"]
     assert found.p_value < 0.05
     assert found.gain == "not confirmed"  # nor are gradients masked in every training
@@ -184,10 +184,10 @@ def test_a_gain_that_few_transferred_images_blur_is_no_evidence_of_masked_gradie
 def test_a_few_images_that_flip_in_every_training_are_few_images(planted: Planted) -> None:
     """Student's t over trainings that agree trusts them; flipped signs of five images do not."""
     for seed in (1, 2, 3):
-        told = {"replica": f"seed{seed}"}
-        planted.reduced("net", "half", "magnitude", **told)
-        planted.evaluate("net", first(40), **told)
-        planted.evaluate("net", first(35), variant="half", **told)
+        reported = {"replica": f"seed{seed}"}
+        planted.reduced("net", "half", "magnitude", **reported)
+        planted.evaluate("net", first(40), **reported)
+        planted.evaluate("net", first(35), variant="half", **reported)
     found = flips(planted)["net/half", None]
     assert found.p_value > 0.05  # 2 / 2 ** 5 = 0.0625
 
@@ -209,10 +209,10 @@ def test_where_nothing_flipped_a_loss_is_still_possible(
 def test_flips_of_folds_are_those_of_all_their_images(planted: Planted) -> None:
     """Each image is held out once; a fold's variant is compared with that fold's original."""
     for fold in (1, 2, 3):
-        told = {"replica": f"fold{fold}of3", "prefix": f"fold{fold}"}
-        planted.reduced("net", "half", "magnitude", replica=told["replica"])
-        planted.evaluate("net", first(40), **told)
-        planted.evaluate("net", first(30 + fold), variant="half", **told)
+        reported = {"replica": f"fold{fold}of3", "prefix": f"fold{fold}"}
+        planted.reduced("net", "half", "magnitude", replica=reported["replica"])
+        planted.evaluate("net", first(40), **reported)
+        planted.evaluate("net", first(30 + fold), variant="half", **reported)
     found = flips(planted)["net/half", None]
     assert (found.lost, found.won, found.n) == (9 + 8 + 7, 0, 120)
     # as a lead of models: by the corrected t, where image by image it seems surer than it is
@@ -229,10 +229,10 @@ def test_flips_of_folds_of_several_seeds_know_no_more_folds(planted: Planted) ->
     for seed in ("", "seed1-", "seed2-"):
         net = "many" if seed else "net"
         for fold, lost in ((1, 9), (2, 8), (3, 4)):
-            told = {"replica": f"{seed}fold{fold}of3", "prefix": f"fold{fold}"}
-            planted.reduced(net, "half", "magnitude", replica=told["replica"])
-            planted.evaluate(net, first(40), **told)
-            planted.evaluate(net, first(40 - lost), variant="half", **told)
+            reported = {"replica": f"{seed}fold{fold}of3", "prefix": f"fold{fold}"}
+            planted.reduced(net, "half", "magnitude", replica=reported["replica"])
+            planted.evaluate(net, first(40), **reported)
+            planted.evaluate(net, first(40 - lost), variant="half", **reported)
     found = {flip.variant: flip for flip in _flips(Compression(planted.matrix))}
     once, often = found["net/half"], found["many/half"]
     assert once.test == often.test == "corrected t test over folds"

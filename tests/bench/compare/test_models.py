@@ -85,15 +85,15 @@ def test_p_values_are_holm_s_over_the_pairs_of_each_figure(planted: Planted) -> 
     }
     for name, right in known.items():
         planted.evaluate(name, right)
-    told = planted.comparison
-    tested = {row.metric.name: row for row in told.rows if row.tests}
+    reported = planted.comparison
+    tested = {row.metric.name: row for row in reported.rows if row.tests}
     assert set(tested) == {"clean_accuracy", "macro_precision", "macro_recall", "macro_f1"}
     corrected = 0
     for row in tested.values():
         raw = []
         for test in row.tests:
             pair = [
-                told.matrix.records(told.entries("evaluate", m)[0])
+                reported.matrix.records(reported.entries("evaluate", m)[0])
                 for m in (test.first, test.second)
             ]
             if row.metric.name == "clean_accuracy":
@@ -127,7 +127,7 @@ def test_a_clear_lead_stays_bold_among_many_models(planted: Planted) -> None:
 
 
 @pytest.mark.parametrize("models", [2, 7, 13, 60])
-def test_a_lead_can_be_told_in_a_family_of_any_size(models: int) -> None:
+def test_a_lead_can_be_significant_in_a_family_of_any_size(models: int) -> None:
     """The least p-value of a bootstrap, times the size of the family, is far from 0.05."""
     family = models * (models - 1) // 2
     least = 2 / (statistics.resamples_for(family) + 1)
@@ -201,7 +201,7 @@ def test_models_that_were_judged_on_other_images_are_not_compared(planted, case:
     row = planted.row("clean_accuracy")
     assert row.tests == ()
     assert row.best is None
-    assert set(row.estimates) == {"worse", "better"}  # each is told all the same
+    assert set(row.estimates) == {"worse", "better"}  # each is reported all the same
 
 
 # Replicas
@@ -218,7 +218,7 @@ def test_seeds_are_compared_by_the_bootstrap_that_draws_them_too(planted: Plante
 
 
 def folded(planted: Planted, name: str, wrong: Sequence[int], size: int = 20) -> None:
-    """Cross-validate: in each fold the first images are wrong, as many as are told."""
+    """Cross-validate: in each fold the first images are wrong, as many as are given."""
     for number, count in enumerate(wrong, 1):
         planted.evaluate(
             name,
@@ -293,9 +293,12 @@ def test_scores_that_are_no_mean_over_images_are_tested_over_folds_too(planted: 
     worse, better = [5, 9, 6, 10, 7], [2, 1, 3, 2, 1]
     folded(planted, "worse", worse)
     folded(planted, "better", better)
-    told = planted.comparison
+    reported = planted.comparison
     scores = [
-        [told.matrix.estimate([e], METRICS["macro_f1"]).value for e in told.entries("evaluate", m)]
+        [
+            reported.matrix.estimate([e], METRICS["macro_f1"]).value
+            for e in reported.entries("evaluate", m)
+        ]
         for m in ("worse", "better")
     ]
     (test,) = planted.row("macro_f1").tests
@@ -338,11 +341,11 @@ def test_a_lead_that_is_the_same_in_each_fold_is_as_sure_as_its_images(planted: 
     folded(planted, "none", [0] * 5)
     row = planted.row("clean_accuracy")
     images = [f"train{fold}/{i}" for fold in range(1, 6) for i in range(20)]
-    told = planted.comparison
+    reported = planted.comparison
     figures = [
         metrics.statistic(
             METRICS["clean_accuracy"],
-            metrics.by_training(told.matrix.cell_data(told.entries("evaluate", m)))[0],
+            metrics.by_training(reported.matrix.cell_data(reported.entries("evaluate", m)))[0],
             sorted(images),
         )
         for m in ("one", "none")
@@ -438,15 +441,15 @@ def test_a_replica_that_is_missing_withholds_the_figure_here_too(planted: Plante
 def test_beside_a_figure_that_is_missing_nothing_is_best(planted: Planted, kind: str) -> None:
     """The model without a figure may be the best of all."""
 
-    def put(name: str, wrong: int, **told: Any) -> None:
+    def put(name: str, wrong: int, **reported: Any) -> None:
         if kind == "evaluate":
-            planted.evaluate(name, hits(range(wrong)), **told)
+            planted.evaluate(name, hits(range(wrong)), **reported)
         elif kind == "profile":
-            planted.put("profile", name, Result(summary={"macs": wrong}), **told)
+            planted.put("profile", name, Result(summary={"macs": wrong}), **reported)
         else:
             runs = np.full(100, float(wrong))
             result = Result(arrays={"milliseconds": runs}, summary={"latency_ms": float(wrong)})
-            planted.put("latency", name, result, facts={"batch": 1}, **told)
+            planted.put("latency", name, result, facts={"batch": 1}, **reported)
 
     figure, part = {
         "evaluate": ("clean_accuracy", ""),

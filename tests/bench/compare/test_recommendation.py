@@ -96,17 +96,17 @@ def test_the_order_of_batches_recommends_no_other_model(
     for batch in batches:
         planted.latency("alone", [1.0 if batch == 1 else 50.0] * 100, batch=batch)
         planted.latency("batched", [2.0 if batch == 1 else 40.0] * 100, batch=batch)
-    told = planted.comparison
-    assert recommend(told, Choice(best="latency_ms")).best == "alone"
-    assert recommend(told, Choice(best="latency_ms@batch=16")).best == "batched"
-    text = markdown.text(choosing.recommendation(told, "q", Choice(best="latency_ms")))
+    reported = planted.comparison
+    assert recommend(reported, Choice(best="latency_ms")).best == "alone"
+    assert recommend(reported, Choice(best="latency_ms@batch=16")).best == "batched"
+    text = markdown.text(choosing.recommendation(reported, "q", Choice(best="latency_ms")))
     assert text.startswith("**q** (best `latency_ms@batch=1`): **alone**, 1")
-    found = recommend(told, Choice(best="latency_ms", where=("latency_ms@batch=32 <= 9",)))
+    found = recommend(reported, Choice(best="latency_ms", where=("latency_ms@batch=32 <= 9",)))
     assert set(found.refused.values()) == {"has no latency_ms@batch=32"}
 
 
 def test_a_lead_that_no_table_has_is_corrected_over_all_pairs(planted: Planted) -> None:
-    """The best was picked by its figures: of three models, any pair could have been told."""
+    """The best was picked by its figures: of three models, any pair could have been tested."""
     wrong = {"one": 2, "two": 12, "three": 20}
     for model, count in wrong.items():
         planted.attack(model, "pgd", [i < count for i in range(100)])
@@ -150,14 +150,14 @@ def test_equals_are_recommended_in_the_suites_order_and_said_to_be_so(planted: P
     assert "Not significantly better than second (p = 1.000)." in text
 
 
-def test_a_model_without_the_figure_to_choose_by_is_told(three: Comparison) -> None:
+def test_a_model_without_the_figure_to_choose_by_is_reported(three: Comparison) -> None:
     found = recommend(three, Choice(best="latency_ms"))
     assert found.best == "quick"
     assert found.refused == {"untimed": "has no latency_ms@batch=1"}
     assert found.others == {"slow": None}  # runs that follow one another are not tested
 
 
-def test_a_metric_that_is_none_is_told(three: Comparison) -> None:
+def test_a_metric_that_is_none_is_reported(three: Comparison) -> None:
     with pytest.raises(UsageError, match="'latency' is no metric; did you mean 'latency_ms"):
         recommend(three, Choice(best="latency"))
 

@@ -310,12 +310,12 @@ def test_who_does_not_hold_what_it_promises_is_flagged_and_who_does_is_not(
     assert len(findings) == 1
     assert "gaudy/lost" in findings[0].sentence
     assert "50 % of the weights were to be zero" in findings[0].sentence
-    told = {
+    reported = {
         e.coordinates.variant: e.facts.get("sparsity_target")
         for e in ran.matrix.entries
         if e.kind == "profile" and e.state == "done"
     }
-    assert told == {"original": None, "same": 0.0, "half": 0.5, "most": 0.8, "lost": 0.5}
+    assert reported == {"original": None, "same": 0.0, "half": 0.5, "most": 0.8, "lost": 0.5}
 
 
 def test_what_a_chain_promises_is_what_is_left_of_all_its_promises(plan_of) -> None:
@@ -647,26 +647,26 @@ def test_a_choice_may_rest_on_one_attack(planted: Planted) -> None:
     for variant, pgd, fgsm in (("original", 35, 20), ("a", 10, 30), ("b", 12, 5), ("c", 30, 5)):
         planted.attack("net", "pgd", first(pgd), variant=variant)
         planted.attack("net", "fgsm", first(fgsm), variant=variant)
-    told = planted.comparison
-    found = recommend(told, Choice(best="robust_accuracy@attack=pgd"))
+    reported = planted.comparison
+    found = recommend(reported, Choice(best="robust_accuracy@attack=pgd"))
     assert (found.best, found.value) == ("net/a", 30 / 40)
     # corrected over all pairs: those of the best come first
     raw = [binomial(abs(n - m), 0) for n, m in itertools.combinations((10, 35, 12, 30), 2)]
     expected = dict(zip(("net", "net/b", "net/c"), statistics.holm(raw)[:3], strict=True))
     assert found.others == pytest.approx(expected)
     text = markdown.text(
-        choosing.recommendation(told, "r", Choice(best="robust_accuracy@attack=pgd"))
+        choosing.recommendation(reported, "r", Choice(best="robust_accuracy@attack=pgd"))
     )
     assert "**net/a**, 75.0 %" in text
     assert "Not significantly better than net/b" in text
-    other = recommend(told, Choice(best="robust_accuracy@attack=fgsm"))
+    other = recommend(reported, Choice(best="robust_accuracy@attack=fgsm"))
     assert other.best == "net/b"
     assert other.others["net/c"] == 1.0
     # a bound on one attack leaves out who breaks it
     choice = Choice(
         best="robust_accuracy@attack=fgsm", where=("robust_accuracy@attack=pgd >= 70 %",)
     )
-    bound = recommend(told, choice)
+    bound = recommend(reported, choice)
     assert bound.best == "net/b"
     assert set(bound.refused) == {"net", "net/c"}
 

@@ -206,7 +206,7 @@ WRONG: dict[str, tuple[Callable[[], Content], str]] = {
 
 
 @pytest.mark.parametrize(("make", "text"), WRONG.values(), ids=WRONG)
-def test_a_malformed_dataset_is_told_and_leaves_nothing(
+def test_a_malformed_dataset_is_reported_and_leaves_nothing(
     blobs, cache: Path, monkeypatch, make: Callable[[], Content], text: str
 ) -> None:
     monkeypatch.setattr(blobs, "read", lambda _: make())

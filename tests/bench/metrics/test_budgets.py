@@ -172,9 +172,9 @@ def test_steps_by_which_a_share_fell() -> None:
     assert value("steps_50", frame(untold)) == NOTHING
     nobody = frame([record for record in records if record.steps_to_success is None])
     assert value("steps_50", nobody) == NOTHING
-    # an attack that would have told its steps needs more than it took
-    told = value("steps_50", nobody.assign(traceable=True))
-    assert (told.value, told.n) == (math.inf, 4)
+    # an attack that would have recorded its steps needs more than it took
+    reported = value("steps_50", nobody.assign(traceable=True))
+    assert (reported.value, reported.n) == (math.inf, 4)
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -293,15 +293,17 @@ def problems(tiny: dict[str, Any], **changes: Any) -> list[str]:
     return [str(problem) for problem in caught.value.problems]
 
 
-def test_mistakes_in_budgets_are_told(tiny: dict[str, Any]) -> None:
+def test_mistakes_in_budgets_are_reported(tiny: dict[str, Any]) -> None:
     attacks = {"fgsm": {"eps": 0.1, "budget": {"norm": "linf", "eps": 0.1}}, "blend": {"budget": 3}}
-    told = problems(
+    reported = problems(
         tiny, attacks=attacks, budget=[{"norm": "l2", "eps": 1}, {"norm": "l2", "eps": 2}]
     )
-    assert len(told) == 3, told
-    assert "budget[1]: 'l2' has two budgets, expected one for each norm" in told[0] + told[1]
-    assert any("attacks.fgsm.budget: the attack promises its own: linf 0.1" in t for t in told)
-    assert any("attacks.blend.budget: got 3" in t for t in told)
+    assert len(reported) == 3, reported
+    assert (
+        "budget[1]: 'l2' has two budgets, expected one for each norm" in reported[0] + reported[1]
+    )
+    assert any("attacks.fgsm.budget: the attack promises its own: linf 0.1" in t for t in reported)
+    assert any("attacks.blend.budget: got 3" in t for t in reported)
 
 
 @pytest.mark.parametrize(
@@ -315,7 +317,9 @@ def test_mistakes_in_budgets_are_told(tiny: dict[str, Any]) -> None:
         (["blend", "free"], "its attacks promise no budget"),
     ],
 )
-def test_mistakes_in_cascades_are_told(tiny: dict[str, Any], cascade: Any, expected: str) -> None:
+def test_mistakes_in_cascades_are_reported(
+    tiny: dict[str, Any], cascade: Any, expected: str
+) -> None:
     attacks = {
         "fgsm": {"eps": 0.1},
         "wide": {"plugin": "fgsm", "eps": 0.2},
@@ -324,8 +328,8 @@ def test_mistakes_in_cascades_are_told(tiny: dict[str, Any], cascade: Any, expec
         "free": {"plugin": "blend", "steps": 3},
         "all": {"cascade": cascade},
     }
-    [told] = problems(tiny, attacks=attacks)
-    assert expected in told
+    [reported] = problems(tiny, attacks=attacks)
+    assert expected in reported
 
 
 def run(tiny: dict[str, Any], store: Path, **changes: Any) -> Matrix:

@@ -207,9 +207,9 @@ def test_metrics_are_these_scores_with_an_interval_around_them() -> None:
     labels, wild = generator.integers(0, 4, size=(2, 90))
     predictions = np.where(generator.random(90) < 0.5, labels, wild)
     confidence = generator.random(90)
-    told = records(labels, predictions, confidence)
+    reported = records(labels, predictions, confidence)
     for name in ("macro_precision", "macro_recall", "macro_f1", "calibration_error"):
-        found = metrics.estimate(METRICS[name], told, {})
+        found = metrics.estimate(METRICS[name], reported, {})
         if name == "calibration_error":
             expected = slow_calibration_error(labels, predictions, confidence)
         else:
@@ -223,7 +223,7 @@ def test_metrics_are_these_scores_with_an_interval_around_them() -> None:
             assert (found.low, found.high) == (None, None)
         else:
             assert found.low < found.value < found.high
-        shuffled = told.sample(frac=1, random_state=1)
+        shuffled = reported.sample(frac=1, random_state=1)
         assert metrics.estimate(METRICS[name], shuffled, {}) == found
 
 
@@ -265,8 +265,8 @@ def test_the_interval_of_macro_f1_covers_the_truth_about_as_often_as_it_says() -
     trials, covered = 150, 0
     for _ in range(trials):
         cells = generator.choice(9, size=150, p=joint.ravel())
-        told = records(cells // 3, cells % 3)
-        statistic = metrics.statistic(METRICS["macro_f1"], told, sorted(told["image"]))
+        reported = records(cells // 3, cells % 3)
+        statistic = metrics.statistic(METRICS["macro_f1"], reported, sorted(reported["image"]))
         found = statistics.resampled([statistic], 150, resamples=200)
         covered += found.low <= truth <= found.high
     # a percentile bootstrap of 150 covers about 0.94: standard error sqrt(.94 * .06 / 150) = 0.019
@@ -275,9 +275,9 @@ def test_the_interval_of_macro_f1_covers_the_truth_about_as_often_as_it_says() -
 
 def test_one_training_is_read_without_knowing_of_others() -> None:
     labels, predictions = predicted(6, classes=3, count=40)
-    told = records(labels, predictions)
-    alone = metrics.estimate(METRICS["macro_f1"], told, {})
-    halves = [CellData(told.iloc[:15], {}, "a"), CellData(told.iloc[15:], {}, "a")]
+    reported = records(labels, predictions)
+    alone = metrics.estimate(METRICS["macro_f1"], reported, {})
+    halves = [CellData(reported.iloc[:15], {}, "a"), CellData(reported.iloc[15:], {}, "a")]
     found = metrics.estimate_replicas(METRICS["macro_f1"], halves)  # folds of one seed
     assert (found.value, found.n, found.trainings) == (alone.value, alone.n, 1)
     assert found.low <= alone.low < alone.high <= found.high  # two parts may spread more

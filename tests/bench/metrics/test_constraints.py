@@ -46,7 +46,7 @@ def test_constraints_are_read(text, metric, where, bound, kept, broken) -> None:
         *("latency_ms <= 20 and macs < 3", "latency ms <= 20", "latency_ms <= 1.2.3"),
     ],
 )
-def test_what_is_no_constraint_is_told_with_an_example(text: str) -> None:
+def test_what_is_no_constraint_is_reported_with_an_example(text: str) -> None:
     with pytest.raises(ValueError, match="expected a metric, one of <= >= < >, and a number") as it:
         constraints.parse(text)
     assert str(it.value).startswith(f"got '{text}'")

@@ -540,7 +540,7 @@ def beside(
 
 
 def recovered(first: Sequence[Any], own: Sequence[Any], counts: Sequence[int]) -> float:
-    """The replica: right of the variant over right of the original, an image as often as told."""
+    """The replica: right of the variant over right of the original, an image as often as drawn."""
     right = [
         sum(n for r, n in zip(records, counts, strict=True) if r.prediction == r.label)
         for records in (own, first)
@@ -693,7 +693,7 @@ def test_a_training_that_has_nothing_to_count_leaves_no_mean(frame, name: str) -
     assert metrics.estimate_replicas(METRICS[name], cell_data[1:] * 2) == NOTHING
 
 
-def test_which_way_a_metric_is_better_is_told_where_one_is() -> None:
+def test_which_way_a_metric_is_better_is_reported_where_one_is() -> None:
     """Of an attack's figures, seen by who defends; means of norms say nothing either way."""
     lower = {name for name, metric in METRICS.items() if metric.better == "lower"}
     higher = {name for name, metric in METRICS.items() if metric.better == "higher"}

@@ -62,8 +62,8 @@ def test_an_attack_without_a_result_withholds_it(
 ) -> None:
     """What pgd would have fooled nobody knows: fgsm alone is no worst case."""
     for name in order:
-        told = {"state": state, "reason": "boom"} if name == "pgd" else {}
-        planted.attack("net", name, NONE, **told)
+        reported = {"state": state, "reason": "boom"} if name == "pgd" else {}
+        planted.attack("net", name, NONE, **reported)
     found = place(planted)
     assert found.estimate is None
     assert found.note == f"net/pgd {state}: boom"

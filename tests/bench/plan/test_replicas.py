@@ -126,10 +126,12 @@ def test_the_cache_remembers_twins(prepare) -> None:
 
 def test_twins_are_said_aloud(plan_of) -> None:
     made = plan_of(models={"linear": {"train": RECIPE}})
-    told = "; ".join(made.notes)
-    assert "2 images of test are in train of twins too, pixel for pixel: test/0 is train/0" in told
-    assert "1 images of test are in valid of twins too" in told
-    assert "fold" not in told
+    reported = "; ".join(made.notes)
+    assert (
+        "2 images of test are in train of twins too, pixel for pixel: test/0 is train/0" in reported
+    )
+    assert "1 images of test are in valid of twins too" in reported
+    assert "fold" not in reported
     folded = plan_of(models={"linear": {"train": RECIPE, "folds": 3}})
     # of the training images: 0, whose twins are test images, and 4 and 7
     assert "3 images of the folds have a duplicate" in "; ".join(folded.notes)
@@ -149,11 +151,11 @@ def test_bf16_that_is_emulated_is_said_aloud(plan_of, monkeypatch) -> None:
     for known in ((), ("avx512_bf16",)):
         monkeypatch.setattr(machine, "bf16_instructions", lambda known=known: known)
         made = plan_of(models=models, variants=variants)
-        told = [note for note in made.notes if "bf16" in note]
+        reported = [note for note in made.notes if "bf16" in note]
         if known:
-            assert told == []
+            assert reported == []
         else:
-            of_model, of_step = told
+            of_model, of_step = reported
             assert "linear trains in bf16, which this processor emulates" in of_model
             assert "--set models.linear.train.precision=fp32" in of_model
             assert "tuned trains in bf16" in of_step
@@ -300,7 +302,7 @@ def test_transfer_pairs_replicas_with_their_like_on_the_same_images(plan_of) -> 
             *(("a", "e:seed1"), ("a", "e:seed2"), ("b", "e:seed1"), ("b", "e:seed2")),
         ]
     }
-    # one that is judged on the test images beside a fold: told, not left out in silence
+    # one that is judged on the test images beside a fold: reported, not left out in silence
     folds = [f"{model}:fold{number}of2" for model in "cd" for number in (1, 2)]
     assert skipped == dict.fromkeys(
         [f"transfer e>{fold}/fgsm" for fold in folds]
@@ -367,13 +369,13 @@ def test_folds_need_no_test_split(
 def refused(plugins: Path, tmp_path: Path, monkeypatch) -> Callable[[str], list[str]]:
     monkeypatch.chdir(tmp_path)
 
-    def told(text: str) -> list[str]:
+    def reported(text: str) -> list[str]:
         Path("s.yaml").write_text(text, encoding="utf-8")
         with pytest.raises(SuiteError) as error:
             session.make_plan("s.yaml", Store(tmp_path / "store"))
         return [str(problem) for problem in error.value.problems]
 
-    return told
+    return reported
 
 
 SUITE = """suite: s
@@ -389,8 +391,8 @@ models:
 
 
 def test_no_verdict_is_given_on_images_that_a_model_was_selected_on(refused, plan_of) -> None:
-    (told,) = refused(SUITE)
-    assert told == (
+    (reported,) = refused(SUITE)
+    assert reported == (
         "s.yaml:4: images.from: holds 'valid', on which the training of 'linear' is stopped and "
         "selected, expected splits that selected nothing; take valid out, or train without patience"
     )
@@ -456,7 +458,7 @@ def test_weights_that_were_not_trained_here_may_be_judged_on_any_split(plan_of, 
     assert not any("judged on images of" in note for note in plan_of(models=models).notes)
 
 
-def test_patience_without_a_split_to_look_at_is_told_as_such(plan_of) -> None:
+def test_patience_without_a_split_to_look_at_is_reported_as_such(plan_of) -> None:
     with pytest.raises(BenchError, match=r"patience: needs the split 'valid'"):
         plan_of(dataset="blobs", models={"linear": {"train": {"patience": 3}}})
 
@@ -476,9 +478,9 @@ def test_patience_without_a_split_to_look_at_is_told_as_such(plan_of) -> None:
         ("{train: {preset: strong, epoch: 3}}", "train.epoch", "unknown key"),
     ],
 )
-def test_replicas_and_presets_that_make_no_sense_are_told(refused, entry, line, text) -> None:
-    (told,) = refused(f"suite: s\ndataset: twins\nmodels:\n  linear: {entry}\n")
-    assert told.startswith(f"s.yaml:4: models.linear.{line}: {text}")
+def test_replicas_and_presets_that_make_no_sense_are_reported(refused, entry, line, text) -> None:
+    (reported,) = refused(f"suite: s\ndataset: twins\nmodels:\n  linear: {entry}\n")
+    assert reported.startswith(f"s.yaml:4: models.linear.{line}: {text}")
 
 
 def test_a_preset_and_its_keys_written_out_are_one_recipe() -> None:
@@ -522,9 +524,9 @@ def test_a_recipe_s_label_parts_what_its_identity_parts(plan_of) -> None:
         models={f"m{i}": {"plugin": "linear", "train": one} for i, one in enumerate(recipes)}
     )
     trainings = cells(made, TrainCell)
-    told = [cell.facts["recipe"] for cell in trainings]
-    assert told == ["strong", "strong (epochs=30)", "strong (lr=0.01)"]
-    assert len({str(cell.recipe.identity()) for cell in trainings}) == len(set(told)) == 3
+    reported = [cell.facts["recipe"] for cell in trainings]
+    assert reported == ["strong", "strong (epochs=30)", "strong (lr=0.01)"]
+    assert len({str(cell.recipe.identity()) for cell in trainings}) == len(set(reported)) == 3
 
 
 # Interrupted trainings
@@ -544,7 +546,7 @@ def left_over(plan_of) -> tuple[Plan, Store, TrainCell]:
 
 
 class Lost(Workbench):
-    """Interrupts when it is told of an epoch, whose state was kept before."""
+    """Interrupts when an epoch is reported, whose state was kept before."""
 
     def __init__(self, store: Store, compute: Any) -> None:
         super().__init__(store, compute)
@@ -561,7 +563,7 @@ def test_a_training_goes_on_from_what_its_own_code_left(left_over) -> None:
     workbench.measure = epochs.append
     found = cell.run(workbench, {})
     assert found.summary["resumed"] is True
-    assert [told["epoch"] for told in epochs] == [2, 3]
+    assert [reported["epoch"] for reported in epochs] == [2, 3]
     whole = cell.run(Workbench(Store(made.data.folder.parent / "whole"), made.compute), {})
     assert found.outputs == whole.outputs
 
@@ -584,7 +586,7 @@ def test_a_state_that_other_code_left_is_not_gone_on_from(
     workbench.measure = epochs.append
     found = cell.run(workbench, {})
     assert found.summary["resumed"] is False
-    assert [told["epoch"] for told in epochs] == [1, 2, 3]
+    assert [reported["epoch"] for reported in epochs] == [1, 2, 3]
 
 
 # Figures over replicas
@@ -657,8 +659,8 @@ def place(matrix: Matrix, model: str, metric: str = "clean_accuracy", **layout: 
     return table.places[row, 0]
 
 
-def right(told: list[dict[str, Any]]) -> list[bool]:
-    return [one["label"] == one["prediction"] for one in told]
+def right(reported: list[dict[str, Any]]) -> list[bool]:
+    return [one["label"] == one["prediction"] for one in reported]
 
 
 def test_folds_are_one_sample_of_all_training_images(matrix: Matrix) -> None:
@@ -683,7 +685,7 @@ def test_folds_are_one_sample_of_all_training_images(matrix: Matrix) -> None:
 
 def test_seeds_are_averaged_and_counted(matrix: Matrix) -> None:
     trainings = records(matrix, "evaluate", "seeded")
-    rates = [sum(right(told)) / 30 for told in trainings.values()]
+    rates = [sum(right(reported)) / 30 for reported in trainings.values()]
     assert len(rates) == 3
     assert len(set(rates)) > 1  # or else nothing is averaged
     found = place(matrix, "seeded").estimate
@@ -718,9 +720,11 @@ def test_folds_of_each_seed_are_put_together_first(matrix: Matrix) -> None:
     trainings = records(matrix, "evaluate", "both")
     rates = []
     for seed in (1, 2):
-        parts = [told for name, told in trainings.items() if name.startswith(f"seed{seed}-")]
+        parts = [
+            reported for name, reported in trainings.items() if name.startswith(f"seed{seed}-")
+        ]
         assert len(parts) == 2
-        rates.append(sum(sum(right(told)) for told in parts) / 48)
+        rates.append(sum(sum(right(reported)) for reported in parts) / 48)
     found = place(matrix, "both").estimate
     assert found.value == pytest.approx(sum(rates) / 2)
     assert (found.n, found.trainings) == (48, 2)
@@ -729,8 +733,8 @@ def test_folds_of_each_seed_are_put_together_first(matrix: Matrix) -> None:
 def test_rates_with_a_denominator_of_their_own_are_averaged_too(matrix: Matrix) -> None:
     """Success counts the images right before, which each training decides for itself."""
     rates, sizes = [], []
-    for told in records(matrix, "attack", "seeded").values():
-        counted = [one for one in told if one["clean_prediction"] == one["label"]]
+    for reported in records(matrix, "attack", "seeded").values():
+        counted = [one for one in reported if one["clean_prediction"] == one["label"]]
         rates.append(sum(one["prediction"] != one["label"] for one in counted) / len(counted))
         sizes.append(len(counted))
     found = place(matrix, "seeded", "success_rate").estimate
@@ -754,8 +758,8 @@ def test_replicas_can_be_laid_out_one_by_one(matrix: Matrix) -> None:
         matrix, "clean_accuracy", rows=["replica"], columns=[], where={"model": "seeded"}
     )
     assert table.rows == (("seed1",), ("seed2",), ("seed3",))
-    for row, told in zip(range(3), records(matrix, "evaluate", "seeded").values(), strict=True):
-        assert table.places[row, 0].estimate == statistics.rate(sum(right(told)), 30)
+    for row, reported in zip(range(3), records(matrix, "evaluate", "seeded").values(), strict=True):
+        assert table.places[row, 0].estimate == statistics.rate(sum(right(reported)), 30)
 
 
 def test_a_replica_that_is_missing_withholds_the_figure(matrix: Matrix) -> None:
@@ -836,14 +840,14 @@ def test_equal_figures_give_equal_intervals_and_seeds_matter() -> None:
 
 def flawless(trainings: int, count: int = 100) -> statistics.Estimate | Withheld:
     """Estimate the accuracy of trainings that have every image right."""
-    told = pd.DataFrame(
+    reported = pd.DataFrame(
         {
             "image": [f"test/{i}" for i in range(count)],
             "label": pd.array([0] * count, dtype="Int64"),
             "prediction": pd.array([0] * count, dtype="Int64"),
         }
     )
-    cell_data = [CellData(told, {}, f"seed{seed}") for seed in range(trainings)]
+    cell_data = [CellData(reported, {}, f"seed{seed}") for seed in range(trainings)]
     return estimate_replicas(METRICS["clean_accuracy"], cell_data)
 
 
@@ -913,7 +917,7 @@ def test_without_a_difference_p_values_are_even() -> None:
     assert np.mean(np.array(found) < 0.05) <= 0.10
 
 
-def test_what_is_the_same_is_not_told_apart() -> None:
+def test_what_is_the_same_is_not_distinguished() -> None:
     values = mean_of(np.random.default_rng(3).random(30))
     found = compared([values], [values], 30)
     assert (found.value, found.low, found.high, found.p_value) == (0, 0, 0, 1)
@@ -951,11 +955,11 @@ def test_a_single_training_is_taken_to_vary_as_the_others_beside_it_do(
 
     Trainings differ by 1, images by 0.1. The variance of the difference, (1 / several + 1) s^2,
     rests on the spread of the several alone: for three, Satterthwaite's 3.2 degrees of freedom
-    stand where 2 would be right, and 9 % are told apart instead of 5 %; for five, 6 %. Were the
+    are used where 2 would be right, and 9 % look different, not 5 %; for five, 6 %. Were the
     single one taken not to vary at all, it would be 16 % and 32 %.
     """
     generator = np.random.default_rng(several)
-    trials, told_apart = 2000, 0
+    trials, distinguished = 2000, 0
     for _ in range(trials):
         shared = generator.normal(size=(1, 30))
         one, other = (
@@ -967,9 +971,9 @@ def test_a_single_training_is_taken_to_vary_as_the_others_beside_it_do(
             for count in (1, several)
         )
         found = compared(one, other, 30, resamples=100)
-        told_apart += found.p_value < 0.05
+        distinguished += found.p_value < 0.05
     # three standard errors, of sqrt(0.09 * 0.91 / 2000) = 0.0064 and 0.0053, above 9 % and 6 %
-    assert told_apart / trials <= most
+    assert distinguished / trials <= most
 
 
 def test_a_single_training_and_several_make_an_interval_as_wide_as_both_vary() -> None:
@@ -1020,11 +1024,11 @@ def test_within_a_single_training_it_is_the_paired_bootstrap() -> None:
 
 
 @pytest.mark.parametrize("between_trainings", [0.0, 0.1, 1.0])
-def test_without_a_difference_few_trainings_are_seldom_told_apart(
+def test_without_a_difference_few_trainings_are_seldom_distinguished(
     between_trainings: float,
 ) -> None:
     generator = np.random.default_rng(10)
-    trials, told_apart = 400, 0
+    trials, distinguished = 400, 0
     for _ in range(trials):
         values = (
             between_trainings * generator.normal(size=(3, 1))
@@ -1032,10 +1036,10 @@ def test_without_a_difference_few_trainings_are_seldom_told_apart(
             + generator.normal(size=(3, 60))
         )
         found = statistics.within([mean_of(row) for row in values], 60, resamples=200)
-        told_apart += found.p_value < 0.05
+        distinguished += found.p_value < 0.05
     # three standard errors of sqrt(0.05 * 0.95 / 400) = 0.011 above, and 0.02 for the
     # degrees of freedom, which Satterthwaite only approximates
-    assert told_apart / trials <= 0.05 + 0.033 + 0.02
+    assert distinguished / trials <= 0.05 + 0.033 + 0.02
 
 
 # One recipe, however it is spelled

@@ -81,10 +81,10 @@ def test_an_explainer_of_one_layer_needs_one_network(
     )
     found = reasons(made, "explain")
     assert found[f"simple_cnn/{explainer}"] is None
-    told = found[f"simple_cnn/smooth/{explainer}"]
-    assert (told is not None) is is_skipped
-    if told is not None:
-        assert f"'{explainer}' reads one layer of one network" in told
+    reported = found[f"simple_cnn/smooth/{explainer}"]
+    assert (reported is not None) is is_skipped
+    if reported is not None:
+        assert f"'{explainer}' reads one layer of one network" in reported
 
 
 def test_bytes_are_not_judged_where_their_kernels_are_not(plan_of) -> None:

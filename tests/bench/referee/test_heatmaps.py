@@ -223,7 +223,7 @@ def test_what_cannot_be_measured_is_an_error() -> None:
 
 
 @pytest.mark.parametrize(
-    ("heatmaps", "told"),
+    ("heatmaps", "reported"),
     [
         (None, "returned NoneType, expected torch.float32 of shape (2, 8, 8)"),
         (torch.zeros(2, 1, 8, 8), "returned torch.float32 of shape (2, 1, 8, 8)"),
@@ -231,11 +231,11 @@ def test_what_cannot_be_measured_is_an_error() -> None:
         (torch.full((2, 8, 8), torch.inf), "not finite"),
     ],
 )
-def test_the_form_of_heatmaps_is_checked(heatmaps: object, told: str) -> None:
+def test_the_form_of_heatmaps_is_checked(heatmaps: object, reported: str) -> None:
     with pytest.raises(PluginError) as caught:
         faithfulness.check_form(heatmaps, torch.rand(2, 1, 8, 8), "explainer 'x'")
     assert str(caught.value).startswith("explainer 'x': ")
-    assert told in str(caught.value)
+    assert reported in str(caught.value)
 
 
 def test_good_heatmaps_come_back_detached() -> None:

@@ -40,31 +40,33 @@ def test_each_attack_shows_some_images(tiny: dict[str, Any], tmp_path: Path) -> 
     images = matrix.adversarial_images("linear/fgsm")
     classes = matrix.run["dataset"]["classes"]
     for file in (folder / "linear" / "fgsm").glob("*.json"):
-        told = json.loads(file.read_text(encoding="utf-8"))
-        record = records.loc[told["image"]]
-        assert told["label"] == classes[record["label"]]
-        assert told["prediction"] == classes[record["prediction"]]
-        assert told["success"] == (record["prediction"] != record["label"])
-        assert told["norms"]["linf"] == record["linf"]
-        assert told["probabilities"][told["prediction"]] == pytest.approx(record["confidence"])
-        assert sum(told["clean_probabilities"].values()) == pytest.approx(1, abs=1e-5)
-        assert told["attack"]["eps"] == 0.035
+        reported = json.loads(file.read_text(encoding="utf-8"))
+        record = records.loc[reported["image"]]
+        assert reported["label"] == classes[record["label"]]
+        assert reported["prediction"] == classes[record["prediction"]]
+        assert reported["success"] == (record["prediction"] != record["label"])
+        assert reported["norms"]["linf"] == record["linf"]
+        assert reported["probabilities"][reported["prediction"]] == pytest.approx(
+            record["confidence"]
+        )
+        assert sum(reported["clean_probabilities"].values()) == pytest.approx(1, abs=1e-5)
+        assert reported["attack"]["eps"] == 0.035
         strip = np.asarray(Image.open(file.with_suffix(".png")))
         size = strip.shape[0]
         shown = strip[:, size : 2 * size].transpose(2, 0, 1) / 255
-        row = list(records.index).index(told["image"])
+        row = list(records.index).index(reported["image"])
         assert np.abs(shown - images[row]).max() <= 0.5 / 255 + 1e-6
         original = strip[:, :size].astype(float)
-        made = (strip[:, 2 * size :].astype(float) - 127.5) / told["factor"]
+        made = (strip[:, 2 * size :].astype(float) - 127.5) / reported["factor"]
         difference = strip[:, size : 2 * size] - original
         assert np.abs(made - difference).max() <= 1.0
     several = [
         json.loads(f.read_text()) for f in (folder / "gaudy" / "not_a_number").glob("*.json")
     ]
-    for broken in (told for told in several if told["violation"]):
+    for broken in (reported for reported in several if reported["violation"]):
         assert broken["success"] is None
         assert broken["prediction"] is None
-    assert any(told["violation"] == "is not finite" for told in several)
+    assert any(reported["violation"] == "is not finite" for reported in several)
     page = (tmp_path / "reports" / "tiny" / "README.md").read_text(encoding="utf-8")
     assert "## Examples" in page
     assert (tmp_path / "reports" / "tiny" / "figures" / "examples-linear~~fgsm.svg").is_file()

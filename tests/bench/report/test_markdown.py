@@ -80,8 +80,8 @@ def test_a_figure_draws_each_model_s_curve(outcome: bench.Outcome, tmp_path: Pat
     assert again.read_bytes() == path.read_bytes()
     lines = curves._lines(outcome.matrix, "success_rate", ["fgsm"])
     assert set(lines) == {("linear", "fgsm"), ("gaudy", "fgsm")}
-    told = outcome.table("success_rate", where={"group": "fgsm", "model": "linear"}).frame()
-    assert [point.value for _, point in lines["linear", "fgsm"]] == list(told["value"])
+    reported = outcome.table("success_rate", where={"group": "fgsm", "model": "linear"}).frame()
+    assert [point.value for _, point in lines["linear", "fgsm"]] == list(reported["value"])
     with pytest.raises(UsageError, match="no cell of nobody"):
         curves.success(outcome.matrix, "success_rate", ["nobody"], path)
 
@@ -269,11 +269,11 @@ BUSY_WORDS = "Other processes took more than 10% of the machine during a timing"
 
 
 @pytest.mark.parametrize(
-    ("busy", "told", "cell"),
+    ("busy", "reported", "cell"),
     [(0.0, False, "0 %"), (None, False, ""), (0.1, False, "10 %"), (0.3, True, "30 %")],
 )
 def test_the_page_says_where_something_else_was_busy(
-    planted: Planted, tmp_path: Path, busy: float | None, told: bool, cell: str
+    planted: Planted, tmp_path: Path, busy: float | None, reported: bool, cell: str
 ) -> None:
     planted.latency("quiet", [1.0, 2.0, 6.0], busy=0.0)
     planted.latency("other", [2.0] * 4, batch=16, busy=busy)
@@ -288,7 +288,7 @@ def test_the_page_says_where_something_else_was_busy(
         ["quiet", "1", "1", "3.00", "2.65", "2.00", "5.60", "3", "0 %"],
         ["other", "16", "1", "2.00", "0.00", "2.00", "2.00", "4", cell],
     ]
-    assert (BUSY_WORDS in page) is told
+    assert (BUSY_WORDS in page) is reported
     assert "On Abacus 9, 2 cores, after 3 runs to warm up" in page
 
 
@@ -449,8 +449,8 @@ def test_a_point_of_a_line_has_all_trainings_or_is_not_drawn(tmp_path: Path) -> 
     for replica in ("seed1", "seed2"):
         for eps in (0.1, 0.2):
             lost = (eps, replica) == (0.2, "seed2")
-            told = {"eps": eps, "replica": replica, "state": "failed" if lost else "done"}
-            planted.attack("net", f"pgd@eps={eps}", [i < 10 for i in range(40)], **told)
+            reported = {"eps": eps, "replica": replica, "state": "failed" if lost else "done"}
+            planted.attack("net", f"pgd@eps={eps}", [i < 10 for i in range(40)], **reported)
     lines = curves._lines(planted.matrix, "robust_accuracy", ["pgd"])
     assert [eps for eps, _ in lines["net", "pgd"]] == [0.1]
 

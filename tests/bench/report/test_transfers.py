@@ -27,7 +27,7 @@ def matrix(tiny: dict[str, Any], tmp_path: Path) -> Matrix:
     return Matrix.last(Store(tmp_path / "store"))
 
 
-def test_the_page_shows_the_map_and_only_what_can_be_told_apart(
+def test_the_page_shows_the_map_and_only_what_can_be_distinguished(
     matrix: Matrix, tmp_path: Path
 ) -> None:
     page = markdown.render(transfers.section(matrix, tmp_path))

@@ -21,17 +21,17 @@ def certain(value: float) -> Difference:
 @pytest.mark.parametrize("shift", [0.0, 0.02, -0.3])
 def test_a_difference_is_tested_by_the_corrected_t(k: int, shift: float) -> None:
     """Nadeau and Bengio 2003: variance (1 / k + n2 / n1) s^2, k - 1 degrees of freedom."""
-    told = np.random.default_rng(k).normal(shift, 0.1, size=k)
-    value = float(told.mean())
-    error = math.sqrt((1 / k + 1 / (k - 1)) * told.var(ddof=1))
-    found = cross_validation.compared(certain(value), told)
+    reported = np.random.default_rng(k).normal(shift, 0.1, size=k)
+    value = float(reported.mean())
+    error = math.sqrt((1 / k + 1 / (k - 1)) * reported.var(ddof=1))
+    found = cross_validation.compared(certain(value), reported)
     assert found.p_value == pytest.approx(2 * student.sf(abs(value) / error, k - 1), rel=1e-9)
     low, high = student.interval(0.95, k - 1, loc=value, scale=error)
     assert (found.low, found.high) == pytest.approx((low, high), rel=1e-9)
     assert found.lower_bound == pytest.approx(value - student.ppf(0.95, k - 1) * error, rel=1e-9)
-    assert cross_validation.compared(certain(-value), -told).p_value == found.p_value
+    assert cross_validation.compared(certain(-value), -reported).p_value == found.p_value
     # the plain t test takes folds for more evidence than they are
-    plain = ttest_1samp(told, 0)
+    plain = ttest_1samp(reported, 0)
     assert found.p_value > plain.pvalue
     assert found.high - found.low > np.ptp(plain.confidence_interval())
 
@@ -50,23 +50,23 @@ def test_a_difference_by_hand() -> None:
     assert found.p_value == pytest.approx(1 - math.sqrt(1.2 / 3.2), rel=1e-12)
 
 
-@pytest.mark.parametrize("told", [[0.0, 0.0], [0.25, 0.25], [0.2501, 0.2499]])
-def test_folds_that_agree_leave_what_the_images_say(told: list[float]) -> None:
+@pytest.mark.parametrize("reported", [[0.0, 0.0], [0.25, 0.25], [0.2501, 0.2499]])
+def test_folds_that_agree_leave_what_the_images_say(reported: list[float]) -> None:
     found = Difference(0.25, 0.1, 0.4, 20, 0.03, 0.12)
-    assert cross_validation.compared(found, told) == found
+    assert cross_validation.compared(found, reported) == found
 
 
-@pytest.mark.parametrize("told", [[0.7, 0.7, 0.7], [0.7, 0.70001, 0.69999]])
-def test_a_figure_whose_folds_agree_keeps_the_interval_of_its_images(told: list[float]) -> None:
+@pytest.mark.parametrize("reported", [[0.7, 0.7, 0.7], [0.7, 0.70001, 0.69999]])
+def test_a_figure_whose_folds_agree_keeps_the_interval_of_its_images(reported: list[float]) -> None:
     found = rate(70, 100)
-    assert cross_validation.estimated(found, told) == found
-    assert cross_validation.estimated(NOTHING, told) == NOTHING
+    assert cross_validation.estimated(found, reported) == found
+    assert cross_validation.estimated(NOTHING, reported) == NOTHING
 
 
 def test_a_figure_has_the_interval_of_the_corrected_t() -> None:
-    told = [0.5, 0.7, 0.9]
-    found = cross_validation.estimated(rate(70, 100), told)
-    error = math.sqrt((1 / 3 + 1 / 2) * np.var(told, ddof=1))
+    reported = [0.5, 0.7, 0.9]
+    found = cross_validation.estimated(rate(70, 100), reported)
+    error = math.sqrt((1 / 3 + 1 / 2) * np.var(reported, ddof=1))
     assert (found.low, found.high) == pytest.approx(student.interval(0.95, 2, 0.7, error), rel=1e-9)
 
 

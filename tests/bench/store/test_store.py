@@ -350,7 +350,7 @@ def test_a_lost_index_is_rebuilt_from_the_files(
     ids=["truncated", "empty", "gone", "one-bit"],
 )
 @pytest.mark.parametrize("name", ["records", "arrays", "header"])
-def test_a_damaged_file_is_told_with_its_cell(store: Store, name: str, damage) -> None:
+def test_a_damaged_file_is_reported_with_its_cell(store: Store, name: str, damage) -> None:
     found = put(store, records=ATTACKS, arrays={"a": np.zeros(3)}, header={"a": "b"})
     file = "records" if name == "records" else "arrays"
     damage(cell(store) / found.files[file])
@@ -367,7 +367,7 @@ def test_a_damaged_file_is_told_with_its_cell(store: Store, name: str, damage) -
     [b"", b"{", b"\xff\xfe", b"[]", b"null", b"{}", b'{"format": 1, "key": "x"}'],
     ids=["empty", "half", "binary", "list", "null", "no-keys", "few-keys"],
 )
-def test_an_unreadable_manifest_is_told_with_its_cell(store: Store, blob: bytes) -> None:
+def test_an_unreadable_manifest_is_reported_with_its_cell(store: Store, blob: bytes) -> None:
     put(store)
     put(store, OTHER)
     (cell(store) / "cell.json").write_bytes(blob)
@@ -376,7 +376,7 @@ def test_an_unreadable_manifest_is_told_with_its_cell(store: Store, blob: bytes)
         again(store).find(KEY)
 
 
-def test_an_unreadable_account_of_a_run_is_told_with_its_name(store: Store) -> None:
+def test_an_unreadable_account_of_a_run_is_reported_with_its_name(store: Store) -> None:
     run = "20260101T000000.000000Z-a-1"
     store.put_run(run, {"suite": "a"})
     (store.folder / "runs" / f"{run}.json").write_bytes(b'{"suite"')
@@ -395,13 +395,13 @@ def test_an_unreadable_account_of_a_run_is_told_with_its_name(store: Store) -> N
     ],
     ids=["find", "put", "put_run", "fail", "match"],
 )
-def test_a_store_that_is_a_file_is_told(tmp_path: Path, use: Callable[[Store], object]) -> None:
+def test_a_store_that_is_a_file_is_reported(tmp_path: Path, use: Callable[[Store], object]) -> None:
     (tmp_path / "README.md").write_text("not a folder")
     with pytest.raises(StoreError, match="README"):
         use(Store(tmp_path / "README.md"))
 
 
-def test_a_url_that_fsspec_cannot_open_is_told() -> None:
+def test_a_url_that_fsspec_cannot_open_is_reported() -> None:
     with pytest.raises(StoreError, match="store 'nowhere://x'"):
         Store("nowhere://x")
 
@@ -585,7 +585,7 @@ def test_two_threads_with_stores_of_their_own_write_the_same_cells(store: Store)
             mine = again(store)
             barrier.wait()
             seen.append([put(mine, key, records=ATTACKS, summary={"by": name}) for key in keys])
-        except Exception as error:  # noqa: BLE001 (told by the test)
+        except Exception as error:  # noqa: BLE001 (reported by the test)
             errors.append(error)
 
     workers = [threading.Thread(target=work, args=[name]) for name in "ab"]

@@ -108,7 +108,7 @@ def test_a_figure_of_several_explainers_must_name_one(tiny: dict[str, Any]) -> N
     assert suite.read(tiny).recommend
 
 
-def test_what_cannot_be_chosen_is_told_with_its_line_all_at_once(
+def test_what_cannot_be_chosen_is_reported_with_its_line_all_at_once(
     plugins: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -129,8 +129,8 @@ recommend:
     )
     with pytest.raises(SuiteError) as error:
         suite.read("s.yaml")
-    told = map(str, error.value.problems)
-    ways, share, percent = sorted(told, key=lambda one: int(one.split(":")[1]))
+    reported = map(str, error.value.problems)
+    ways, share, percent = sorted(reported, key=lambda one: int(one.split(":")[1]))
     assert ways.startswith(
         "s.yaml:7: recommend.fast.best: of 'healed' neither more nor less is better, expected "
     )

@@ -236,7 +236,7 @@ def test_two_uses_of_an_anchor_do_not_share_what_is_set_in_one() -> None:
     ],
     ids=["open-list", "indent", "unknown-alias", "two-documents", "merge-of-a-number"],
 )
-def test_what_is_not_yaml_is_told_with_its_line(text: str, line: int) -> None:
+def test_what_is_not_yaml_is_reported_with_its_line(text: str, line: int) -> None:
     with pytest.raises(SuiteError) as error:
         parse(text, "s.yaml")
     assert lines_of(error)[0].startswith(f"s.yaml:{line}: ")

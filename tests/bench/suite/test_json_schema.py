@@ -169,7 +169,7 @@ def test_parameters_bear_their_descriptions(made: tuple[dict[str, Any], list[str
     assert definitions["dataset-blobs"]["description"].startswith("Three classes of noisy")
 
 
-def test_broken_plugins_are_left_out_and_told(made: tuple[dict[str, Any], list[str]]) -> None:
+def test_broken_plugins_are_left_out_and_reported(made: tuple[dict[str, Any], list[str]]) -> None:
     whole, broken = made
     names = {"unimportable", "impostor", "unsigned", "unnormed", "unfinished", "missing"}
     metrics = {"broken_metrics", "misplaced", "undefined"}

@@ -1,4 +1,4 @@
-"""Suite files: every mistake told at once and once, with file, line, path and what would do."""
+"""Suite files: every mistake reported at once and once, with file, line, path and what would do."""
 
 from __future__ import annotations
 
@@ -111,21 +111,21 @@ TOLD = [
 ]
 
 
-def test_every_mistake_is_told_once_where_it_stands(write) -> None:
-    told = problems(write(MISTAKES))
+def test_every_mistake_is_reported_once_where_it_stands(write) -> None:
+    reported = problems(write(MISTAKES))
     for line, path, text in TOLD:
         beginning = f"s.yaml:{line}: {path}: {text}"
-        assert [one for one in told if one.startswith(beginning)] != [], "\n".join(told)
-    assert len(told) == len(TOLD), "\n".join(told)
+        assert [one for one in reported if one.startswith(beginning)] != [], "\n".join(reported)
+    assert len(reported) == len(TOLD), "\n".join(reported)
 
 
-def test_mistakes_are_told_in_the_order_of_the_file(write) -> None:
+def test_mistakes_are_reported_in_the_order_of_the_file(write) -> None:
     lines = [int(one.split(":")[1]) for one in problems(write(MISTAKES))]
     assert lines == sorted(lines)
 
 
 def test_overrides_do_not_hide_mistakes_and_their_own_bear_the_options_name(write, tiny) -> None:
-    told = problems(
+    reported = problems(
         tiny,
         Overrides(
             models=["linaer"],
@@ -145,8 +145,8 @@ def test_overrides_do_not_hide_mistakes_and_their_own_bear_the_options_name(writ
         "--set attacks.pgd.steps=0: attacks.pgd.steps: got 0, expected",
         "--set attacks[fgsm-targeted].epps=1: attacks.fgsm-targeted.epps: unknown key",
     ):
-        assert [one for one in told if one.startswith(beginning)] != [], (beginning, told)
-    assert len(told) == 7
+        assert [one for one in reported if one.startswith(beginning)] != [], (beginning, reported)
+    assert len(reported) == 7
 
 
 @pytest.mark.parametrize(
@@ -168,9 +168,9 @@ def test_one_mistake_is_one_problem(tiny, path: str, value: Any) -> None:
     for key in above:
         place = place[key]
     place[last] = value
-    told = problems(tiny)
-    assert len(told) == 1, told
-    assert told[0].startswith(f"suite: {path}")
+    reported = problems(tiny)
+    assert len(reported) == 1, reported
+    assert reported[0].startswith(f"suite: {path}")
 
 
 @pytest.mark.parametrize(
@@ -211,7 +211,7 @@ def test_one_mistake_is_one_problem(tiny, path: str, value: Any) -> None:
     ],
     ids=repr,
 )
-def test_values_of_another_shape_are_told_at_their_place(
+def test_values_of_another_shape_are_reported_at_their_place(
     tiny, path: tuple[str, ...], value: Any
 ) -> None:
     tiny["run"]["models"] = ["linear"]
@@ -224,22 +224,22 @@ def test_values_of_another_shape_are_told_at_their_place(
 
 def test_a_mistake_in_a_grid_names_the_parameter(tiny) -> None:
     tiny["attacks"] = {"fgsm": {"grid": {"eps": [0.1, 2]}}}
-    (told,) = problems(tiny)
-    assert "eps" in told
-    assert "got 2" in told
+    (reported,) = problems(tiny)
+    assert "eps" in reported
+    assert "got 2" in reported
 
 
-def test_every_mistake_in_a_grid_is_told(tiny) -> None:
+def test_every_mistake_in_a_grid_is_reported(tiny) -> None:
     tiny["attacks"] = {"fgsm": {"grid": {"eps": [2, 0.1, 3]}}}
-    told = problems(tiny)
-    assert [one for one in told if "got 2" in one] != []
-    assert [one for one in told if "got 3" in one] != []
+    reported = problems(tiny)
+    assert [one for one in reported if "got 2" in one] != []
+    assert [one for one in reported if "got 3" in one] != []
 
 
 def test_a_parameter_that_a_grid_varies_cannot_be_fixed_too(tiny) -> None:
     tiny["attacks"] = {"fgsm": {"eps": 0.3, "grid": {"eps": [0.1]}}}
-    (told,) = problems(tiny)
-    assert "attacks.fgsm" in told
+    (reported,) = problems(tiny)
+    assert "attacks.fgsm" in reported
 
 
 def test_two_attacks_cannot_have_one_name(tiny) -> None:
@@ -248,28 +248,28 @@ def test_two_attacks_cannot_have_one_name(tiny) -> None:
         "fgsm@eps=0.1": {"plugin": "fgsm", "eps": 0.1, "target": 1},
         "fgsm": {"grid": {"eps": [0.1]}},
     }
-    (told,) = problems(tiny)
-    assert "fgsm@eps=0.1" in told
+    (reported,) = problems(tiny)
+    assert "fgsm@eps=0.1" in reported
 
 
 def test_a_split_cannot_be_named_twice(tiny) -> None:
     # every image would count twice, and every interval be too narrow
     tiny["images"]["from"] = ["test", "test"]
-    (told,) = problems(tiny)
-    assert told.startswith("suite: images.from")
+    (reported,) = problems(tiny)
+    assert reported.startswith("suite: images.from")
 
 
-def test_a_broken_plugin_is_told_with_its_distribution(tiny) -> None:
+def test_a_broken_plugin_is_reported_with_its_distribution(tiny) -> None:
     tiny["attacks"]["unimportable"] = {}
-    (told,) = problems(tiny)
-    assert told.startswith(
+    (reported,) = problems(tiny)
+    assert reported.startswith(
         "suite: attacks.unimportable: attack plugin 'unimportable' of bench-test-plugins 1.2.3 "
         "failed to import: RuntimeError: this module cannot be imported"
     )
 
 
 @pytest.mark.parametrize(
-    ("budget", "told"),
+    ("budget", "reported"),
     [
         ({"norm": "l2"}, "budget.eps: is missing, expected radius"),
         ({"norm": "l2", "esp": 1}, "budget.esp: unknown key; did you mean 'eps'?"),
@@ -280,16 +280,18 @@ def test_a_broken_plugin_is_told_with_its_distribution(tiny) -> None:
         (3, "budget: got 3"),
     ],
 )
-def test_a_budget_is_one_wherever_it_stands(tiny, budget: Any, told: str) -> None:
-    assert any(line.startswith(f"suite: {told}") for line in problems({**tiny, "budget": budget}))
+def test_a_budget_is_one_wherever_it_stands(tiny, budget: Any, reported: str) -> None:
+    assert any(
+        line.startswith(f"suite: {reported}") for line in problems({**tiny, "budget": budget})
+    )
     if isinstance(budget, dict):
         tiny["attacks"]["blend"] = {"budget": budget}
-        place = f"suite: attacks.blend.{told}"
+        place = f"suite: attacks.blend.{reported}"
         assert any(line.startswith(place) for line in problems(tiny))
 
 
 @pytest.mark.parametrize(
-    ("cascade", "told"),
+    ("cascade", "reported"),
     [
         (["pgd"], "attacks.both.cascade: got ['pgd'], expected"),
         (["pgd", "pgd"], "attacks.both.cascade: got ['pgd', 'pgd'], expected each attack once"),
@@ -303,11 +305,11 @@ def test_a_budget_is_one_wherever_it_stands(tiny, budget: Any, told: str) -> Non
         (["blend", "brush"], "attacks.both.cascade: its attacks promise no budget, expected a"),
     ],
 )
-def test_mistakes_in_cascades_are_reported(tiny, cascade: list[str], told: str) -> None:
+def test_mistakes_in_cascades_are_reported(tiny, cascade: list[str], reported: str) -> None:
     tiny["attacks"] |= {"blend": {}, "brush": {"plugin": "blend", "steps": 3}}
     tiny["attacks"]["both"] = {"cascade": cascade}
     (line,) = problems(tiny)
-    assert line.startswith(f"suite: {told}")
+    assert line.startswith(f"suite: {reported}")
 
 
 def test_a_cascade_of_an_attack_with_a_mistake_adds_no_problem(tiny) -> None:
@@ -319,8 +321,8 @@ def test_a_cascade_of_an_attack_with_a_mistake_adds_no_problem(tiny) -> None:
 
 def test_a_cascade_names_attacks_whatever_else_is_wrong_with_it(tiny) -> None:
     tiny["attacks"]["both"] = {"cascade": ["pgd", "pdg"], "eps": 3}
-    told = problems(tiny)
-    assert [line.partition(":")[2].partition(":")[0].strip() for line in told] == [
+    reported = problems(tiny)
+    assert [line.partition(":")[2].partition(":")[0].strip() for line in reported] == [
         "attacks.both.cascade[1]",
         "attacks.both.eps",
     ]
@@ -390,17 +392,17 @@ def test_a_value_that_holds_itself_is_refused(tiny) -> None:
     assert problems(tiny) == ["suite: is nested without end, expected plain values"]
 
 
-def test_what_is_no_plain_value_is_told_with_all_the_rest(tiny) -> None:
+def test_what_is_no_plain_value_is_reported_with_all_the_rest(tiny) -> None:
     tiny["attacks"]["pgd"]["eps"] = {0.1, 0.2}
     tiny["models"]["linear"]["train"] = object
     tiny["run"][3] = "three"
-    told = problems(tiny)
-    assert [line.partition(", expected ")[0] for line in told] == [
+    reported = problems(tiny)
+    assert [line.partition(", expected ")[0] for line in reported] == [
         f"suite: models.linear.train: holds a type: {object!r}",
         "suite: attacks.pgd.eps: holds a set: " + repr({0.1, 0.2}),
         "suite: run: has the key 3",
     ]
-    assert all("; give what a YAML file would hold" in line for line in told)
+    assert all("; give what a YAML file would hold" in line for line in reported)
 
 
 @pytest.mark.parametrize(
@@ -433,17 +435,17 @@ def test_the_text_of_a_fraction_is_a_number_where_one_is_due(
 
 def test_a_fraction_of_zero_is_no_number(tiny) -> None:
     tiny["attacks"]["pgd"]["eps"] = "1/0"
-    (told,) = problems(tiny)
-    assert told.startswith("suite: attacks.pgd.eps: got '1/0', expected a number")
+    (reported,) = problems(tiny)
+    assert reported.startswith("suite: attacks.pgd.eps: got '1/0', expected a number")
 
 
 # Files
 
 
 def test_a_missing_file_comes_with_the_nearest_shipped_suites() -> None:
-    (told,) = problems("quik")
-    assert told.startswith("quik: no such suite, expected a YAML file or the name of a shipped")
-    assert "did you mean 'quick'?" in told
+    (reported,) = problems("quik")
+    assert reported.startswith("quik: no such suite, expected a YAML file or the name of a shipped")
+    assert "did you mean 'quick'?" in reported
 
 
 def test_a_list_is_no_suite(write) -> None:
@@ -456,21 +458,21 @@ def test_a_word_is_no_suite(write) -> None:
 
 def test_an_empty_file_lacks_all_that_is_required(write) -> None:
     for text in ("", "# nothing yet\n"):
-        told = problems(write(text))
-        assert sorted(one.split(": ")[1] for one in told) == ["dataset", "models", "suite"]
-        assert all(one.startswith("s.yaml:1: ") and "is missing" in one for one in told)
+        reported = problems(write(text))
+        assert sorted(one.split(": ")[1] for one in reported) == ["dataset", "models", "suite"]
+        assert all(one.startswith("s.yaml:1: ") and "is missing" in one for one in reported)
 
 
-def test_a_file_that_is_not_yaml_is_told_with_its_line(write) -> None:
-    (told,) = problems(write("suite: s\nmodels: {linear: [\n"))
-    assert told.startswith("s.yaml:3: not YAML: ")
+def test_a_file_that_is_not_yaml_is_reported_with_its_line(write) -> None:
+    (reported,) = problems(write("suite: s\nmodels: {linear: [\n"))
+    assert reported.startswith("s.yaml:3: not YAML: ")
 
 
-def test_a_file_that_is_not_utf_8_is_told(tmp_path: Path) -> None:
+def test_a_file_that_is_not_utf_8_is_reported(tmp_path: Path) -> None:
     file = tmp_path / "s.yaml"
     file.write_bytes("suite: größe\n".encode("latin-1"))
-    (told,) = problems(file)
-    assert "s.yaml" in told
+    (reported,) = problems(file)
+    assert "s.yaml" in reported
 
 
 @pytest.mark.parametrize("name", [path.stem for path in sorted(shipped("suites").glob("*.yaml"))])
@@ -698,9 +700,9 @@ def test_a_table_may_lay_out_several_metrics(tiny: dict[str, Any]) -> None:
     wrong = {"metric": ["success_rate", "l22"], "where": {"metric": "l2"}}
     with pytest.raises(SuiteError) as caught:
         suite.read({**tiny, "tables": {"both": wrong}})
-    told = [str(problem) for problem in caught.value.problems]
-    assert any("'l22' is no metric; did you mean 'l2'" in line for line in told)
-    assert any("tables.both.where.metric: 'metric' is no dimension" in line for line in told)
+    reported = [str(problem) for problem in caught.value.problems]
+    assert any("'l22' is no metric; did you mean 'l2'" in line for line in reported)
+    assert any("tables.both.where.metric: 'metric' is no dimension" in line for line in reported)
 
 
 def test_a_sensitivity_to_what_fells_everything_is_refused(tiny: dict[str, Any]) -> None:

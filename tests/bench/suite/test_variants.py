@@ -23,7 +23,7 @@ def problems(tiny: dict[str, Any], variants: dict[str, Any], **more: Any) -> lis
 
 
 @pytest.mark.parametrize(
-    ("variants", "told"),
+    ("variants", "reported"),
     [
         ({"original": ["jpeg"]}, "variants.original: has steps, expected none"),
         ({"bare": []}, "variants.bare: has no step"),
@@ -62,13 +62,15 @@ def problems(tiny: dict[str, Any], variants: dict[str, Any], **more: Any) -> lis
         ),
     ],
 )
-def test_mistakes_in_variants_are_told(tiny: dict[str, Any], variants: Any, told: str) -> None:
+def test_mistakes_in_variants_are_reported(
+    tiny: dict[str, Any], variants: Any, reported: str
+) -> None:
     found = problems(tiny, variants)
-    assert any(told in problem for problem in found), found
+    assert any(reported in problem for problem in found), found
 
 
 @pytest.mark.parametrize(
-    ("sensitivity", "told"),
+    ("sensitivity", "reported"),
     [
         ({"step": "fine_tune", "attack": "pgd"}, "sensitivity.step: 'fine_tune' has no layers:"),
         ({"step": "jpeg", "attack": "pgd"}, "sensitivity.step: 'jpeg' has no layers:"),
@@ -82,11 +84,11 @@ def test_mistakes_in_variants_are_told(tiny: dict[str, Any], variants: Any, told
         ({"attack": "pgd"}, "sensitivity.step"),
     ],
 )
-def test_mistakes_in_what_layers_bear_are_told(
-    tiny: dict[str, Any], sensitivity: Any, told: str
+def test_mistakes_in_what_layers_bear_are_reported(
+    tiny: dict[str, Any], sensitivity: Any, reported: str
 ) -> None:
     found = problems(tiny, {"original": []}, sensitivity=sensitivity)
-    assert any(told in problem for problem in found), found
+    assert any(reported in problem for problem in found), found
 
 
 def test_what_layers_bear_is_read(tiny: dict[str, Any]) -> None:
@@ -200,11 +202,11 @@ def test_a_model_is_run_in_the_variants_that_it_names(tiny: dict[str, Any], tmp_
 
 def test_the_variants_that_a_model_names_are_checked(tiny: dict[str, Any]) -> None:
     models = {"linear": {**tiny["models"]["linear"], "variants": ["originall"]}}
-    [told] = problems(tiny, {"original": [], "jpeg": ["jpeg"]}, models=models)
-    assert "models.linear.variants[0]: 'originall' is no variant of this suite" in told
+    [reported] = problems(tiny, {"original": [], "jpeg": ["jpeg"]}, models=models)
+    assert "models.linear.variants[0]: 'originall' is no variant of this suite" in reported
     models = {"linear": {**tiny["models"]["linear"], "variants": []}}
-    [told] = problems(tiny, {"original": [], "jpeg": ["jpeg"]}, models=models)
-    assert "models.linear.variants" in told
+    [reported] = problems(tiny, {"original": [], "jpeg": ["jpeg"]}, models=models)
+    assert "models.linear.variants" in reported
 
 
 def test_the_images_of_chosen_attacks_are_judged_elsewhere(
@@ -371,10 +373,10 @@ def smoothing(tiny: dict[str, Any], folder: Path, **parameters: Any) -> dict[str
 
 
 def test_one_draw_is_no_average(tiny: dict[str, Any], tmp_path: Path) -> None:
-    told = [
+    reported = [
         smoothing(tiny, tmp_path, averaged=count)["attack"].facts["averaged"] for count in (1, 2)
     ]
-    assert told == [False, True]
+    assert reported == [False, True]
 
 
 def test_what_only_a_proof_takes_is_no_part_of_an_answer(
@@ -397,14 +399,14 @@ def test_what_a_detector_draws_by_is_part_of_its_identity(
     assert seeds[0] != seeds[1]
 
 
-def test_a_table_that_would_pool_variants_is_told_before_anything_runs(
+def test_a_table_that_would_pool_variants_is_reported_before_anything_runs(
     tiny: dict[str, Any], tmp_path: Path
 ) -> None:
     pooled = {"metric": "success_rate", "rows": ["model"], "columns": ["attack"]}
     suite = {**tiny, "variants": {"original": [], "jpeg": ["jpeg"]}, "tables": {"robust": pooled}}
     store = Store(tmp_path / "store")
-    [told] = session.refused_tables(session.make_plan(suite, store), store)
-    assert "table 'robust' is left out" in told
-    assert told.partition("one of: ")[2] == "variant"
+    [reported] = session.refused_tables(session.make_plan(suite, store), store)
+    assert "table 'robust' is left out" in reported
+    assert reported.partition("one of: ")[2] == "variant"
     pooled["rows"] = ["model", "variant"]
     assert session.refused_tables(session.make_plan(suite, store), store) == []

@@ -160,7 +160,7 @@ def test_tables_are_laid_out_by_parameters_too(matrix: Matrix) -> None:
     assert table.rows == (("fgsm", EPS, None), ("fgsm", 0.2, None), ("fgsm-targeted", 0.2, 1))
 
 
-def test_norms_are_told_in_pixels(matrix: Matrix) -> None:
+def test_norms_are_reported_in_pixels(matrix: Matrix) -> None:
     table = tables.build(matrix, "linf", rows=["attack"], where={"model": "linear"})
     found = places(table)
     assert found["identity", "linear"]["value"] == 0
@@ -275,7 +275,7 @@ def test_unknown_names_come_with_the_nearest(matrix: Matrix, layout: Any, text: 
     assert str(error.value).startswith(text)
 
 
-def test_a_cell_that_the_store_lost_is_told(matrix: Matrix) -> None:
+def test_a_cell_that_the_store_lost_is_reported(matrix: Matrix) -> None:
     cells = [{**cell, "key": "0" * 64} for cell in matrix.run["cells"]]
     with pytest.raises(StoreError, match=r"no longer holds attack linear/fgsm@eps=0\.0313725"):
         tables.build(Matrix(matrix.store, {**matrix.run, "cells": cells}))
@@ -343,10 +343,10 @@ def agrees(text: str, estimate: statistics.Estimate, *, intervals: bool) -> bool
     if match is None or int(match["n"]) != estimate.n:
         return False
     # one decimal of a percentage
-    told = [float(match[name]) for name in ("value", "low", "high") if match[name]]
+    reported = [float(match[name]) for name in ("value", "low", "high") if match[name]]
     meant = [estimate.value, estimate.low, estimate.high][: 3 if intervals else 1]
-    return len(told) == len(meant) and all(
-        abs(t - 100 * m) <= 0.05 + 1e-9 for t, m in zip(told, meant, strict=True)
+    return len(reported) == len(meant) and all(
+        abs(t - 100 * m) <= 0.05 + 1e-9 for t, m in zip(reported, meant, strict=True)
     )
 
 
@@ -413,17 +413,17 @@ def test_json_reads_back_as_the_same_numbers(matrix: Matrix) -> None:
     assert (read["title"], read["metric"]) == ("Success", "success_rate")
     assert read["definition"] == METRICS["success_rate"].definition
     assert read["remarks"] == list(table.remarks)
-    for place, told in zip(sorted(table.places), read["places"], strict=True):
+    for place, reported in zip(sorted(table.places), read["places"], strict=True):
         found = table.places[place]
-        assert (told["attack"], told["model"]) == (
+        assert (reported["attack"], reported["model"]) == (
             table.rows[place[0]][0],
             table.columns[place[1]][0],
         )
         known = found.estimate
         numbers = dataclasses.astuple(known)[:4] if known else (None,) * 4
-        assert (told["value"], told["low"], told["high"], told["n"]) == numbers
-        assert told["note"] == (found.note or None)
-        assert told["key"] == found.entries[0].key
+        assert (reported["value"], reported["low"], reported["high"], reported["n"]) == numbers
+        assert reported["note"] == (found.note or None)
+        assert reported["key"] == found.entries[0].key
 
 
 def test_a_table_without_columns_has_the_metric_as_its_header(matrix: Matrix) -> None:
@@ -482,8 +482,8 @@ def test_digits_follow_the_interval(hits: int, n: int, printed: str) -> None:
 
 def test_ends_that_differ_look_different() -> None:
     found = statistics.Estimate(0.99984, 0.99981, 0.99987, 100)
-    told = tables.figure(found, METRICS["confidence"], intervals=True)
-    assert told == "99.98 % [99.98, 99.99] (100)"
+    reported = tables.figure(found, METRICS["confidence"], intervals=True)
+    assert reported == "99.98 % [99.98, 99.99] (100)"
 
 
 @pytest.mark.parametrize(
@@ -594,15 +594,15 @@ def test_metrics_may_stand_in_the_rows_and_in_every_format(matrix: Matrix) -> No
     assert table.rows == turned.columns == ((EPS,), (0.2,))
     assert table.columns == turned.rows == (("success_rate",), ("robust_accuracy",))
     assert {(j, i): place for (i, j), place in table.places.items()} == turned.places
-    told = list(csv.DictReader(io.StringIO(table.render("csv"))))
-    assert [row["metric"] for row in told] == names * 2
+    reported = list(csv.DictReader(io.StringIO(table.render("csv"))))
+    assert [row["metric"] for row in reported] == names * 2
     assert json.loads(table.render("json"))["metric"] == "success_rate, robust_accuracy"
     assert "Wilson interval" in str(dataclasses.replace(table, intervals=True))
     both = tables.build(matrix, ["success_rate", "l2"], intervals=True)
     assert "95 % Wilson or bootstrap interval" in str(both)
 
 
-def test_an_unknown_metric_among_several_is_told(matrix: Matrix) -> None:
+def test_an_unknown_metric_among_several_is_reported(matrix: Matrix) -> None:
     with pytest.raises(UsageError, match="did you mean 'success_rate'"):
         tables.build(matrix, ["l2", "succes_rate"])
     with pytest.raises(UsageError, match="metric"):

@@ -35,7 +35,7 @@ def data(count: int = 60, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def hard(count: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Images that are not told apart at once, so that epochs differ in accuracy."""
+    """Images that are not distinguished at once, so that epochs differ in accuracy."""
     generator = torch.Generator().manual_seed(seed)
     labels = torch.arange(count) % 3
     images = torch.rand(count, 3, 8, 8, generator=generator) * 0.8
@@ -96,18 +96,20 @@ def test_training_goes_on_from_any_epoch_as_if_nothing_had_been(optimizer, sched
     )  # fmt: skip
     images = {"data": hard(50, 1), "held_out": hard(30, 2)}  # 50 = 3 * 16 + 2
     states: list[bytes] = []
-    whole, history = train(recipe, **images, progress=lambda told: states.append(told.state()))
+    whole, history = train(
+        recipe, **images, progress=lambda reported: states.append(reported.state())
+    )
     assert len(states) == len(history) >= 4
     for done, state in enumerate(states, 1):
         again: list[Epoch] = []
-        resumed, told = train(
+        resumed, reported = train(
             recipe, **images, network=network(99), state=state,
             progress=lambda one, again=again: again.append(one.epoch),
         )  # fmt: skip
         assert same_weights(resumed.state_dict(), whole.state_dict()), done
-        assert timeless(told) == timeless(history)
-        assert told[:done] == history[:done]  # their seconds too
-        assert again == told[done:]  # what was done before is not told again
+        assert timeless(reported) == timeless(history)
+        assert reported[:done] == history[:done]  # their seconds too
+        assert again == reported[done:]  # what was done before is not reported again
         assert not resumed.training
 
 
@@ -116,7 +118,7 @@ def test_no_part_of_a_state_is_idle(part: str) -> None:
     """With that of another epoch in its place, the end is another: the test above can fail."""
     recipe = ALL.model_copy(update={"scheduler": "cosine"})
     states: list[bytes] = []
-    whole, _ = train(recipe, progress=lambda told: states.append(told.state()))
+    whole, _ = train(recipe, progress=lambda reported: states.append(reported.state()))
     first, second = (torch.load(io.BytesIO(state), weights_only=True) for state in states[:2])
     sink = io.BytesIO()
     torch.save({**first, part: second[part]}, sink)
@@ -128,9 +130,9 @@ def test_no_part_of_a_state_is_idle(part: str) -> None:
 
 
 def test_it_learns_and_tells_each_epoch() -> None:
-    told: list[schedule.Progress] = []
-    model, history = train(Recipe(epochs=12, batch_size=16, lr=0.01), progress=told.append)
-    assert [progress.epoch for progress in told] == history
+    reported: list[schedule.Progress] = []
+    model, history = train(Recipe(epochs=12, batch_size=16, lr=0.01), progress=reported.append)
+    assert [progress.epoch for progress in reported] == history
     assert [epoch.epoch for epoch in history] == list(range(1, 13))
     assert history[-1].loss < history[0].loss
     assert {(epoch.valid_loss, epoch.valid_accuracy) for epoch in history} == {(None, None)}
@@ -270,7 +272,7 @@ def test_smoothed_and_mixed_targets_give_the_loss_and_the_step_of_the_closed_for
     assert torch.allclose(model[1].weight.double(), weight - 0.1 * 1.9 * gradient, atol=1e-5)
 
 
-def test_a_loss_that_is_not_finite_is_told() -> None:
+def test_a_loss_that_is_not_finite_is_reported() -> None:
     with pytest.raises(loop.DivergedError, match=r"epoch 1.*lower lr"):
         train(Recipe(epochs=1, lr=10, optimizer="sgd", scheduler="constant"), data=(
             data()[0] * float("inf"), data()[1],
@@ -325,7 +327,7 @@ def test_a_shrunk_image_is_the_mean_of_what_each_pixel_covers() -> None:
     )
 
 
-def test_growth_that_the_model_or_the_images_do_not_allow_is_told() -> None:
+def test_growth_that_the_model_or_the_images_do_not_allow_is_reported() -> None:
     images = (torch.rand(16, 3, 16, 16), torch.arange(16) % 3)
     flat = nn.Sequential(nn.Flatten(), nn.Linear(768, 3))
 
@@ -335,8 +337,8 @@ def test_growth_that_the_model_or_the_images_do_not_allow_is_told() -> None:
             return super().forward(images)
 
     for network, words in ((flat, "RuntimeError"), (Strict(), "AssertionError: 16 pixels, please")):
-        told = rf"does not take images of 8 x 8 pixels \({words}.*leave grow_from out"
-        with pytest.raises(UsageError, match=told):
+        reported = rf"does not take images of 8 x 8 pixels \({words}.*leave grow_from out"
+        with pytest.raises(UsageError, match=reported):
             train(Recipe(epochs=5, grow_from=8), network=network, data=images)
     with pytest.raises(UsageError, match="16 pixels a side, expected at most 16"):
         train(Recipe(epochs=5, grow_from=17), network=AnySize(), data=images)
@@ -377,7 +379,7 @@ def test_training_stops_patience_epochs_after_the_best_and_keeps_it(patience, se
     assert right == pytest.approx(history[best].valid_accuracy)
 
 
-def test_what_is_told_of_held_out_images_is_measured_on_all_of_them() -> None:
+def test_what_is_reported_of_held_out_images_is_measured_on_all_of_them() -> None:
     """Without augmentation, dropout or smoothing; in batches of 16, 30 images are 16 and 14."""
     recipe = Recipe(
         epochs=1, batch_size=16, patience=1, label_smoothing=0.2, augment=("cutmix", "grey")
@@ -406,7 +408,7 @@ def test_where_nothing_gets_better_the_first_epoch_is_kept() -> None:
 
 
 @pytest.mark.parametrize(
-    ("told", "kept"),
+    ("reported", "kept"),
     [
         ([(0.5, 1.0), (0.7, 2.0), (0.6, 0.1)], 2),  # accuracy decides, whatever the loss
         ([(0.5, 1.0), (0.7, 2.0), (0.7, 1.9)], 3),  # then the loss
@@ -416,10 +418,10 @@ def test_where_nothing_gets_better_the_first_epoch_is_kept() -> None:
         ([], 0),
     ],
 )
-def test_which_epoch_is_kept(told: list[tuple[float, float]], kept: int) -> None:
+def test_which_epoch_is_kept(reported: list[tuple[float, float]], kept: int) -> None:
     history = [
         Epoch(i, 1.0, 0.5, 0.1, 0.0, valid_loss=loss, valid_accuracy=accuracy)
-        for i, (accuracy, loss) in enumerate(told, 1)
+        for i, (accuracy, loss) in enumerate(reported, 1)
     ]
     assert schedule.kept(history, Recipe(patience=5)) == kept
     assert schedule.kept(history, Recipe()) == len(history)
@@ -428,10 +430,10 @@ def test_which_epoch_is_kept(told: list[tuple[float, float]], kept: int) -> None
 def test_without_patience_nothing_is_selected_on_held_out_images() -> None:
     recipe = Recipe(epochs=6, batch_size=16, lr=0.03, scheduler="constant")
     alone, history = train(recipe, data=hard(48, 1))
-    watched, told = train(recipe, data=hard(48, 1), held_out=hard(30, 2))
-    assert len(history) == len(told) == 6
+    watched, reported = train(recipe, data=hard(48, 1), held_out=hard(30, 2))
+    assert len(history) == len(reported) == 6
     assert same_weights(alone.state_dict(), watched.state_dict())
-    assert schedule.kept(told, recipe) == 6
+    assert schedule.kept(reported, recipe) == 6
 
 
 def test_looking_at_held_out_images_changes_no_weight() -> None:
@@ -490,7 +492,7 @@ def test_zeros_that_are_held_stay_and_no_others_come(given: dict[str, Any]) -> N
     states: list[bytes] = []
     whole, history = train(
         recipe, network=pruned(), hooks=HELD, **more,
-        progress=lambda told: states.append(told.state()),
+        progress=lambda reported: states.append(reported.state()),
     )  # fmt: skip
     for name, expected in zeros(before).items():
         weight = whole.get_parameter(name).detach()
