@@ -140,7 +140,7 @@ class Compute:
             enabled=True, benchmark=False, deterministic=True, allow_tf32=False
         )
         try:
-            with exact, _deterministic(on=self.device.startswith("cuda")):
+            with exact:
                 yield
         finally:
             torch.set_num_threads(threads)
@@ -166,20 +166,6 @@ class Compute:
                 f"cpu, or one of {count} GPUs that torch can use" if count else "cpu",
                 "choose with --device",
             )
-
-
-@contextmanager
-def _deterministic(*, on: bool) -> Iterator[None]:
-    """Have torch choose deterministic algorithms where it has them, as for writes that collide."""
-    import torch
-
-    was_on = torch.are_deterministic_algorithms_enabled()
-    was_lenient = torch.is_deterministic_algorithms_warn_only_enabled()
-    torch.use_deterministic_algorithms(on or was_on, warn_only=on or was_lenient)
-    try:
-        yield
-    finally:
-        torch.use_deterministic_algorithms(was_on, warn_only=was_lenient)
 
 
 @dataclass

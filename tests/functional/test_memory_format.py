@@ -59,7 +59,8 @@ def test_a_network_that_views_its_maps_runs_everywhere(
             used = "contiguous" if entry.coordinates.model == "viewed" else wanted
             assert matrix.stored(entry).summary["memory_format"] == used, entry.label
     page = (tmp_path / "reports" / "tiny" / "README.md").read_text(encoding="utf-8")
-    note = "- memory_format of viewed: contiguous, since its network fails on maps that lie"
+    note = "- memory_format of viewed: contiguous, since its network fails on "
+    note += "channels-last maps"
     assert (note in page) == (wanted == "channels_last")
 
 

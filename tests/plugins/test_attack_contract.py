@@ -610,7 +610,6 @@ def test_everything_is_left_as_it_was(name: str) -> None:
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
-@pytest.mark.filterwarnings("ignore")  # of operations that have no deterministic algorithm
 @pytest.mark.parametrize("name", cases("cuda"))
 def test_it_runs_on_cuda_and_leaves_its_generator(name: str, convolutional: Classifier) -> None:
     images, labels = data(COUNT)

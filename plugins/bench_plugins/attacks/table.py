@@ -820,6 +820,7 @@ Pixle = wrapped(
     minimum_norm=True,
     targetable=True,
     gradients=False,
+    wants=("cpu",),  # it writes several pixels to one place, which a GPU does in any order
     batch=1,
     caveats=(ALIKE,),
     needs=(SQUARE_IMAGES,) if installed("3.4.0") else (SQUARE_IMAGES, THREE_CHANNELS),
