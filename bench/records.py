@@ -28,6 +28,7 @@ Kind: TypeAlias = Literal[
     "profile",
     "latency",
     "explain",
+    "gallery",
     "attack",
     "transfer",
     "certify",
@@ -246,23 +247,21 @@ class TransferRecord:
 class ExplainRecord:
     """One image whose predicted class was explained, and what the heatmap is worth.
 
-    ``measured`` images are the sample, ``shown`` ones the gallery. Figures are None for images
-    that are only shown;
-    ``randomisation_similarity`` also where one of the two maps is the same everywhere.
+    ``randomisation_similarity`` is None where one of the two maps is the same everywhere. Older
+    files hold the gallery, too: their columns ``measured`` and ``shown`` say what an image is for,
+    and figures of what is only shown are None.
     """
 
     image: str
     label: int
     prediction: int
     confidence: float
-    measured: bool
-    shown: bool
-    empty_heatmap: bool | None
-    deletion_auc: float | None
-    insertion_auc: float | None
-    faithfulness: float | None
-    faithfulness_of_chance: float | None
-    faithfulness_gain: float | None
+    empty_heatmap: bool
+    deletion_auc: float
+    insertion_auc: float
+    faithfulness: float
+    faithfulness_of_chance: float
+    faithfulness_gain: float
     randomisation_similarity: float | None
 
 

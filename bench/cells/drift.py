@@ -8,14 +8,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from bench import metrics
-from bench.cells import explainer
-from bench.cells.cell import Cell, Parent, package_of
+from bench.cells.cell import Cell, Parent
+from bench.cells.explainer import ExplainerCell
 from bench.cells.subject import Subject
-from bench.cells.workbench import Compute, Workbench
-from bench.data import ImageSet
+from bench.cells.workbench import Workbench
 from bench.records import JSON, DriftRecord, Kind, Result
 from bench.store import Stored
-from bench.suite import ExplainerEntry
 from bench.tensors import Heatmaps, Images, Labels
 
 if TYPE_CHECKING:
@@ -35,68 +33,20 @@ class _Shown:
 
 
 @dataclass(frozen=True)
-class _Drift(Cell):
+class _Drift(ExplainerCell):
     """Explanations of the same images, twice."""
 
     kind: ClassVar[Kind] = "drift"
-
-    subject: Subject
-    entry: ExplainerEntry
-    images: ImageSet
-    suite_seed: int
-    compute: Compute
-
-    @property
-    def subjects(self) -> tuple[Subject, ...]:
-        """All that are explained."""
-        return (self.subject,)
-
-    @property
-    def seed(self) -> int:
-        """The explainer's."""
-        return explainer.seed_of(self.entry, self.images, self.suite_seed)
-
-    @property
-    def inputs(self) -> dict[str, JSON]:
-        """The explainer and its seed, the images, how numbers are computed."""
-        randomised = any(subject.is_randomised for subject in self.subjects)
-        batched = not self.entry.plugin.batch_invariant or randomised
-        return {
-            **explainer.identity_of(self.entry),
-            "seed": self.seed,
-            "images": self.images.named_digest,
-            **self.compute.identity(batch_size=batched),
-            **self.subject.identity,
-        }
-
-    @property
-    def modules(self) -> tuple[str, ...]:
-        """The cell, its judges, and the packages of the plugins."""
-        return (
-            *super().modules,
-            "bench.cells.explainer",
-            "bench.referee",
-            "bench.classifier",
-            package_of(self.entry.plugin),
-            *self.subject.packages,
-        )
 
     @property
     def work(self) -> tuple[str, float]:
         """Two maps an image."""
         return f"model {self.coordinates.model}", 6.0 * len(self.images)
 
-    def _explain(self, workbench: Workbench, shown: _Shown, targets: Labels) -> Heatmaps:
-        """Explain classes of images."""
-        return explainer.explain(
-            self.entry,
-            shown.subject.attacked(workbench, shown.parents),
-            shown.images,
-            targets,
-            seed=self.seed,
-            compute=self.compute,
-            notify=workbench.notify,
-        )
+    def _heatmaps(self, workbench: Workbench, shown: _Shown, targets: Labels) -> Heatmaps:
+        """Explain classes of images on the classifier that they are shown to."""
+        classifier = shown.subject.attacked(workbench, shown.parents)
+        return self.explain(workbench, classifier, shown.images, targets)
 
     def _records(
         self,
@@ -167,8 +117,8 @@ class DriftCell(_Drift):
         )
         before = workbench.verdict(classifier, self.images).predictions
         after = referee.classify(classifier, attacked).predictions
-        clean = self._explain(workbench, _Shown(self.subject, parents, images), before)
-        moved = self._explain(workbench, _Shown(self.subject, parents, attacked), after)
+        clean = self._heatmaps(workbench, _Shown(self.subject, parents, images), before)
+        moved = self._heatmaps(workbench, _Shown(self.subject, parents, attacked), after)
         alike = faithfulness.similarity(clean, moved)
         records = self._records(labels, before, after, alike, broken)
         fooled = [i for i in range(len(images)) if before[i] == labels[i] != after[i]]
@@ -226,7 +176,7 @@ class VariantDriftCell(_Drift):
             for shown in both
         )
         alike = faithfulness.similarity(
-            *(self._explain(workbench, shown, before) for shown in both)
+            *(self._heatmaps(workbench, shown, before) for shown in both)
         )
         records = self._records(labels, before, after, alike)
         return Result(records=records, summary={"images": len(records)})

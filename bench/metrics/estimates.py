@@ -187,7 +187,7 @@ def _of_summaries(metric: Metric, cell_data: Sequence[CellData]) -> Estimate:
 def by_training(cell_data: Sequence[CellData]) -> list[DataFrame]:
     """Put the records of the folds of each seed together, in the order of the seeds.
 
-    Images that are only shown, as in a gallery, are left out.
+    Images that are only shown, as older files of explanations hold them, are left out.
     """
     import pandas as pd
 

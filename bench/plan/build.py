@@ -18,6 +18,7 @@ from bench.cells.detect import DetectCell
 from bench.cells.drift import DriftCell, VariantDriftCell
 from bench.cells.evaluate import EvaluateCell, InterimCell
 from bench.cells.explain import ExplainCell
+from bench.cells.gallery import GalleryCell
 from bench.cells.latency import LatencyCell
 from bench.cells.profile import ProfileCell
 from bench.cells.sensitivity import SensitivityCell
@@ -137,21 +138,18 @@ def _profiles(suite: Suite, found: list[ModelVariant], compute: Compute) -> Iter
 def _explanations(
     suite: Suite, found: list[ModelVariant], data: Prepared, compute: Compute
 ) -> Iterator[tuple[Cell, str | None]]:
+    """Lay out what is measured of explanations, and what is shown of them."""
+    seed, gallery = suite.seed, suite.gallery
     for variant in found:
+        subject = variant.subject
         for entry in suite.explainers:
-            yield (
-                ExplainCell(
-                    replace(variant.place, explainer=entry.name),
-                    variant.subject,
-                    entry,
-                    variant.images,
-                    variant.evaluated,
-                    suite.gallery,
-                    suite.seed,
-                    compute,
-                ),
-                skips.unexplained(entry, variant, data, compute),
-            )
+            reason = skips.unexplained(entry, variant, data, compute)
+            place = replace(variant.place, explainer=entry.name)
+            yield ExplainCell(place, subject, entry, variant.images, seed, compute), reason
+            if gallery.right + gallery.wrong > 0:
+                evaluated = variant.evaluated
+                shown = GalleryCell(place, subject, entry, evaluated, seed, compute, gallery)
+                yield shown, reason
 
 
 def _attacks(

@@ -28,11 +28,9 @@ _MEASURES = ("faithfulness", "faithfulness_gain", "randomisation_similarity", "e
 def section(matrix: Matrix, folder: Path) -> Iterator[Block]:
     """Write what explainers show; figures go into ``folder``."""
     comparison = Comparison(matrix)
-    entries = {
-        model: [e for e in comparison.entries("explain", model) if e.state == "done"]
-        for model in comparison.models
-    }
-    if not any(entries.values()):
+    galleries = {model: _galleries(matrix, comparison, model) for model in comparison.models}
+    explained = [e for e in matrix.entries if e.kind == "explain" and e.state == "done"]
+    if not explained and not any(galleries.values()):
         return
     yield from _drifts(matrix, comparison, folder)
     yield Heading("Explanations")
@@ -40,7 +38,7 @@ def section(matrix: Matrix, folder: Path) -> Iterator[Block]:
         columns = tables.judged(matrix)
         table = tables.build(matrix, measure, rows=["explainer"], columns=columns, intervals=True)
         yield from grids.laid_out(table)
-    for model, found in entries.items():
+    for model, found in galleries.items():
         first = [e for e in found if e.coordinates.replica == found[0].coordinates.replica]
         for is_right, words in ((True, "classified correctly"), (False, "misclassified")):
             path = _gallery(matrix, model, first, folder, is_right=is_right)
@@ -50,6 +48,20 @@ def section(matrix: Matrix, folder: Path) -> Iterator[Block]:
                     path,
                     f"{model}, {words}: image, heatmap of the predicted class, both",
                 )
+
+
+def _galleries(matrix: Matrix, comparison: Comparison, model: str) -> list[Entry]:
+    """Return the cells that hold what is shown of a model; some show nothing.
+
+    In older runs explain cells hold it: their records say which images are shown.
+    """
+    shown, explained = (
+        [e for e in comparison.entries(kind, model) if e.state == "done"]
+        for kind in ("gallery", "explain")
+    )
+    if shown:
+        return [e for e in shown if matrix.stored(e).summary["images"]]
+    return [e for e in explained if "shown" in _read(matrix, e)[0]]
 
 
 def _drifts(matrix: Matrix, comparison: Comparison, folder: Path) -> Iterator[Block]:
@@ -109,7 +121,8 @@ def _gallery(
         return None
     known = [_read(matrix, entry) for entry in entries]
     records = known[0][0]
-    fits = records[((records["label"] == records["prediction"]) == is_right) & records["shown"]]
+    records = records[records["shown"]] if "shown" in records else records
+    fits = records[(records["label"] == records["prediction"]) == is_right]
     rows = [int(position) for position in fits.sort_values("label", kind="stable").index][:_ROWS]
     if not rows:
         return None

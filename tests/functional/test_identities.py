@@ -57,7 +57,8 @@ CELLS = {
     "interim gaudy/pruned": "a764b7b7f77642bba82188494ce24fa6537553d8953f58cf6641822ae28d47f4",
     "profile gaudy": "bbfd7657d412d1f9b69f89d3798b7f43d837b5521e149d8bbed04d641f826598",
     "latency gaudy@batch=1": "d59ea3fc08bfccc0aa7ef8f1606df4c72f563423188cc74d83523b4434663fa9",
-    "explain gaudy/saliency": "dc6db025cc45dc1a49c775de1c41c784f58fc70d0c2e42eca37864e3ce103ce0",
+    "explain gaudy/saliency": "7e7cde7c020330b799ac89798ee56c8eb44bd3bd7c4e5f3cfe4db3e9f7fac017",
+    "gallery gaudy/saliency": "b9f40fe919086723fd9aa006cef15d0497da5d9e9e3f6467d550725951253dc0",
     "attack gaudy/pgd": "0045fff0234658c18e0943c824e44e003607ddff814641657da172d9b226c589",
     "attack gaudy/bisection": "5f24e650157608407646368a06b949232fb131ae646638b11fcffcd993716996",
     "transfer gaudy>gaudy/pruned/pgd": (

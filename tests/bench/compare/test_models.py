@@ -19,7 +19,7 @@ from bench.compare.recommendation import recommend
 from bench.compare.selection import select
 from bench.metrics import METRICS, Withheld
 from bench.metrics.constraints import Figure
-from bench.records import ExplainRecord, Result
+from bench.records import EvaluateRecord, ExplainRecord, Result
 from bench.report import choosing, markdown
 from bench.statistics import Estimate
 from bench.suite.sections import Choice
@@ -567,8 +567,6 @@ def test_explanations_are_shown_on_the_sample_and_make_no_model_better(planted) 
                 label=0,
                 prediction=0,
                 confidence=0.9,
-                measured=True,
-                shown=i == 0,
                 empty_heatmap=False,
                 deletion_auc=0.1,
                 insertion_auc=0.2,
@@ -579,8 +577,9 @@ def test_explanations_are_shown_on_the_sample_and_make_no_model_better(planted) 
             )
             for i in range(30)
         ]
-        shown = ExplainRecord(f"shown/{name}", 0, 1, 0.9, False, True, *[None] * 7)
-        planted.put("explain", name, Result(records=[*sample, shown]), explainer="saliency")
+        planted.put("explain", name, Result(records=sample), explainer="saliency")
+        shown = Result(records=[EvaluateRecord(f"shown/{name}", 0, 1, 0.9)])
+        planted.put("gallery", name, shown, explainer="saliency")
     rows = planted.comparison.rows
     assert [row.metric.name for row in rows] == ["faithfulness_gain", "randomisation_similarity"]
     for row in rows:
