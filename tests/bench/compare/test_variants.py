@@ -198,6 +198,7 @@ def test_one_sparsity_more_costs_its_own_cells_and_a_name_costs_nothing(
         "attack linear/most/fgsm",
         "transfer linear>linear/most/fgsm",
         "explain linear/most/brightness",
+        "gallery linear/most/brightness",
         "drift linear/most/brightness",
     }
     # a chain that begins alike begins with the cells that are there; a name parts no results
