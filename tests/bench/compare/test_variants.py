@@ -216,6 +216,7 @@ def test_one_sparsity_more_costs_its_own_cells_and_a_name_costs_nothing(
         "attack linear/longer/fgsm",
         "transfer linear>linear/longer/fgsm",
         "explain linear/longer/brightness",
+        "gallery linear/longer/brightness",
         "drift linear/longer/brightness",
     }
     keys = {entry.label: entry.key for entry in again.matrix.entries}
