@@ -36,8 +36,8 @@ def viewing(tiny: dict[str, Any]) -> dict[str, Any]:
     ("dataset", "wanted"),
     [
         ({"plugin": "blobs"}, "channels_last"),
-        ({"plugin": "digits"}, "channels_last"),
-        ({"plugin": "blobs", "channels": 1}, "contiguous"),
+        pytest.param({"plugin": "digits"}, "channels_last", marks=pytest.mark.slow),
+        pytest.param({"plugin": "blobs", "channels": 1}, "contiguous", marks=pytest.mark.slow),
     ],
 )
 def test_a_network_that_views_its_maps_runs_everywhere(
