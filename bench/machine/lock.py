@@ -41,7 +41,7 @@ def timing_lock(waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
         except Timeout:
             waiting()
             time.sleep(_POLL_SECONDS)
-        except (OSError, NotImplementedError) as error:
+        except (OSError, NotImplementedError) as error:  # filelock's, where a system has no locks
             raise _unlockable(path, error) from error
     try:
         yield

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -42,13 +43,14 @@ class AccuracyBefore(CleanAccuracy):
     kinds = ("interim",)
 
 
-class _Macro(Metric):
+class _Macro(Metric, ABC):
     """The mean of a score over the classes that occur, as labels or as predictions."""
 
     kinds = ("evaluate",)
     macro = True
     better = "higher"
 
+    @abstractmethod
     def score(
         self,
         right: NDArray[np.float64],
@@ -62,7 +64,6 @@ class _Macro(Metric):
                 are, that are, that are predicted as it.
 
         """
-        raise NotImplementedError
 
     def weighted(self, records: DataFrame) -> Statistic:
         """Return the score as a function of the images' weights."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -74,7 +75,7 @@ class Column(Metric):
         return records[self.column].dropna().astype(float)
 
 
-class Quantile(Metric):
+class Quantile(Metric, ABC):
     """The least value that a share of the images that count does not exceed."""
 
     better = "higher"
@@ -84,9 +85,9 @@ class Quantile(Metric):
         super().__init__(name, definition)
         self.of = of
 
+    @abstractmethod
     def counts(self, records: DataFrame) -> Values:
         """Return the value of each image that counts, infinite where it has none."""
-        raise NotImplementedError
 
     def weighted(self, records: DataFrame) -> Statistic:
         """Return the quantile; nan of weights by which no image counts."""
