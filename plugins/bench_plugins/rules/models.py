@@ -153,7 +153,7 @@ class NotAveraged(Rule):
     name = "not-averaged"
     sees = "a random classifier is attacked along single gradients"
     matters = (
-        "A single random gradient points anywhere: the rate describes the randomness, not of "
+        "A single random gradient points anywhere: the rate describes the randomness, not "
         "the model."
     )
     needs = "an attack on a random classifier"
