@@ -15,7 +15,7 @@ from bench import metrics
 from bench.api import Entry
 from bench.errors import StoreError, UsageError, nearest
 from bench.metrics import CellData, Metric, Withheld
-from bench.records import AXES, ORIGINAL, Coordinates
+from bench.records import AUDIT_KINDS, AXES, ORIGINAL, Coordinates
 from bench.statistics import Estimate
 from bench.store import Store, Stored, accounts
 
@@ -47,13 +47,13 @@ class Matrix:
 
     @cached_property
     def entries(self) -> tuple[Entry, ...]:
-        """The cells, in the plan's order; without the audit's probes, which no table shows."""
-        return tuple(entry for entry in self._all if entry.kind != "probe")
+        """The cells, in the plan's order; without those of the audit, which no table shows."""
+        return tuple(entry for entry in self._all if entry.kind not in AUDIT_KINDS)
 
     @cached_property
     def probes(self) -> tuple[Entry, ...]:
         """The cells that are there for the audit only."""
-        return tuple(entry for entry in self._all if entry.kind == "probe")
+        return tuple(entry for entry in self._all if entry.kind in AUDIT_KINDS)
 
     @cached_property
     def _all(self) -> tuple[Entry, ...]:

@@ -38,6 +38,10 @@ Kind: TypeAlias = Literal[
     "sensitivity",
 ]
 
+AUDIT_KINDS: tuple[Kind, ...] = ("probe",)
+"""The kinds of cells that are there for the audit only: no table shows them, and none fails a
+run."""
+
 ORIGINAL = "original"
 """The variant of a model with no compressor, no defense and no fine-tuning."""
 

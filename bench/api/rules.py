@@ -40,6 +40,8 @@ class Case:
         p_value: of seeing this where nothing is wrong; None where chance plays no part.
         is_material: whether it is large enough to be reported.
         metrics: the figures of those cells that it concerns; None: those of its rule.
+        is_mark: whether it belongs beside the figures without being anyone's mistake: it is
+            printed there, and counts as no finding.
 
     """
 
@@ -49,6 +51,7 @@ class Case:
     p_value: float | None
     is_material: bool
     metrics: frozenset[str] | None = None
+    is_mark: bool = False
 
     def __post_init__(self) -> None:
         if isinstance(self.cells, str):

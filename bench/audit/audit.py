@@ -23,7 +23,7 @@ from bench.registry.offered import Offered
 RULES: Offered[Rule] = Offered("rules", Rule)
 """The rules that are installed, by name; read at the first look."""
 
-REVISION = 3
+REVISION = 4
 """Raised by hand whenever findings are made of cases in another way."""
 
 LEVEL = 0.01
@@ -41,6 +41,7 @@ class Finding:
         sentence: what is wrong, with the evidence.
         evidence: the counts, by name.
         p_value: corrected over the rule's cases; None where chance plays no part.
+        is_mark: whether it is only a mark beside figures, which nobody has to mend.
 
     """
 
@@ -50,6 +51,7 @@ class Finding:
     sentence: str
     evidence: Mapping[str, JSON]
     p_value: float | None
+    is_mark: bool = False
 
     @classmethod
     def of(cls, written: Mapping[str, Any]) -> Finding:
@@ -74,17 +76,29 @@ class Finding:
 
 @dataclass(frozen=True)
 class Audit:
-    """What the rules found, how many cases each looked at, and why others looked at none."""
+    """What the rules found, how many cases each looked at, and why others looked at none.
+
+    ``remarks`` are the marks that figures carry and that are no findings.
+    """
 
     findings: tuple[Finding, ...]
     cases: Mapping[str, int]
     gaps: tuple[tuple[str, str], ...]
+    remarks: tuple[Finding, ...] = ()
+
+    @property
+    def carried(self) -> tuple[Finding, ...]:
+        """What figures carry: the findings, and the marks that are none."""
+        return self.findings + self.remarks
 
     @classmethod
     def of(cls, written: Mapping[str, Any]) -> Audit:
         """Read what :attr:`plain` says."""
-        findings = tuple(Finding.of(finding) for finding in written["findings"])
-        return cls(findings, written["cases"], tuple((rule, gap) for rule, gap in written["gaps"]))
+        findings, remarks = (
+            tuple(Finding.of(each) for each in written[name]) for name in ("findings", "remarks")
+        )
+        gaps = tuple((rule, gap) for rule, gap in written["gaps"])
+        return cls(findings, written["cases"], gaps, remarks)
 
     @property
     def plain(self) -> dict[str, JSON]:
@@ -92,13 +106,14 @@ class Audit:
         return {
             "revision": revision(),
             "findings": [finding.plain for finding in self.findings],
+            "remarks": [remark.plain for remark in self.remarks],
             "cases": dict(self.cases),
             "gaps": [list(gap) for gap in self.gaps],
         }
 
     def marks(self, entries: Sequence[Entry], metric: Metric) -> str:
         """Return what stands after a figure where no footnotes are: the rules, in brackets."""
-        rules = dict.fromkeys(f.rule for f in self.findings if f.concerns(entries, metric))
+        rules = dict.fromkeys(f.rule for f in self.carried if f.concerns(entries, metric))
         return f" [{', '.join(rules)}]" if rules else ""
 
     @property
@@ -152,7 +167,9 @@ def audit(matrix: Matrix, rules: Iterable[Rule] | None = None) -> Audit:
             continue
         cases[rule.name] = len(found)
         gaps += ((rule.name, reason) for reason in _gaps(rule, matrix, looked=bool(found)))
-    return Audit(tuple(findings), cases, tuple(gaps))
+    remarks = tuple(finding for finding in findings if finding.is_mark)
+    kept = tuple(finding for finding in findings if not finding.is_mark)
+    return Audit(kept, cases, tuple(gaps), remarks)
 
 
 def concerned(rule: Rule) -> frozenset[str]:
@@ -201,7 +218,12 @@ def _material(rule: Rule, cases: Sequence[Case]) -> list[Finding]:
             over = f", Holm over {len(tested)}" if len(tested) > 1 else ""
             sentence += f" (p = {p_value:.1g}{over})"
         metrics = concerned(rule) if case.metrics is None else frozenset(case.metrics)
-        findings.append(Finding(rule.name, case.cells, metrics, sentence, case.figures, p_value))
+        findings.append(
+            Finding(
+                *(rule.name, case.cells, metrics, sentence, case.figures, p_value),
+                is_mark=case.is_mark,
+            )
+        )
     return findings
 
 

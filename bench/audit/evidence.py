@@ -35,7 +35,7 @@ class Evidence(api.Evidence):
     def probes(self, name: str | None = None) -> Sequence[Entry]:
         """Return the finished probes of a name, or all."""
         found = [entry for entry in self.matrix.probes if entry.state == "done"]
-        return [entry for entry in found if name in (None, entry.facts["probe"])]
+        return [entry for entry in found if name in (None, entry.facts.get("probe"))]
 
     @property
     def dataset(self) -> Mapping[str, Any]:

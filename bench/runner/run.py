@@ -14,7 +14,7 @@ from typing import Any
 from bench import registry
 from bench.cells.cell import Cell
 from bench.plan import Plan, Status
-from bench.records import JSON
+from bench.records import AUDIT_KINDS, JSON
 from bench.store import Store
 
 
@@ -54,7 +54,7 @@ class Run:
         return [
             status
             for status in self.statuses.values()
-            if status.state == "failed" and status.step.cell.kind != "probe"
+            if status.state == "failed" and status.step.cell.kind not in AUDIT_KINDS
         ]
 
     @property

@@ -57,7 +57,7 @@ def build(
     grid = _Grid(matrix, rows, columns)
     for measure, entry in ((m, e) for m, entries in chosen.items() for e in entries):
         grid.add(measure, entry)
-    findings = (known(matrix) if audited is None else audited).findings
+    findings = (known(matrix) if audited is None else audited).carried
     return Table(
         title=title,
         metrics=tuple(measures),
