@@ -112,7 +112,8 @@ missing.
 
 Never on chance. What is certain (an image over its budget) is reported as it is. Where images are
 counted, the test is exact and one-sided: McNemar's on the same images, or a binomial one. A
-finding has p < {LEVEL}, by Holm over all cases of its rule in the run, and is worth reporting:
+finding has p < {LEVEL}, by Holm over all cases of all rules in the run, so that a run without a
+fault has a finding with a probability of {100 * LEVEL:.0f} % at most; and it is worth reporting:
 two rates lie {100 * POINTS:.0f} points apart or more. So a rule is silent where a run has too
 few images, and its silence is no proof.
 

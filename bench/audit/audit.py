@@ -1,14 +1,15 @@
 """The audit: rules over a run's cells and probes, and the findings that chance does not explain.
 
-A rule's cases are tests of one family: its p-values are corrected together, by Holm. A finding
-concerns cells, and certain figures of theirs; tables print it there. Reads the store only.
+The cases of all rules are tests of one family, the run: their p-values are corrected together, by
+Holm, so that a run without a fault has a finding with a probability of :data:`LEVEL` at most. A
+finding concerns cells, and certain figures of theirs; tables print it there. Reads the store only.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from bench import statistics
@@ -23,11 +24,11 @@ from bench.registry.offered import Offered
 RULES: Offered[Rule] = Offered("rules", Rule)
 """The rules that are installed, by name; read at the first look."""
 
-REVISION = 4
+REVISION = 5
 """Raised by hand whenever findings are made of cases in another way."""
 
-LEVEL = 0.01
-"""A finding's p-value lies below this, after Holm's correction over all cases of its rule."""
+LEVEL = 0.05
+"""A finding's p-value lies below this, after Holm's correction over all cases of all rules."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class Finding:
         metrics: the names of the figures of those cells that it concerns.
         sentence: what is wrong, with the evidence.
         evidence: the counts, by name.
-        p_value: corrected over the rule's cases; None where chance plays no part.
+        p_value: corrected over the run's cases; None where chance plays no part.
         is_mark: whether it is only a mark beside figures, which nobody has to mend.
 
     """
@@ -151,22 +152,23 @@ def audit(matrix: Matrix, rules: Iterable[Rule] | None = None) -> Audit:
 
     """
     evidence = Evidence(matrix)
-    findings: list[Finding] = []
+    found: list[tuple[Rule, Case]] = []
     cases: dict[str, int] = {}
     gaps = [] if rules is not None else [(name, str(why)) for name, why in RULES.faults.items()]
     for rule in RULES.values() if rules is None else rules:
         try:
             with explained(lambda error: PluginError.of("", f"raised {named(error)}")):
-                found = _looked(rule, evidence)
-                findings += _material(rule, found)
+                looked = [_resolved(rule, case) for case in _looked(rule, evidence)]
         except StoreError:
             raise
         except BenchError as error:  # its fault stands in the place of its findings
             cases[rule.name] = 0
             gaps.append((rule.name, str(error)))
             continue
-        cases[rule.name] = len(found)
-        gaps += ((rule.name, reason) for reason in _gaps(rule, matrix, looked=bool(found)))
+        found += ((rule, case) for case in looked)
+        cases[rule.name] = len(looked)
+        gaps += ((rule.name, reason) for reason in _gaps(rule, matrix, looked=bool(looked)))
+    findings = _material(found)
     remarks = tuple(finding for finding in findings if finding.is_mark)
     kept = tuple(finding for finding in findings if not finding.is_mark)
     return Audit(kept, cases, tuple(gaps), remarks)
@@ -203,13 +205,19 @@ def _looked(rule: Rule, evidence: Evidence) -> list[Case]:
     return found
 
 
-def _material(rule: Rule, cases: Sequence[Case]) -> list[Finding]:
+def _resolved(rule: Rule, case: Case) -> Case:
+    """Name the figures that a case concerns."""
+    metrics = concerned(rule) if case.metrics is None else frozenset(case.metrics)
+    return replace(case, metrics=metrics)
+
+
+def _material(found: Sequence[tuple[Rule, Case]]) -> list[Finding]:
     """Keep what is large enough to be reported, and what chance does not explain."""
     findings = []
-    tested = [case for case in cases if case.p_value is not None]
+    tested = [case for _, case in found if case.p_value is not None]
     corrected = statistics.holm([case.p_value for case in tested if case.p_value is not None])
     known = {id(case): p_value for case, p_value in zip(tested, corrected, strict=True)}
-    for case in cases:
+    for rule, case in found:
         p_value = known.get(id(case))
         if not case.is_material or (p_value is not None and p_value >= LEVEL):
             continue
@@ -217,10 +225,10 @@ def _material(rule: Rule, cases: Sequence[Case]) -> list[Finding]:
         if p_value is not None:
             over = f", Holm over {len(tested)}" if len(tested) > 1 else ""
             sentence += f" (p = {p_value:.1g}{over})"
-        metrics = concerned(rule) if case.metrics is None else frozenset(case.metrics)
         findings.append(
             Finding(
-                *(rule.name, case.cells, metrics, sentence, case.figures, p_value),
+                *(rule.name, case.cells, case.metrics or frozenset(), sentence, case.figures),
+                p_value,
                 is_mark=case.is_mark,
             )
         )

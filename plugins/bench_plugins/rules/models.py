@@ -20,7 +20,7 @@ USEFUL = 0.2
 """How far above chance the accuracy of a model that was trained is expected, at the least."""
 
 BETTER = 0.01
-"""A model is better than chance below this p-value."""
+"""A model is told from chance, and from a useful one, below this p-value."""
 
 WIDEST = 0.4
 """The widest 95 % interval of a rate that says anything: 21 images, half of them fooled."""
@@ -97,7 +97,8 @@ class NoBetterThanChance(Rule):
                 if other.kind in _CLAIMS and subject(other) == subject(entry)
             )
             counts: dict[str, JSON] = {"n": n, "right": hits, "chance": by_chance}
-            yield Case(cells, words, counts, p_value, not is_better)
+            is_material = not is_better and p_value < BETTER
+            yield Case(cells, words, counts, p_value, is_material)
 
 
 class FewImages(Rule):

@@ -212,15 +212,26 @@ def test_what_chance_explains_is_no_finding(planted: Planted) -> None:
 
 
 def test_one_difference_among_many_must_be_the_larger(planted: Planted) -> None:
-    """Eight images of 40, all one way: p = 1/256, enough alone and not among eight."""
+    """Eight images of 40, all one way: p = 1/256, enough alone and not among twenty."""
     planted.attack("net", "pgd", first(10))
     planted.probe("net", "pgd", "doubled-steps", first(18), facts={"steps": 20})
     [alone] = audit(planted.matrix).findings
     assert alone.p_value == pytest.approx(2**-8)
     assert alone.evidence["only_weak"] == 8
-    for number in range(7):
+    for number in range(19):
         planted.attack(f"net{number}", "pgd", first(10))
         planted.probe(f"net{number}", "pgd", "doubled-steps", first(10), facts={"steps": 20})
+    assert audit(planted.matrix).findings == ()
+
+
+def test_the_cases_of_all_rules_are_one_family(planted: Planted) -> None:
+    """What is enough alone is not enough among twenty cases of another rule."""
+    planted.attack("net", "pgd", first(10))
+    planted.probe("net", "pgd", "doubled-steps", first(18), facts={"steps": 20})
+    assert len(audit(planted.matrix).findings) == 1
+    for number in range(19):
+        planted.attack(f"net{number}", "pgd", first(10))
+        planted.attack(f"net{number}", "fgsm", first(10), backwards=1.0)
     assert audit(planted.matrix).findings == ()
 
 
