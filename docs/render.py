@@ -53,7 +53,7 @@ from bench.suite.written import (
     WrittenExplainer,
     WrittenModel,
 )
-from bench_plugins.rules.attacks import FLIPS
+from bench_plugins.rules.conduct import FLIPS
 from bench_plugins.rules.models import BETTER, USEFUL, WIDEST, ZERO_GRADIENTS
 
 ROOT = Path(__file__).parent.parent

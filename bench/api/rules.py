@@ -28,6 +28,14 @@ model, its accuracy included. One weak attack leaves the worst case as it is."""
 POINTS = 0.1
 """How far apart two rates must be to be worth reporting."""
 
+CLAIMS: Mapping[str, tuple[str, ...]] = {
+    "evaluate": ("clean_accuracy",),
+    "attack": ("success_rate", "robust_accuracy"),
+    "transfer": ("target_success",),
+}
+"""The rates of each kind of cell whose n the suite chose. A transfer_rate counts what fooled the
+source: its n is an outcome, printed beside it."""
+
 
 @dataclass(frozen=True)
 class Case:
@@ -168,6 +176,11 @@ def subject(entry: Entry) -> Subject:
     """Return which classifier was judged."""
     where = entry.coordinates
     return where.model, where.variant, where.replica
+
+
+def probed_name(probe: Entry) -> str:
+    """Name the attack that a probe is a variation of."""
+    return str(replace(probe.coordinates, attack=str(probe.facts["of"])))
 
 
 def chance(labels: Series[Any], classes: int) -> float:

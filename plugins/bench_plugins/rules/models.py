@@ -1,4 +1,4 @@
-"""Rules on models and data: what would make every number of a model mean something else.
+"""Rules on models: what would make every number of a model mean something else.
 
 No rule knows a model but by its facts and its records.
 """
@@ -10,7 +10,7 @@ from typing import Any
 
 from bench import statistics
 from bench.api import Case, Entry, Evidence, Rule, outcomes
-from bench.api.rules import chance, subject
+from bench.api.rules import CLAIMS, chance, subject
 from bench.records import JSON
 
 ZERO_GRADIENTS = 0.05
@@ -24,14 +24,6 @@ BETTER = 0.01
 
 WIDEST = 0.4
 """The widest 95 % interval of a rate that says anything: 21 images, half of them fooled."""
-
-_CLAIMS = {
-    "evaluate": ("clean_accuracy",),
-    "attack": ("success_rate", "robust_accuracy"),
-    "transfer": ("target_success",),
-}
-"""The rates whose n the suite chose. A transfer_rate counts what fooled the source: its n is an
-outcome, printed beside it."""
 
 
 class NoGradients(Rule):
@@ -94,7 +86,7 @@ class NoBetterThanChance(Rule):
             cells = tuple(
                 other.label
                 for other in evidence.entries
-                if other.kind in _CLAIMS and subject(other) == subject(entry)
+                if other.kind in CLAIMS and subject(other) == subject(entry)
             )
             counts: dict[str, JSON] = {"n": n, "right": hits, "chance": by_chance}
             is_material = not is_better and p_value < BETTER
@@ -112,7 +104,7 @@ class FewImages(Rule):
 
     def look(self, evidence: Evidence) -> Iterator[Case]:
         places: dict[str, list[Entry]] = {}
-        for kind in _CLAIMS:
+        for kind in CLAIMS:
             for entry in evidence.done(kind):
                 where = entry.coordinates
                 same = (where.model, where.variant, where.attack, where.source)
@@ -120,7 +112,7 @@ class FewImages(Rule):
         for found in places.values():
             first = found[0].coordinates
             entries = [e for e in found if e.coordinates.training == first.training]
-            for name in _CLAIMS[found[0].kind]:
+            for name in CLAIMS[found[0].kind]:
                 parts = [_hits(evidence, entry, name) for entry in entries]
                 hits, n = (sum(part) for part in zip(*parts, strict=True))
                 known = statistics.rate(hits, n)
@@ -172,40 +164,6 @@ class NotAveraged(Rule):
             )
 
 
-class Leaked(Rule):
-    """Look for judged images that stand in the training images too, pixel for pixel."""
-
-    name = "leaked"
-    sees = "an image is judged that stands in the training images too"
-    matters = "To be right about an image that was learned is memory."
-    needs = "a model that is not cross-validated"
-    concerns = "models"
-
-    def look(self, evidence: Evidence) -> Iterator[Case]:
-        pairs = [
-            pair if leak["splits"][1] != "train" else pair[::-1]
-            for leak in evidence.dataset.get("leaks", [])
-            if "train" in leak["splits"]
-            for pair in leak["images"]
-        ]
-        twins: dict[str, str] = {judged: trained for trained, judged in pairs}
-        for kind in _CLAIMS:
-            for entry in evidence.done(kind):
-                if entry.coordinates.is_fold:
-                    continue
-                images = (
-                    list(evidence.records(entry).index) if twins else []
-                )  # they may be thousands
-                known = [name for name in images if name in twins]
-                example = f": {known[0]} is {twins[known[0]]}" if known else ""
-                words = (
-                    f"{entry.coordinates}: {len(known)} of {len(images)} images stand in train too"
-                    f"{example}"
-                )
-                counts: dict[str, JSON] = {"n": len(images), "leaked": len(known)}
-                yield Case((entry.label,), words, counts, None, bool(known))
-
-
 class SparsityMissed(Rule):
     """Look for variants that are not as sparse as they say, by more than one weight.
 
@@ -251,6 +209,5 @@ RULES = (
     NoBetterThanChance,
     FewImages,
     NotAveraged,
-    Leaked,
     SparsityMissed,
 )

@@ -161,7 +161,7 @@ def fired(found: Audit) -> dict[str, list[Finding]]:
 
 
 def test_every_rule_has_a_fault_and_a_twin() -> None:
-    assert list(RULES) == list(PLANTED)
+    assert set(RULES) == set(PLANTED)
 
 
 @pytest.mark.parametrize(("rule", "plant"), CASES, ids=[plant.__name__ for _, plant in CASES])
@@ -305,7 +305,7 @@ def test_a_rule_that_could_not_run_says_what_was_missing(planted: Planted) -> No
 def test_nothing_to_look_at_is_no_finding(planted: Planted) -> None:
     found = audit(planted.matrix)
     assert found.findings == ()
-    assert found.summary == "audit: no finding; 0 of 15 rules had something to look at"
+    assert found.summary == f"audit: no finding; 0 of {len(RULES)} rules had something to look at"
 
 
 # What is noted

@@ -1,6 +1,7 @@
-"""Rules on attacks: what no attack that works would do.
+"""Rules on the strength of attacks: what fools fewer images than something weaker does.
 
-Each compares cells, or a cell with a probe. No rule knows an attack but by its facts.
+Each compares cells, or a cell with a probe, on the images that both have. No rule knows an attack
+but by its facts.
 """
 
 from __future__ import annotations
@@ -11,75 +12,8 @@ from itertools import pairwise
 
 from bench import statistics
 from bench.api import Case, Entry, Evidence, Rule
-from bench.api.rules import POINTS, chance, outdone, subject
-from bench.records import DECLARED_FACTS, JSON, TOLERANCE
-
-FLIPS = 0.01
-"""The share of predictions that rounding alone may turn."""
-
-REACHED = 1e-6
-"""By which share steps times alpha may fall short of eps: rounding."""
-
-# Attacks by themselves
-
-
-class OverBudget(Rule):
-    """Look for images that the referee gave no verdict."""
-
-    name = "over-budget"
-    sees = "an image out of [0, 1], over its budget or not finite"
-    matters = (
-        "An attack that oversteps is not the attack that is named. The rates of its cell are "
-        "withheld."
-    )
-    needs = "an attack"
-    concerns = "attacks"
-
-    def look(self, evidence: Evidence) -> Iterator[Case]:
-        for entry in evidence.attacks:
-            broken = evidence.records(entry)["violation"]
-            count, n = int(broken.notna().sum()), len(broken)
-            first = broken.dropna().iloc[0] if count else "none"
-            words = f"{entry.coordinates}: {count} of {n} images have no verdict: {first}"
-            yield Case((entry.label,), words, {"n": n, "broken": count}, None, count > 0)
-
-
-class MovesAtZero(Rule):
-    """Look at attacks that were given no room: images must stay, and predictions with them."""
-
-    name = "moves-at-zero"
-    sees = "with eps 0, an image or its prediction changes"
-    matters = (
-        "An attack that moves images when it has no room, or a model that answers one image "
-        "in two ways, adds to every rate at every eps."
-    )
-    needs = "an attack with an eps"
-    concerns = "attacks"
-    probes = ("eps-0",)
-
-    def look(self, evidence: Evidence) -> Iterator[Case]:
-        for probe in evidence.probes("eps-0"):
-            if _is_random(probe):
-                continue
-            records = evidence.records(probe)
-            moved = records["violation"].notna() | (records["linf"] > TOLERANCE)
-            turned = records["prediction"] != records["clean_prediction"]
-            count, n = int((moved | turned.fillna(value=True)).sum()), len(records)
-            p_value = None if moved.any() else statistics.at_least(count, n, FLIPS)
-            words = f"{_probed(probe)}: with eps 0, {count} of {n} images are not what they were"
-            counts: dict[str, JSON] = {"n": n, "changed": count, "moved": int(moved.sum())}
-            cells = evidence.stands_for(probe, "plugin")
-            yield Case(cells, words, counts, p_value, count > 0)
-
-
-def _is_random(entry: Entry) -> bool:
-    """Say whether a classifier answers the same image in several ways."""
-    return entry.facts.get("randomised") is True
-
-
-def _probed(probe: Entry) -> str:
-    """Name the attack that a probe is a variation of."""
-    return str(replace(probe.coordinates, attack=str(probe.facts["of"])))
+from bench.api.rules import POINTS, chance, outdone, probed_name, subject
+from bench.records import DECLARED_FACTS, JSON
 
 
 class FallsWithEps(Rule):
@@ -152,45 +86,13 @@ class SurvivesLargeEps(Rule):
             kept, n = int((~fooled.astype(bool)).sum()), len(fooled)
             by_chance = chance(evidence.judged(probe).loc[fooled.index, "label"], classes)
             words = (
-                f"{_probed(probe)}: with eps {_eps(probe):.6g}, by which any image can become any "
-                f"other, {kept} of {n} images stay right; chance leaves {by_chance * n:.0f}"
+                f"{probed_name(probe)}: with eps {_eps(probe):.6g}, by which any image can become "
+                f"any other, {kept} of {n} images stay right; chance leaves {by_chance * n:.0f}"
             )
             counts: dict[str, JSON] = {"n": n, "kept": kept, "chance": by_chance}
             p_value = statistics.at_least(kept, n, by_chance)
             is_material = kept >= (by_chance + POINTS) * n
             yield Case(evidence.stands_for(probe), words, counts, p_value, is_material)
-
-
-class OutOfReach(Rule):
-    """Look for attacks whose steps, laid end to end, do not reach the edge of their ball."""
-
-    name = "out-of-reach"
-    sees = "the steps, laid end to end, do not reach eps"
-    matters = (
-        "The budget that is printed is not the one that was searched; often a step that stays "
-        "as it is while eps grows."
-    )
-    needs = "an attack with steps, alpha and eps"
-    concerns = "attacks"
-
-    def look(self, evidence: Evidence) -> Iterator[Case]:
-        for entry in evidence.attacks:
-            alpha, steps = entry.facts.get("alpha"), entry.facts.get("steps")
-            if (
-                entry.budget is None
-                or entry.budget.norm not in ("linf", "l2")
-                or entry.facts["minimum_norm"]
-                or not isinstance(alpha, int | float)
-                or not isinstance(steps, int)
-            ):
-                continue
-            reach, eps = steps * alpha, entry.budget.eps
-            words = (
-                f"{entry.coordinates}: {steps} steps of {alpha:.6g} reach {reach:.6g}, "
-                f"not {eps:.6g}"
-            )
-            counts: dict[str, JSON] = {"steps": steps, "alpha": alpha, "reach": reach, "eps": eps}
-            yield Case((entry.label,), words, counts, None, reach < eps * (1 - REACHED))
 
 
 class Unconverged(Rule):
@@ -214,9 +116,6 @@ class Unconverged(Rule):
             )
             cells = evidence.stands_for(probe)
             yield outdone(cells, words, evidence.fooled(entry), evidence.fooled(probe))
-
-
-# Attacks beside each other
 
 
 class WeakerThanOneStep(Rule):
@@ -295,8 +194,8 @@ class TransferBeatsWhiteBox(Rule):
     name = "transfer-beats-white-box"
     sees = "images made on another model fool more than those made on the model itself"
     matters = (
-        "Whoever knows the model can do what images made elsewhere do: a model that is fooled by "
-        "those alone hides its gradients."
+        "Whoever knows the model can do what images made elsewhere do: an attack that those outdo "
+        "says little of the model."
     )
     needs = "a transfer, and the same attack on its target"
     concerns = "attacks"
@@ -318,11 +217,8 @@ class TransferBeatsWhiteBox(Rule):
 
 
 RULES = (
-    OverBudget,
-    MovesAtZero,
     FallsWithEps,
     SurvivesLargeEps,
-    OutOfReach,
     Unconverged,
     WeakerThanOneStep,
     NoBetterThanNoise,
