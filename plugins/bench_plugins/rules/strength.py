@@ -118,76 +118,6 @@ class Unconverged(Rule):
             yield outdone(cells, words, evidence.fooled(entry), evidence.fooled(probe))
 
 
-class WeakerThanOneStep(Rule):
-    """Compare iterative attacks with a single step at the same budget and target."""
-
-    name = "weaker-than-one-step"
-    sees = "a single step fools more images than an iterative attack"
-    matters = (
-        "An iterative attack may take the single step too: falling short of it means steps "
-        "that are too short, gradients that mislead, or a bug."
-    )
-    needs = "an iterative attack and fgsm at the same linf eps"
-    concerns = "attacks"
-    probes = ("single-step",)
-
-    def look(self, evidence: Evidence) -> Iterator[Case]:
-        for entry, reference in _beside(evidence, "single_step"):
-            if evidence.passes_back(entry) <= 1 or entry.facts["minimum_norm"]:
-                continue
-            words = f"{entry.coordinates} fools {{strong}} of {{n}} images, a single step {{weak}}"
-            yield outdone((entry.label,), words, evidence.fooled(entry), evidence.fooled(reference))
-
-
-class NoBetterThanNoise(Rule):
-    """Ask if an attack fools as large a share of what remains correct under noise as noise does.
-
-    An attack that follows gradients fools many more than noise does; where noise fools next to
-    none, nothing is reported. The share that noise fools is taken at the lower end of its interval.
-    """
-
-    name = "no-better-than-noise"
-    sees = "an attack adds no more to what noise fools than noise itself"
-    matters = (
-        "An attack that knows the model fools far more than directions that know nothing, "
-        "unless it makes no use of what it knows."
-    )
-    needs = "an attack and noise at the same linf eps"
-    concerns = "attacks"
-    probes = ("control",)
-
-    def look(self, evidence: Evidence) -> Iterator[Case]:
-        for entry, control in _beside(evidence, "control"):
-            noise, attack = evidence.fooled(control), evidence.fooled(entry)
-            images = noise.index.intersection(attack.index)
-            hits, n = int(noise[images].sum()), len(images)
-            others = attack[images][~noise[images].astype(bool)]
-            gained, left = int(others.sum()), len(others)
-            least = statistics.rate(hits, n).low or 0.0
-            words = (
-                f"{entry.coordinates}: noise of the same size fools {hits} of {n} images, and of "
-                "the "
-                f"other {left} the attack fools {gained}"
-            )
-            counts: dict[str, JSON] = {"n": n, "noise": hits, "left": left, "gained": gained}
-            p_value = statistics.at_least(left - gained, left, 1 - least)
-            yield Case((entry.label,), words, counts, p_value, hits >= POINTS * max(1, n))
-
-
-def _beside(evidence: Evidence, fact: str) -> Iterator[tuple[Entry, Entry]]:
-    """Pair attacks with what declares a fact, on one classifier, of one budget and one target."""
-    probes = evidence.probes()
-    known = {
-        (subject(entry), entry.budget, entry.facts["target"]): entry
-        for entry in (*probes, *evidence.attacks)
-        if entry.facts.get(fact) is True
-    }
-    for entry in evidence.attacks:
-        other = known.get((subject(entry), entry.budget, entry.facts["target"]))
-        if other is not None and entry.budget is not None and entry.facts.get(fact) is not True:
-            yield entry, other
-
-
 class TransferBeatsWhiteBox(Rule):
     """Compare images made on another model with those that the same attack made on this one."""
 
@@ -220,7 +150,5 @@ RULES = (
     FallsWithEps,
     SurvivesLargeEps,
     Unconverged,
-    WeakerThanOneStep,
-    NoBetterThanNoise,
     TransferBeatsWhiteBox,
 )

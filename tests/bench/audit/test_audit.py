@@ -80,6 +80,19 @@ def weaker_than_one_step(planted: Planted, *, faulty: bool) -> None:
     planted.attack("net", "fgsm", first(30 if faulty else 13), backwards=1.0)
 
 
+def weaker_than_another(planted: Planted, *, faulty: bool) -> None:
+    """Whichever comes first in the suite."""
+    planted.attack("net", "pgd", first(10))
+    planted.attack("net", "auto", first(30 if faulty else 13), facts={"iterations": 40})
+
+
+def stronger_than_another(planted: Planted, *, faulty: bool) -> None:
+    planted.attack(
+        "net", "auto", first(30 if faulty else 13), backwards=0.5, facts={"iterations": 9}
+    )
+    planted.attack("net", "pgd", first(10))
+
+
 def no_better_than_noise(planted: Planted, *, faulty: bool) -> None:
     """What withstands noise withstands the attack, too; a clean attack fools most of it."""
     planted.attack("net", "pgd", first(16 if faulty else 30))
@@ -136,6 +149,7 @@ PLANTED: dict[str, list[Callable[..., None]]] = {
     "out-of-reach": [out_of_reach],
     "unconverged": [unconverged],
     "weaker-than-one-step": [weaker_than_one_step],
+    "weaker-than-another": [weaker_than_another, stronger_than_another],
     "no-better-than-noise": [no_better_than_noise],
     "transfer-beats-white-box": [transfer_beats_white_box],
     "no-gradients": [no_gradients],
@@ -189,6 +203,65 @@ def test_its_clean_twin_is_looked_at_and_passes(
     found = audit(planted.matrix)
     assert found.findings == ()
     assert found.cases[rule] > 0
+
+
+# Attacks of one budget beside each other
+
+
+def test_a_masked_network_under_pgd_beside_a_stronger_attack(planted: Planted) -> None:
+    """PGD leaves 90.8 % of 500 images and AutoAttack 79.4 % of the same: the finding is PGD's."""
+    planted.attack("net", "pgd", first(46, 500))
+    planted.attack("net", "auto", first(103, 500))
+    [finding] = audit(planted.matrix).findings
+    assert (finding.rule, finding.cells) == ("weaker-than-another", ("attack net/pgd",))
+    assert "net/pgd fools 46 of 500 images, auto at the same budget 103" in finding.sentence
+
+
+def test_what_is_there_to_be_outdone_carries_a_mark(planted: Planted) -> None:
+    """Controls, single steps, blind attacks and those that look for the nearest image."""
+    planted.attack("net", "pgd", first(36))
+    planted.attack("net", "noise", first(2), backwards=0.0)
+    planted.attack("net", "fgsm", first(12), backwards=1.0)
+    planted.attack("net", "onestep", first(12), backwards=1.0)
+    planted.attack("net", "blind", first(12), backwards=0.0)
+    planted.attack("net", "nearest", first(12), facts={"minimum_norm": True})
+    found = audit(planted.matrix)
+    assert found.findings == ()
+    marked = {f.cells[0]: f.sentence for f in found.remarks if f.rule == "weaker-than-another"}
+    assert set(marked) == {
+        f"attack net/{name}" for name in ("noise", "fgsm", "onestep", "blind", "nearest")
+    }
+    assert marked["attack net/fgsm"].startswith("one step only: net/fgsm fools 12 of 40")
+    assert marked["attack net/onestep"].startswith("one step only: ")
+
+
+def test_targeted_attacks_and_single_steps_are_told_from_noise_by_marks(planted: Planted) -> None:
+    planted.attack("net", "noise", first(4), backwards=0.0)
+    planted.attack("net", "fgsm", first(5), backwards=1.0)
+    planted.attack("net", "aimed", first(2), target=1)
+    planted.attack("net", "good", first(36), target=1)
+    found = audit(planted.matrix)
+    assert found.findings == ()
+    marked = {f.cells[0]: f.sentence for f in found.remarks}
+    assert set(marked) == {"attack net/fgsm", "attack net/aimed"}
+    assert marked["attack net/fgsm"].startswith("no better than chance: net/fgsm fools 5 of 40")
+    assert "net/aimed reaches its target for 1 of 20 images" in marked["attack net/aimed"]
+
+
+def test_attacks_of_other_budgets_and_models_are_no_rivals(planted: Planted) -> None:
+    planted.attack("net", "pgd", first(10))
+    planted.attack("net", "auto", first(36), eps=0.2)
+    planted.attack("twin", "auto", first(36))
+    planted.attack("net", "far", first(36), norm="l2")
+    assert audit(planted.matrix).cases["weaker-than-another"] == 0
+
+
+def test_several_rivals_cost_their_number(planted: Planted) -> None:
+    """Of three others the strongest is chosen after the fact: its p-value counts three times."""
+    for name, count in (("pgd", 10), ("one", 10), ("two", 12), ("three", 19)):
+        planted.attack("net", name, first(count))
+    cases = {c.cells[0]: c for c in RULES["weaker-than-another"].look(Evidence(planted.matrix))}
+    assert cases["attack net/pgd"].p_value == pytest.approx(3 * 2**-9)
 
 
 # Chance
