@@ -32,7 +32,13 @@ from bench.audit import LEVEL, RULES
 from bench.commands import catalog
 from bench.figures import curves
 from bench.metrics import METRICS
-from bench.plan.probes import CHEAP_IMAGES, CHEAP_PASSES, FEW_STEPS, LARGE_STEPS
+from bench.plan.probes import (
+    CHEAP_IMAGES,
+    CHEAP_PASSES,
+    FEW_STEPS,
+    LARGE_STEPS,
+    REPEATED_IMAGES,
+)
 from bench.records import Budget
 from bench.store import Store
 from bench.suite import Suite
@@ -130,19 +136,23 @@ few images, and its silence is no proof.
   the suite chooses are looked at: a `transfer_rate` is of the images that fooled the source.
 - An attack is iterative if it takes more than one gradient of an image, as was counted. Steps,
   step size and radius are those that it declares. A sparsity may be off by one weight.
+- Steps are counted for each image that remained correct, whatever part of a batch it was asked
+  for in: gradients, or forward passes of an attack that takes no gradient.
 
 ## Probes
 
 What the audit must see and no table shows are cells of their own. For each model and variant
 (of several trainings the first) and each untargeted attack (of a grid the point in the middle
 of its eps): the attack with eps 0, with an eps by which any image can become any other, and
-with its steps doubled; one step and noise at the same linf eps, unless the suite has them. For
-each model and variant: the length of the loss's gradient at each image.
+with its steps doubled; one step and noise at the same linf eps, unless the suite has them; and
+each attack, targeted ones and controls too, twice with one seed. For each model and variant: the
+length of the loss's gradient at each image.
 
 `audit: cheap`, the default, takes {CHEAP_IMAGES} images at most, and no probe that costs more
-than {CHEAP_PASSES} passes an image. `full` takes all images and all probes. `off` takes none;
-rules that need no probe look all the same. With eps 0 attacks take {FEW_STEPS} steps at most,
-with a large eps {LARGE_STEPS}. Cascades are not varied, nor is the eps of an attack that looks
+than {CHEAP_PASSES} passes an image; attacks are repeated on {REPEATED_IMAGES} images. `full`
+takes all images and all probes, and repeats on {CHEAP_IMAGES}. `off` takes none; rules that
+need no probe look all the same. With eps 0 attacks take {FEW_STEPS} steps at most, with a large
+eps {LARGE_STEPS}. Cascades are repeated and not varied, nor is the eps of an attack that looks
 for the nearest image. A probe that fails fails no run.
 
 ## The rules

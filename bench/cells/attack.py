@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
 from bench import fingerprint, seeds
@@ -20,7 +21,50 @@ from bench.tensors import Images, Labels
 
 if TYPE_CHECKING:
     from bench.classifier.classifier import Classifier
+    from bench.classifier.passes import Passes
     from bench.referee.attacks import Verdict
+
+
+@dataclass
+class Followed:
+    """How an attack went about each image: its passes, and whether it ever left its place.
+
+    ``pulled`` says whether a gradient at its pixels was ever other than zero.
+    """
+
+    forwards: list[int] = field(default_factory=list)
+    backwards: list[int] = field(default_factory=list)
+    moved: list[bool] = field(default_factory=list)
+    pulled: list[bool] = field(default_factory=list)
+
+    def add(self, passes: Passes, images: Images, made: Images) -> None:
+        """Add the images of one batch."""
+        self.forwards += passes.shared(passes.forwards)
+        self.backwards += passes.shared(passes.backwards)
+        away = (made - images).flatten(1).any(1)
+        self.moved += (passes.moved.cpu() | away).tolist()
+        self.pulled += passes.pulled.tolist()
+
+    def account(self, records: Sequence[AttackRecord]) -> dict[str, JSON]:
+        """Count over the images that remained correct: where one was fooled, an attack may stop.
+
+        Returns:
+            ``images``, and the ``fewest`` passes of one; ``by`` names the passes: gradients where
+            any was taken. ``unmoved`` never left their places though a gradient pulled them.
+            ``passes`` says how many images had how many, by their number.
+
+        """
+        by = "backwards" if any(self.backwards) else "forwards"
+        counted: list[int] = getattr(self, by)
+        kept = [place for place, record in enumerate(records) if record.success is False]
+        histogram = Counter(str(counted[place]) for place in kept)
+        return {
+            "images": len(kept),
+            "by": by,
+            "fewest": min((counted[place] for place in kept), default=None),
+            "passes": {**histogram},
+            "unmoved": sum(self.pulled[place] and not self.moved[place] for place in kept),
+        }
 
 
 @dataclass(frozen=True)
@@ -32,6 +76,7 @@ class Attacked:
     before: Verdict
     after: Verdict
     seconds: float
+    followed: Followed
 
 
 @dataclass(frozen=True)
@@ -147,6 +192,7 @@ class AttackCell(Cell):
                 "forwards": attacked.forwards / len(records),
                 "backwards": attacked.backwards / len(records),
                 "seconds": found.seconds,
+                "followed": found.followed.account(records),
                 "stages": {name: {**account} for name, account in attacked.stages.items()},
             },
         )
@@ -160,7 +206,8 @@ class AttackCell(Cell):
         images, labels = self.images.tensors()
         started = time.perf_counter()
         with seeds.forked(self.seed), attacked.guarded(self.culprit):
-            stacked, steps = self._perturb(workbench, attacked, images, labels)
+            followed = Followed()
+            stacked, steps = self._perturb(workbench, attacked, images, labels, followed)
         seconds = time.perf_counter() - started
         before = workbench.verdict(classifier, self.images)
         after = referee.classify(classifier, stacked)
@@ -175,10 +222,15 @@ class AttackCell(Cell):
             budget=self.entry.plugin.budget,
             steps=steps,
         )
-        return Attacked(records, stacked, before, after, seconds)
+        return Attacked(records, stacked, before, after, seconds, followed)
 
     def _perturb(
-        self, workbench: Workbench, attacked: Classifier, images: Images, labels: Labels
+        self,
+        workbench: Workbench,
+        attacked: Classifier,
+        images: Images,
+        labels: Labels,
+        followed: Followed,
     ) -> tuple[Images, list[int | None]]:
         """Attack batch by batch; return the images, and the step at which each first fooled."""
         import torch
@@ -195,15 +247,20 @@ class AttackCell(Cell):
             targets = (
                 None if self.entry.target is None else torch.full_like(truth, self.entry.target)
             )
-            with attacked.tracing(truth, targets, on=self.entry.plugin.traceable) as trace:
+            given = batch.to(device, copy=True)
+            with (
+                attacked.tracing(truth, targets, on=self.entry.plugin.traceable) as trace,
+                attacked.counting(given.clone(), self.entry.plugin.budget) as passes,
+            ):
                 produced = self.entry.plugin.perturb(
                     attacked,
-                    batch.to(device, copy=True),
+                    given,
                     truth.clone(),
                     targets=None if targets is None else targets.clone(),
                     generator=generator,
                 )
             adversarial.append(referee.check_form(produced, batch, self.culprit))
+            followed.add(passes, batch, adversarial[-1])
             steps += trace.steps
             workbench.notify(min(1.0, (start + size) / len(images)), "")
         return torch.cat(adversarial), steps

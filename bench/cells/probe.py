@@ -16,7 +16,7 @@ from bench.cells.cell import Cell, Parent
 from bench.cells.subject import Subject
 from bench.cells.workbench import Compute, Workbench
 from bench.data import ImageSet
-from bench.records import JSON, GradientRecord, Kind, Result
+from bench.records import JSON, TOLERANCE, GradientRecord, Kind, Result
 from bench.store import Stored
 from bench.suite import AttackEntry
 
@@ -64,6 +64,45 @@ class ProbeCell(AttackCell):
     def run(self, workbench: Workbench, parents: Mapping[str, Stored]) -> Result:
         """Attack and judge; the images are not kept."""
         return replace(super().run(workbench, parents), arrays={})
+
+
+@dataclass(frozen=True)
+class RepeatCell(ProbeCell):
+    """An attack that is run twice, from one seed, on equal classifiers: nothing may differ."""
+
+    @property
+    def inputs(self) -> dict[str, JSON]:
+        """Those of the attack, and that it is run twice."""
+        return {**super().inputs, "probe": self.probe}
+
+    @property
+    def work(self) -> tuple[str, float]:
+        """Twice that of the attack."""
+        rate, amount = super().work
+        return rate, 2 * amount
+
+    def run(self, workbench: Workbench, parents: Mapping[str, Stored]) -> Result:
+        """Attack and judge twice; keep the first verdicts, and on how many images they differ."""
+        first, second = (
+            self.judged(
+                workbench,
+                self.subject.attacked(workbench, parents),
+                self.subject.judged(workbench, parents),
+            )
+            for _ in range(2)
+        )
+        apart = (first.images - second.images).abs().flatten(1).amax(1)
+        # what is not finite differs from nothing, and has no verdict anyway
+        differs = (apart > TOLERANCE) | (first.after.predictions != second.after.predictions)
+        return Result(
+            records=first.records,
+            summary={
+                "images": len(first.records),
+                "differing": int(differs.sum()),
+                "largest": float(apart.nan_to_num().max()),
+                "seconds": first.seconds + second.seconds,
+            },
+        )
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
+from bench.classifier.passes import Passes
 from bench.errors import PluginError
 
 if TYPE_CHECKING:
+    from bench.records import Budget
     from bench.tensors import Images, Labels, Logits
 
 
@@ -59,6 +61,7 @@ class Classifier(nn.Module):
         padding: how many images at the end of each batch only fill it up, and are not counted; set
             by a plugin that does so.
         stages: images, passes and seconds of each part of an attack; see :func:`bench.api.stage`.
+        passes: of each image of a batch, where they are counted one by one.
 
     """
 
@@ -81,26 +84,39 @@ class Classifier(nn.Module):
         self.shield = None if shielded is None else shielded(Pixels(network, self.mean, self.std))
         self.padding = 0
         self.stages: dict[str, dict[str, float]] = {}
+        self.passes: Passes | None = None
         self._trace: Trace | None = None
         self.requires_grad_(requires_grad=False)
         self.eval()
 
     def forward(self, images: Images) -> Logits:
         """Return the logits of images, float32 in [0, 1]."""
+        asked = images.view_as(images) if images.requires_grad else images
         logits: torch.Tensor = (
-            self.network((images - self.mean) / self.std)
+            self.network((asked - self.mean) / self.std)
             if self.shield is None
-            else self.shield(images)
+            else self.shield(asked)
         )
         self.forwards += len(images) - self.padding
         if logits.requires_grad:
             logits.register_hook(self._count_backward)  # type: ignore[no-untyped-call]
+        if self.passes is not None:
+            self._count_each(self.passes, asked, logits)
         if self._trace is not None:
             self._trace.note(logits.detach())
         return logits
 
     def _count_backward(self, gradient: torch.Tensor) -> None:
         self.backwards += len(gradient) - self.padding
+
+    def _count_each(self, passes: Passes, asked: Images, logits: Logits) -> None:
+        """Count the passes of each image; what only fills a batch up is nobody's."""
+        rows = passes.rows(asked[: len(asked) - self.padding])
+        passes.asked(asked, rows)
+        if logits.requires_grad:
+            logits.register_hook(lambda _: passes.followed(rows))  # type: ignore[no-untyped-call]
+        if asked.requires_grad:
+            asked.register_hook(lambda grad: passes.felt(grad, rows))  # type: ignore[no-untyped-call]
 
     def reset(self) -> None:
         """Set the counts of passes to zero."""
@@ -116,6 +132,15 @@ class Classifier(nn.Module):
             yield trace
         finally:
             self._trace = None
+
+    @contextmanager
+    def counting(self, images: Images, budget: Budget | None) -> Iterator[Passes]:
+        """Count the passes of each image of a batch."""
+        self.passes = passes = Passes(images, budget)
+        try:
+            yield passes
+        finally:
+            self.passes = None
 
     @contextmanager
     def guarded(self, culprit: str) -> Iterator[None]:

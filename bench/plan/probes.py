@@ -17,7 +17,7 @@ from bench import registry
 from bench.api import Attack, Cascade
 from bench.cells.attack import AttackCell
 from bench.cells.cell import Cell
-from bench.cells.probe import GradientsCell, ProbeCell
+from bench.cells.probe import GradientsCell, ProbeCell, RepeatCell
 from bench.data import ImageSet
 from bench.errors import BenchError
 from bench.records import Budget
@@ -29,6 +29,9 @@ CHEAP_IMAGES = 32
 
 CHEAP_PASSES = 200
 """How many passes an image may cost in a cheap probe."""
+
+REPEATED_IMAGES = 8
+"""How many images an attack is repeated on in a cheap audit."""
 
 FEW_STEPS = 5
 """Steps of a probe with eps 0, at most: any step that moves an image is one too many."""
@@ -69,7 +72,7 @@ def lay_out(cells: Iterable[Cell], extent: Extent) -> Iterator[tuple[Cell, str |
             GradientsCell(place, first.subject, images, first.suite_seed, first.compute),
             None,
         )
-        for probe in _probes(attacks, images):
+        for probe in (*_probes(attacks, images), *_repeats(attacks, images, extent)):
             yield probe, _too_dear(probe.entry.plugin) if extent == "cheap" else None
 
 
@@ -98,6 +101,22 @@ def _probes(attacks: Sequence[AttackCell], images: ImageSet) -> Iterator[ProbeCe
                 yield ProbeCell.like(cell, entry, images, probe, of)
 
 
+def _repeats(
+    attacks: Sequence[AttackCell], images: ImageSet, extent: Extent
+) -> Iterator[RepeatCell]:
+    """Repeat one point of each group, targeted ones and controls too."""
+    seen = images.drawn(
+        REPEATED_IMAGES if extent == "cheap" else CHEAP_IMAGES, attacks[0].suite_seed
+    )
+    groups: dict[str, list[AttackCell]] = {}
+    for cell in attacks:
+        groups.setdefault(cell.entry.group, []).append(cell)
+    for points in groups.values():
+        cell = _middle(points)
+        entry = replace(cell.entry, name=f"{cell.entry.name}~repeat")
+        yield RepeatCell.like(cell, entry, seen, "repeat", cell.entry.name)
+
+
 def _work(entry: AttackEntry) -> tuple[str, str, int | None]:
     return entry.plugin_name, str(entry.plugin.parameters()), entry.target
 
@@ -113,8 +132,13 @@ def _points(attacks: Sequence[AttackCell]) -> Iterator[AttackCell]:
         if cell.entry.target is None and plugin.passes > 0 and not plugin.is_control:
             groups.setdefault(cell.entry.group, []).append(cell)
     for points in groups.values():
-        ordered = sorted(points, key=lambda cell: cell.entry.budget.eps if cell.entry.budget else 0)
-        yield ordered[len(ordered) // 2]
+        yield _middle(points)
+
+
+def _middle(points: Sequence[AttackCell]) -> AttackCell:
+    """Return the point of a group whose eps is in the middle."""
+    ordered = sorted(points, key=lambda cell: cell.entry.budget.eps if cell.entry.budget else 0)
+    return ordered[len(ordered) // 2]
 
 
 def _variations(cell: AttackCell) -> dict[str, AttackEntry]:

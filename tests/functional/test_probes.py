@@ -16,10 +16,16 @@ from bench import registry
 from bench.api import Cascade
 from bench.audit import Audit, audit
 from bench.cells.attack import AttackCell
-from bench.cells.probe import GradientsCell, ProbeCell
+from bench.cells.probe import GradientsCell, ProbeCell, RepeatCell
 from bench.commands import run as session
 from bench.plan import Plan
-from bench.plan.probes import CHEAP_IMAGES, CHEAP_PASSES, FEW_STEPS, LARGE_STEPS
+from bench.plan.probes import (
+    CHEAP_IMAGES,
+    CHEAP_PASSES,
+    FEW_STEPS,
+    LARGE_STEPS,
+    REPEATED_IMAGES,
+)
 from bench.store import Store
 
 ROOT = Path(__file__).parent.parent.parent
@@ -51,8 +57,8 @@ def planned(suite: dict[str, Any], folder: Path) -> Plan:
 
 
 def probes(plan: Plan) -> dict[str, ProbeCell]:
-    """The probes of a plan that are attacks, by what is under their model."""
-    cells = [step.cell for step in plan.steps if isinstance(step.cell, ProbeCell)]
+    """The probes of a plan that vary attacks, by what is under their model."""
+    cells = [step.cell for step in plan.steps if type(step.cell) is ProbeCell]
     return {str(cell.coordinates.attack): cell for cell in cells}
 
 
@@ -148,7 +154,8 @@ def test_what_cannot_be_varied_is_not(one: dict[str, Any], tmp_path: Path) -> No
 def test_what_is_dear_is_left_to_a_full_audit(one: dict[str, Any], tmp_path: Path) -> None:
     one["attacks"] = {"square": {"eps": 0.1, "n_queries": 5000}, "pgd": {"eps": 0.1, "steps": 99}}
     skips = {s.cell.label: s.skip for s in planned(one, tmp_path).steps if s.skip is not None}
-    assert set(skips) == {"probe linear/square~eps-0", "probe linear/square~large-eps"}
+    dear = ("eps-0", "large-eps", "repeat")
+    assert set(skips) == {f"probe linear/square~{probe}" for probe in dear}
     assert all("at most: 'audit: full'" in words for words in skips.values())
     assert CHEAP_PASSES >= 2 * 99  # pgd, its steps doubled
     full = planned({**one, "audit": "full"}, tmp_path)
@@ -185,6 +192,19 @@ def test_a_probe_changes_no_other_cell(one: dict[str, Any], tmp_path: Path) -> N
     assert [s.cell.label for s in kept] == [s.cell.label for s in without.steps]
     assert [s.cell.inputs for s in kept] == [s.cell.inputs for s in without.steps]
     assert all(type(s.cell) is not AttackCell for s in with_probes.steps[len(kept) :])
+
+
+def test_each_group_is_repeated_on_a_few_images(one: dict[str, Any], tmp_path: Path) -> None:
+    one["attacks"] = {
+        "fgsm": {"grid": {"eps": [0.05, 0.1, 0.2]}},
+        "fgsm-targeted": {"plugin": "fgsm", "eps": 0.1, "target": 1},
+        "noise": {"eps": 0.2},
+        "both": {"cascade": ["fgsm@eps=0.1", "noise"]},
+    }
+    cells = [step.cell for step in planned(one, tmp_path).steps if type(step.cell) is RepeatCell]
+    names = {cell.coordinates.attack for cell in cells}
+    assert names == {f"{n}~repeat" for n in ("fgsm@eps=0.1", "fgsm-targeted", "noise", "both")}
+    assert {len(cell.images) for cell in cells} == {REPEATED_IMAGES}
 
 
 # A model that hides its gradients

@@ -107,8 +107,82 @@ class OutOfReach(Rule):
             yield Case((entry.label,), words, counts, None, reach < eps * (1 - REACHED))
 
 
+class FewerSteps(Rule):
+    """Count the passes of the images that remained correct: as many as steps were declared.
+
+    An image that was fooled may be left alone. One that a gradient pulled and that was never
+    anywhere but at its place took no step, however often it was asked for.
+    """
+
+    name = "fewer-steps"
+    sees = "an attack takes fewer steps than it declares"
+    matters = (
+        "An image that remained correct because its attack had ended says nothing about the "
+        "model; often a loop that stops all images when one is fooled, or sees a part of a batch."
+    )
+    needs = "an attack of several steps, whose passes were counted for each image"
+    concerns = "attacks"
+
+    def look(self, evidence: Evidence) -> Iterator[Case]:
+        for entry in evidence.attacks:
+            declared = entry.facts.get("iterations")
+            followed = evidence.summary(entry).get("followed")
+            if not isinstance(declared, int) or declared <= 1 or not followed:
+                continue
+            n, unmoved = int(followed["images"]), int(followed["unmoved"])
+            passes = {int(count): images for count, images in followed["passes"].items()}
+            short = sum(images for count, images in passes.items() if count < declared)
+            by = "gradients" if followed["by"] == "backwards" else "forward passes"
+            words = (
+                f"{entry.coordinates} declares {declared} steps: of {n} images that remained "
+                f"correct {short} had fewer {by}"
+                + (f", {min(passes)} at least" if short else "")
+                + (f", and {unmoved} never left their places" if unmoved else "")
+            )
+            counts: dict[str, JSON] = {
+                "n": n,
+                "steps": declared,
+                "short": short,
+                "fewest": min(passes, default=None),
+                "unmoved": unmoved,
+            }
+            yield Case((entry.label,), words, counts, None, short + unmoved > 0)
+
+
+class NotRepeatable(Rule):
+    """Look for attacks that give other images, or other verdicts, from the same seed."""
+
+    name = "not-repeatable"
+    sees = "the same attack with the same seed gives other results"
+    matters = (
+        "Nobody can compute these numbers again, and part of each difference between models is "
+        "luck: the attack draws from a generator of its own, the clock, or what earlier cells left."
+    )
+    needs = "an attack"
+    concerns = "attacks"
+    probes = ("repeat",)
+
+    def look(self, evidence: Evidence) -> Iterator[Case]:
+        groups: dict[str, list[Entry]] = {}
+        for probe in evidence.probes("repeat"):
+            groups.setdefault(str(probe.facts["group"]), []).append(probe)
+        for group, probes in groups.items():
+            counted = [(probe, evidence.summary(probe)) for probe in probes]
+            first, worst = max(counted, key=lambda pair: int(pair[1]["differing"]))
+            n, count = int(worst["images"]), int(worst["differing"])
+            words = (
+                f"{probed_name(first)}, run twice with one seed: {count} of {n} images are not "
+                f"the same, by {float(worst['largest']):.3g} at most"
+            )
+            counts: dict[str, JSON] = {"n": n, "differing": count, "largest": worst["largest"]}
+            cells = tuple(e.label for e in evidence.attacks if e.facts["group"] == group)
+            yield Case(cells, words, counts, None, count > 0)
+
+
 RULES = (
     OverBudget,
     MovesAtZero,
     OutOfReach,
+    FewerSteps,
+    NotRepeatable,
 )
