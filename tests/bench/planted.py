@@ -86,6 +86,8 @@ class Planted:
         size = options.pop("size", eps)
         target = options.pop("target", None)
         summary = {"images": len(fooled), "backwards": options.pop("backwards", 10.0)}
+        summary |= {"followed": followed} if (followed := options.pop("followed", None)) else {}
+        summary |= options.pop("summary", {})
         records = [
             AttackRecord(
                 **(known := _attacked(i, hit, size, broken.get(i))),

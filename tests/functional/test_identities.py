@@ -79,6 +79,7 @@ CELLS = {
     "probe gaudy/pgd~doubled-steps": (
         "bb48ef75ceef3b59d0a3389e3f08dc4526fbf7973161962c693b9f8e6c74e357"
     ),
+    "probe gaudy/pgd~repeat": "8cd2c443284b9b154fc71e49a37dd0b0e3e7a29ae4ee4d442b46090732d066fc",
 }
 """For some cells of each kind, its hash."""
 

@@ -198,7 +198,7 @@ def test_each_group_is_repeated_on_a_few_images(one: dict[str, Any], tmp_path: P
     one["attacks"] = {
         "fgsm": {"grid": {"eps": [0.05, 0.1, 0.2]}},
         "fgsm-targeted": {"plugin": "fgsm", "eps": 0.1, "target": 1},
-        "noise": {"eps": 0.2},
+        "noise": {"eps": 0.1},
         "both": {"cascade": ["fgsm@eps=0.1", "noise"]},
     }
     cells = [step.cell for step in planned(one, tmp_path).steps if type(step.cell) is RepeatCell]
@@ -251,7 +251,8 @@ def test_its_numbers_carry_the_footnotes(masked: dict[str, Any]) -> None:
     reported = {row[1]: row[2:4] for row in cells[2:]}
     assert "[" in reported["pgd"][0]
     assert "[" not in reported["pgd"][1]
-    assert "[" not in "".join(reported["noise"])
+    assert "[" not in reported["noise"][0]
+    assert "a control, no attack: plain/noise fools 0 of 90 images, pgd at the same budget" in under
     assert "rounding: the loss of 32 of 32 images has no gradient" in under
     page = (masked["folder"] / "reports" / "masked" / "README.md").read_text(encoding="utf-8")
     assert "- **no-gradients**: rounding: the loss of 32 of 32" in page
@@ -266,11 +267,15 @@ def test_its_numbers_carry_the_footnotes(masked: dict[str, Any]) -> None:
 def test_probes_are_cells_that_nobody_sees(masked: dict[str, Any]) -> None:
     matrix = masked["outcome"].matrix
     assert {entry.state for entry in matrix.probes} == {"done"}
-    assert len(matrix.probes) == 2 * (1 + 2 + 3)  # gradients; fgsm; pgd: the rest is in the suite
+    repeats = [entry for entry in matrix.probes if entry.facts["probe"] == "repeat"]
+    assert len(repeats) == 2 * 3
+    # gradients; fgsm; pgd: the rest is in the suite
+    assert len(matrix.probes) == len(repeats) + 2 * (1 + 2 + 3)
     assert masked["counts"] == {"done": len(matrix.entries)}
     for entry in matrix.probes:
         assert "arrays" not in matrix.stored(entry).files
-        assert len(matrix.records(entry)) == CHEAP_IMAGES
+        expected = REPEATED_IMAGES if entry in repeats else CHEAP_IMAGES
+        assert len(matrix.records(entry)) == expected
     images = set(matrix.records(matrix.entries[-1])["image"])
     assert all(set(matrix.records(entry)["image"]) < images for entry in matrix.probes)
 

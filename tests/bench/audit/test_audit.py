@@ -69,6 +69,27 @@ def out_of_reach(planted: Planted, *, faulty: bool) -> None:
     planted.attack("net", "pgd", first(20), facts={"steps": 5, "alpha": alpha})
 
 
+def fewer_steps(planted: Planted, *, faulty: bool) -> None:
+    """One image of those that remained correct had a step too few."""
+    followed = {"images": 20, "by": "backwards", "fewest": 9 if faulty else 10, "unmoved": 0}
+    followed["passes"] = {"9": 1, "10": 19} if faulty else {"10": 18, "20": 2}
+    planted.attack("net", "pgd", first(20), facts={"iterations": 10}, followed=followed)
+
+
+def never_moved(planted: Planted, *, faulty: bool) -> None:
+    followed = {"images": 20, "by": "backwards", "fewest": 10, "passes": {"10": 20}}
+    followed["unmoved"] = int(faulty)
+    planted.attack("net", "pgd", first(20), facts={"iterations": 10}, followed=followed)
+
+
+def not_repeatable(planted: Planted, *, faulty: bool) -> None:
+    planted.attack("net", "pgd", first(20))
+    planted.attack("twin", "pgd", first(20))
+    for model, differing in (("net", int(faulty)), ("twin", 0)):
+        summary = {"images": 8, "differing": differing, "largest": 0.1 * differing}
+        planted.probe(model, "pgd", "repeat", first(4, 8), summary=summary)
+
+
 def unconverged(planted: Planted, *, faulty: bool) -> None:
     planted.attack("net", "pgd", first(10))
     fooled = first(30 if faulty else 13)
@@ -147,6 +168,8 @@ PLANTED: dict[str, list[Callable[..., None]]] = {
     "falls-with-eps": [falls_with_eps],
     "survives-large-eps": [survives_large_eps],
     "out-of-reach": [out_of_reach],
+    "fewer-steps": [fewer_steps, never_moved],
+    "not-repeatable": [not_repeatable],
     "unconverged": [unconverged],
     "weaker-than-one-step": [weaker_than_one_step],
     "weaker-than-another": [weaker_than_another, stronger_than_another],
@@ -203,6 +226,24 @@ def test_its_clean_twin_is_looked_at_and_passes(
     found = audit(planted.matrix)
     assert found.findings == ()
     assert found.cases[rule] > 0
+
+
+# What attacks did
+
+
+def test_an_attack_that_is_not_repeatable_is_one_finding_on_all_its_cells(
+    planted: Planted,
+) -> None:
+    not_repeatable(planted, faulty=True)
+    [finding] = audit(planted.matrix).findings
+    assert finding.cells == ("attack net/pgd", "attack twin/pgd")
+
+
+def test_cells_from_before_passes_were_counted_say_nothing(planted: Planted) -> None:
+    planted.attack("net", "pgd", first(20), facts={"iterations": 10})
+    found = audit(planted.matrix)
+    assert found.cases["fewer-steps"] == 0
+    assert "whose passes were counted for each image" in dict(found.gaps)["fewer-steps"]
 
 
 # Attacks of one budget beside each other
