@@ -203,7 +203,8 @@ def _conclude(done: Run, reports: Path) -> NoReturn:
         typer.echo(f"see 'bench why \"{done.failed[0].step.cell.label}\"'", err=True)
     if done.only is None:
         typer.echo(f"tables: {session.write_report(matrix, reports)}", err=True)
-        typer.echo(audited.summary + ("; see 'bench audit'" if audited.findings else ""), err=True)
+        is_silent = not (audited.findings or audited.unseen)
+        typer.echo(audited.summary + ("" if is_silent else "; see 'bench audit'"), err=True)
     raise typer.Exit(1 if done.failed else 0)
 
 
@@ -350,15 +351,22 @@ def audit_(
     strict: Annotated[
         bool, typer.Option("--strict", help="Exit with 1 where there is a finding.")
     ] = False,
+    form: Annotated[str, typer.Option("--format", help="text or json.")] = "text",
     store: StoreOption = None,
 ) -> None:
     """Print what the audit finds in the last run; reads the disk only."""
     from bench.commands import run as session
     from bench.report import audits, plain
 
+    if form not in ("text", "json"):
+        raise UsageError.of("--format", f"got '{form}'", "text or json")
     outcome = session.open_last(suite, store)
-    typer.echo(f"{outcome.matrix.run['name']}\n")
-    typer.echo(plain.render(audits.found(outcome.audit)))
+    if form == "json":
+        document = {"run": outcome.matrix.run["name"], **outcome.audit.plain}
+        typer.echo(json.dumps(document, indent=1, ensure_ascii=False))
+    else:
+        typer.echo(f"{outcome.matrix.run['name']}\n")
+        typer.echo(plain.render(audits.found(outcome.audit)))
     raise typer.Exit(1 if strict and outcome.audit.findings else 0)
 
 

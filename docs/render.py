@@ -110,9 +110,17 @@ def audit_page() -> str:
 
 After every run, rules look for what no sound evaluation would show. What they find stands as a
 footnote on the very numbers that it concerns (`87.5 % (40) [a]`), in the column `findings` of
-CSV and JSON, on the page of the run, and in `bench audit`; `bench audit --strict` exits with 1
-where there is a finding. The page also lists which rules had nothing to look at, and what was
-missing.
+CSV and JSON, on the page of the run, and in `bench audit` (`--format json` for programs);
+`bench audit --strict` exits with 1 where there is a finding. A **mark** is printed in the same
+places, in the column `marks`, and is nobody's mistake: it is no finding.
+
+"No finding" is said only where every rule that applies had its evidence. Where a probe has no
+result, a rule raised or the audit is off, the line reads "no finding, but 2 rules could not look",
+and page and command list them with the reason, apart from the rules that do not apply to the run.
+
+Each fact is listed once: what a rule finds of several cells in the same words, and what follows
+from another finding on the same cells, as images that survive any eps follow from gradients that
+vanish. All rules that found it are named.
 
 ## When a rule fires
 

@@ -142,6 +142,8 @@ class Rule(ABC):
         concerns: the figures that its findings concern, unless a case says otherwise: a
             :data:`Concern`, or the names of metrics.
         probes: the names of the probes that it reads.
+        explains: the names of the rules whose findings, on cells that it concerns too, state
+            the same fact: those are listed with its own, once.
         revision: raised by hand whenever it changes, so that runs are looked at anew.
 
     """
@@ -152,6 +154,7 @@ class Rule(ABC):
     needs: str = ""
     concerns: Concern | frozenset[str] = "attacks"
     probes: tuple[str, ...] = ()
+    explains: tuple[str, ...] = ()
     revision: int = 1
 
     @abstractmethod

@@ -8,122 +8,27 @@ finding concerns cells, and certain figures of theirs; tables print it there. Re
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 
 from bench import statistics
 from bench.api import Case, Rule
 from bench.audit.evidence import Evidence
+from bench.audit.findings import Audit, Finding, once
 from bench.errors import BenchError, PluginError, StoreError, explained, named
-from bench.matrix import Entry, Matrix
-from bench.metrics import METRICS, Metric
+from bench.matrix import Matrix
+from bench.metrics import METRICS
 from bench.records import JSON
 from bench.registry.offered import Offered
 
 RULES: Offered[Rule] = Offered("rules", Rule)
 """The rules that are installed, by name; read at the first look."""
 
-REVISION = 5
+REVISION = 6
 """Raised by hand whenever findings are made of cases in another way."""
 
 LEVEL = 0.05
 """A finding's p-value lies below this, after Holm's correction over all cases of all rules."""
-
-
-@dataclass(frozen=True)
-class Finding:
-    """Something that is wrong with figures.
-
-    Attributes:
-        rule: the name of what found it.
-        cells: the labels of the cells that it concerns.
-        metrics: the names of the figures of those cells that it concerns.
-        sentence: what is wrong, with the evidence.
-        evidence: the counts, by name.
-        p_value: corrected over the run's cases; None where chance plays no part.
-        is_mark: whether it is only a mark beside figures, which nobody has to mend.
-
-    """
-
-    rule: str
-    cells: tuple[str, ...]
-    metrics: frozenset[str]
-    sentence: str
-    evidence: Mapping[str, JSON]
-    p_value: float | None
-    is_mark: bool = False
-
-    @classmethod
-    def of(cls, written: Mapping[str, Any]) -> Finding:
-        """Read what :attr:`plain` says."""
-        cells, metrics = tuple(written["cells"]), frozenset(written["metrics"])
-        return cls(**{**written, "cells": cells, "metrics": metrics})
-
-    @property
-    def plain(self) -> dict[str, JSON]:
-        """Return plain values."""
-        return {
-            **{each.name: getattr(self, each.name) for each in fields(self)},
-            "cells": list(self.cells),
-            "metrics": sorted(self.metrics),
-            "evidence": dict(self.evidence),
-        }
-
-    def concerns(self, entries: Sequence[Entry], metric: Metric) -> bool:
-        """Say whether it concerns a figure of some cells."""
-        return metric.name in self.metrics and any(e.label in self.cells for e in entries)
-
-
-@dataclass(frozen=True)
-class Audit:
-    """What the rules found, how many cases each looked at, and why others looked at none.
-
-    ``remarks`` are the marks that figures carry and that are no findings.
-    """
-
-    findings: tuple[Finding, ...]
-    cases: Mapping[str, int]
-    gaps: tuple[tuple[str, str], ...]
-    remarks: tuple[Finding, ...] = ()
-
-    @property
-    def carried(self) -> tuple[Finding, ...]:
-        """What figures carry: the findings, and the marks that are none."""
-        return self.findings + self.remarks
-
-    @classmethod
-    def of(cls, written: Mapping[str, Any]) -> Audit:
-        """Read what :attr:`plain` says."""
-        findings, remarks = (
-            tuple(Finding.of(each) for each in written[name]) for name in ("findings", "remarks")
-        )
-        gaps = tuple((rule, gap) for rule, gap in written["gaps"])
-        return cls(findings, written["cases"], gaps, remarks)
-
-    @property
-    def plain(self) -> dict[str, JSON]:
-        """Return plain values, and by which rules they came to be."""
-        return {
-            "revision": revision(),
-            "findings": [finding.plain for finding in self.findings],
-            "remarks": [remark.plain for remark in self.remarks],
-            "cases": dict(self.cases),
-            "gaps": [list(gap) for gap in self.gaps],
-        }
-
-    def marks(self, entries: Sequence[Entry], metric: Metric) -> str:
-        """Return what stands after a figure where no footnotes are: the rules, in brackets."""
-        rules = dict.fromkeys(f.rule for f in self.carried if f.concerns(entries, metric))
-        return f" [{', '.join(rules)}]" if rules else ""
-
-    @property
-    def summary(self) -> str:
-        """A line for the end of a run."""
-        ran = sum(count > 0 for count in self.cases.values())
-        counted = "no finding" if not self.findings else f"{len(self.findings)} findings"
-        counted = "1 finding" if len(self.findings) == 1 else counted
-        return f"audit: {counted}; {ran} of {len(self.cases)} rules had something to look at"
 
 
 def known(matrix: Matrix) -> Audit:
@@ -144,6 +49,11 @@ def revision() -> dict[str, JSON]:
     return {"audit": REVISION, **{rule.name: rule.revision for rule in RULES.values()}}
 
 
+def noted(audited: Audit) -> dict[str, JSON]:
+    """Return an audit as the account of a run holds it: plain values, and by which rules."""
+    return {"revision": revision(), **audited.plain}
+
+
 def audit(matrix: Matrix, rules: Iterable[Rule] | None = None) -> Audit:
     """Look at a run by all rules, or by some. One that fails leaves a gap, and the others look.
 
@@ -153,25 +63,35 @@ def audit(matrix: Matrix, rules: Iterable[Rule] | None = None) -> Audit:
     """
     evidence = Evidence(matrix)
     found: list[tuple[Rule, Case]] = []
+    explains: dict[str, tuple[str, ...]] = {}
     cases: dict[str, int] = {}
-    gaps = [] if rules is not None else [(name, str(why)) for name, why in RULES.faults.items()]
+    unseen = [] if rules is not None else [(name, str(why)) for name, why in RULES.faults.items()]
+    gaps: list[tuple[str, str]] = []
     for rule in RULES.values() if rules is None else rules:
+        cases[rule.name], explains[rule.name] = 0, rule.explains
         try:
             with explained(lambda error: PluginError.of("", f"raised {named(error)}")):
                 looked = [_resolved(rule, case) for case in _looked(rule, evidence)]
         except StoreError:
             raise
         except BenchError as error:  # its fault stands in the place of its findings
-            cases[rule.name] = 0
-            gaps.append((rule.name, str(error)))
+            unseen.append((rule.name, str(error)))
             continue
         found += ((rule, case) for case in looked)
         cases[rule.name] = len(looked)
-        gaps += ((rule.name, reason) for reason in _gaps(rule, matrix, looked=bool(looked)))
-    findings = _material(found)
-    remarks = tuple(finding for finding in findings if finding.is_mark)
-    kept = tuple(finding for finding in findings if not finding.is_mark)
-    return Audit(kept, cases, tuple(gaps), remarks)
+        unseen += ((rule.name, reason) for reason in _unseen(rule, matrix, looked=bool(looked)))
+        if not looked and rule.name not in dict(unseen):
+            gaps.append((rule.name, f"needs {rule.needs}" + ", and its probes" * bool(rule.probes)))
+    listed = once(_material(found), explains)
+    without = [e for e in matrix.entries if e.state in ("failed", "blocked")]
+    return Audit(
+        tuple(finding for finding in listed if not finding.is_mark),
+        cases,
+        (*unseen, *gaps),
+        tuple(finding for finding in listed if finding.is_mark),
+        tuple(unseen),
+        len(without),
+    )
 
 
 def concerned(rule: Rule) -> frozenset[str]:
@@ -235,12 +155,12 @@ def _material(found: Sequence[tuple[Rule, Case]]) -> list[Finding]:
     return findings
 
 
-def _gaps(rule: Rule, matrix: Matrix, *, looked: bool) -> Iterator[str]:
-    """Say what a rule had to do without: probes that have no result, or all that it needs."""
-    for probe in matrix.probes:
-        if probe.facts["probe"] in rule.probes and probe.state != "done":
+def _unseen(rule: Rule, matrix: Matrix, *, looked: bool) -> Iterator[str]:
+    """Say what a rule that applies had to do without: probes that have no result, or all."""
+    probes = [probe for probe in matrix.probes if probe.facts.get("probe") in rule.probes]
+    for probe in probes:
+        if probe.state != "done":
             yield f"{probe.label}: {probe.state}" + (f": {probe.reason}" if probe.reason else "")
-    if not looked:
-        is_off = matrix.run["audit_extent"] == "off"
-        missing = ", and its probes" + (": the audit is off" if is_off else "")
-        yield f"needs {rule.needs}" + (missing if rule.probes else "")
+    applies = looked or any(entry.kind == "attack" for entry in matrix.entries)
+    if rule.probes and not probes and matrix.run["audit_extent"] == "off" and applies:
+        yield f"needs {rule.needs}, and its probes: the audit is off"

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench import data, plan, runner, suite, tables
-from bench.audit import Audit, audit, known
+from bench.audit import Audit, audit, known, noted
 from bench.errors import UsageError
 from bench.matrix import Matrix
 from bench.plan import Plan
@@ -125,7 +125,7 @@ def conclude(done: Run) -> Matrix:
 
     """
     account = done.account()
-    account["audit"] = audit(Matrix(done.store, account)).plain
+    account["audit"] = noted(audit(Matrix(done.store, account)))
     done.store.put_run(done.name, account)
     return Matrix(done.store, account)
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from bench.audit import RULES, Audit
+from bench.audit import RULES, Audit, Finding
 from bench.report.blocks import Block, Break, Bullets, Details, Heading, Paragraph, Strong, Table
 
 
@@ -17,18 +17,48 @@ def section(audited: Audit) -> Iterator[Block]:
 
 
 def found(audited: Audit) -> Iterator[Block]:
-    """Write the findings with the cells that they concern, and what was not checked, as lists."""
+    """Write findings and marks with the cells that they concern, and what was not checked."""
     yield Paragraph(f"{audited.summary[0].upper()}{audited.summary[1:]}.")
     if audited.findings:
-        yield Bullets(
-            tuple(
-                (Strong(each.rule), f": {each.sentence}", Break(), f"({_some(each.cells)})")
-                for each in audited.findings
+        yield _listed(audited.findings)
+    if audited.remarks:
+        yield Paragraph("Marks, which stand beside figures and are no findings:")
+        yield _listed(audited.remarks)
+    if audited.unseen:
+        yield Paragraph("Rules that apply and could not look, with the reason:")
+        yield _reasons(audited.unseen)
+    others = [gap for gap in audited.gaps if gap not in audited.unseen]
+    if others:
+        yield Paragraph("Rules that do not apply to this run:")
+        yield _reasons(others)
+
+
+def _listed(found: Sequence[Finding]) -> Bullets:
+    return Bullets(
+        tuple(
+            (
+                Strong(each.rule),
+                f": {each.sentence}",
+                _also(each),
+                Break(),
+                f"({_some(each.cells)})",
             )
+            for each in found
         )
-    if audited.gaps:
-        yield Paragraph("Not checked, with the reason:")
-        yield Bullets(tuple(f"{rule}: {reason}" for rule, reason in audited.gaps))
+    )
+
+
+def _also(finding: Finding) -> str:
+    """Name the other rules that found the same fact."""
+    return f" (also: {', '.join(finding.also)})" if finding.also else ""
+
+
+def _reasons(gaps: Sequence[tuple[str, str]]) -> Bullets:
+    """List reasons, each once with the rules that it stopped."""
+    rules: dict[str, list[str]] = {}
+    for rule, reason in gaps:
+        rules.setdefault(reason, []).append(rule)
+    return Bullets(tuple(f"{', '.join(names)}: {reason}" for reason, names in rules.items()))
 
 
 def _some(cells: tuple[str, ...], most: int = 4) -> str:

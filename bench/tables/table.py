@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -33,7 +34,7 @@ class Place:
     """One place of a table: an estimate, or the reason that there is none.
 
     ``entries`` are the cells it comes from: one, or one for each replica of a model. ``findings``
-    are what the audit found about it.
+    are what the audit found about it, marks included.
     """
 
     metric: Metric
@@ -133,7 +134,8 @@ class Table:
                     "n": known.n if known else None,
                     "trainings": known.trainings if known else None,
                     "note": place.note or None,
-                    "findings": " ".join(dict.fromkeys(f.rule for f in place.findings)) or None,
+                    "findings": _rules(f for f in place.findings if not f.is_mark),
+                    "marks": _rules(f for f in place.findings if f.is_mark),
                     "key": " ".join(entry.key or "" for entry in place.entries) or None,
                 }
 
@@ -224,7 +226,26 @@ class Table:
             "title": self.title,
             "metric": ", ".join(metric.name for metric in self.metrics),
             "definition": "\n".join(metric.definition for metric in self.metrics),
-            "places": list(self._long()),
+            "places": [_finite(place) for place in self._long()],
             "remarks": list(self.remarks),
         }
-        return json.dumps(document, indent=1, ensure_ascii=False)
+        return json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False)
+
+
+def _rules(found: Iterable[Finding]) -> str | None:
+    """Name the rules of findings, each once; None for none."""
+    return " ".join(dict.fromkeys(rule for each in found for rule in each.rules)) or None
+
+
+def _finite(place: Mapping[str, JSON]) -> dict[str, JSON]:
+    """Write numbers that JSON has no way to write as nothing, with a note that says which."""
+    lost = {
+        name: "undefined" if math.isnan(value) else "infinite" if value > 0 else "minus infinite"
+        for name, value in place.items()
+        if isinstance(value, float) and not math.isfinite(value)
+    }
+    if not lost:
+        return dict(place)
+    words = [f"{name} is {how}" for name, how in lost.items()]
+    notes = [str(place["note"])] if place.get("note") else []
+    return {**place, **dict.fromkeys(lost), "note": "; ".join([*notes, *words])}

@@ -17,6 +17,7 @@ class Leaked(Rule):
     matters = "To be right about an image that was learned is memory."
     needs = "a model that is not cross-validated"
     concerns = "models"
+    revision = 2
 
     def look(self, evidence: Evidence) -> Iterator[Case]:
         pairs = [
@@ -35,10 +36,7 @@ class Leaked(Rule):
                 )  # they may be thousands
                 known = [name for name in images if name in twins]
                 example = f": {known[0]} is {twins[known[0]]}" if known else ""
-                words = (
-                    f"{entry.coordinates}: {len(known)} of {len(images)} images stand in train too"
-                    f"{example}"
-                )
+                words = f"{len(known)} of {len(images)} judged images stand in train too{example}"
                 counts: dict[str, JSON] = {"n": len(images), "leaked": len(known)}
                 yield Case((entry.label,), words, counts, None, bool(known))
 

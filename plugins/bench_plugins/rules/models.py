@@ -35,6 +35,8 @@ class NoGradients(Rule):
     needs = "an attack"
     concerns = "robustness"
     probes = ("gradients",)
+    revision = 2
+    explains = ("survives-large-eps", "no-better-than-noise", "transfer-beats-white-box")
 
     def look(self, evidence: Evidence) -> Iterator[Case]:
         for probe in evidence.probes("gradients"):
@@ -101,6 +103,7 @@ class FewImages(Rule):
     matters = "So wide an interval holds nearly every claim and its opposite."
     needs = "a rate"
     concerns = frozenset()
+    revision = 2
 
     def look(self, evidence: Evidence) -> Iterator[Case]:
         places: dict[str, list[Entry]] = {}
@@ -110,16 +113,18 @@ class FewImages(Rule):
                 same = (where.model, where.variant, where.attack, where.source)
                 places.setdefault(f"{kind} {same}", []).append(entry)
         for found in places.values():
-            first = found[0].coordinates
-            entries = [e for e in found if e.coordinates.training == first.training]
+            training = found[0].coordinates.training
+            entries = [e for e in found if e.coordinates.training == training]
             for name in CLAIMS[found[0].kind]:
                 parts = [_hits(evidence, entry, name) for entry in entries]
                 hits, n = (sum(part) for part in zip(*parts, strict=True))
                 known = statistics.rate(hits, n)
                 low, high = known.low or 0.0, known.high or 0.0
+                half = statistics.rate(n // 2, n)
+                widest = 100 * ((half.high or 0.0) - (half.low or 0.0))
                 words = (
-                    f"{first}: {name} rests on {n} images: its 95 % interval is {100 * low:.0f} to "
-                    f"{100 * high:.0f} %"
+                    f"{name} rests on {n} image{'s' * (n != 1)}: so few leave a 95 % interval of "
+                    f"up to {widest:.0f} points"
                 )
                 counts: dict[str, JSON] = {"n": n, "low": low, "high": high}
                 cells = tuple(entry.label for entry in found)

@@ -13,7 +13,7 @@ from planted import Planted
 
 import bench
 from bench.api import Case, Evidence, Rule
-from bench.audit import RULES, Audit, audit, known
+from bench.audit import RULES, Audit, audit, known, noted
 from bench.commands import catalog
 from bench.errors import PluginError
 from bench.store import Store
@@ -93,12 +93,12 @@ def test_findings_of_other_rules_are_looked_for_anew(plugins: Path, planted: Pla
     """A run that was audited before a rule was installed, and after."""
     planted.evaluate("net", [True] * 10 + [False] * 30)  # all of them with a confidence of 0.75
     before = audit(planted.matrix, [rule for n, rule in RULES.items() if n != "too-confident"])
-    noted = before.plain
-    del noted["revision"]["too-confident"]
+    written: dict[str, Any] = noted(before)
+    del written["revision"]["too-confident"]
     matrix = planted.matrix
-    matrix.run["audit"] = noted
+    matrix.run["audit"] = written
     assert "too-confident" in {finding.rule for finding in known(matrix).findings}
-    matrix.run["audit"] = before.plain  # as if it had been there
+    matrix.run["audit"] = noted(before)  # as if it had been there
     assert "too-confident" not in {finding.rule for finding in known(matrix).findings}
 
 

@@ -438,7 +438,7 @@ def test_a_table_is_a_frame_of_plain_numbers(matrix: Matrix) -> None:
     frame = table.frame()
     assert list(frame.columns) == [
         "attack", "model", "metric", "value", "low", "high", "n", "trainings",
-        "note", "findings", "key"
+        "note", "findings", "marks", "key"
     ]  # fmt: skip
     kept = frame[frame["value"].notna()]
     assert kept["value"].tolist() == [
