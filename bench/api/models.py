@@ -19,11 +19,15 @@ class Model(Plugin):
     """An architecture, and where its weights come from if the suite does not train it.
 
     Parameters that every model has: ``weights``, a ``.safetensors`` or ``.pt`` file to load
-    strictly; ``mean`` and ``std``, the normalisation of each channel, done inside the classifier.
+    strictly, and ``weights_key``, where in it they lie; ``mean`` and ``std``,
+    the normalisation of each channel, done inside the classifier.
     """
 
     weights: Annotated[
         Path | None, Field(description=".safetensors or .pt file, loaded strictly")
+    ] = None
+    weights_key: Annotated[
+        str | None, Field(description="where in the file they lie, if in no usual place: ema.net")
     ] = None
     mean: Annotated[
         tuple[float, ...] | None, Field(description="of each channel, pixels in [0, 1]")
@@ -32,6 +36,8 @@ class Model(Plugin):
 
     @model_validator(mode="after")
     def _normalisation_is_whole(self) -> Model:
+        if self.weights_key is not None and self.weights is None:
+            raise ValueError("got weights_key without weights: it is a place in that file")
         if (self.mean is None) != (self.std is None):
             raise ValueError("mean and std go together: give both or neither")
         if self.mean is not None and self.std is not None:
@@ -74,10 +80,17 @@ class Model(Plugin):
             return None
         return self.mean, self.std
 
+    def parameters(self) -> dict[str, JSON]:
+        """Return the parameters as plain values; a key that is not given is none."""
+        found = super().parameters()
+        if self.weights_key is None:
+            found.pop("weights_key", None)
+        return found
+
     def structure(self) -> dict[str, JSON]:
         """Return the parameters that decide the function which given weights compute."""
         return {
             name: value
             for name, value in self.parameters().items()
-            if name not in {"weights", "mean", "std"}
+            if name not in {"weights", "weights_key", "mean", "std"}
         }

@@ -36,11 +36,17 @@ class LoadCell(Cell):
     def inputs(self) -> dict[str, JSON]:
         """The architecture, the file's content, and the normalisation that the suite gives."""
         given = self.architecture.entry.plugin.normalization()
-        return {
+        inputs: dict[str, JSON] = {
             "architecture": self.architecture.identity,
             "file": self.file_digest if self.file is not None else "pretrained",
             "normalisation": [list(part) for part in given] if given is not None else None,
         }
+        return inputs if self._key is None else {**inputs, "key": self._key}
+
+    @property
+    def _key(self) -> str | None:
+        """Where in the file the weights lie; a checkpoint that ships has them at the top."""
+        return None if self.shipped else self.architecture.entry.plugin.weights_key
 
     @property
     def facts(self) -> dict[str, JSON]:
@@ -61,26 +67,25 @@ class LoadCell(Cell):
 
     def run(self, workbench: Workbench, parents: Mapping[str, Stored]) -> Result:
         """Load the weights strictly; never substitute anything."""
-        from bench.classifier.weights import (
-            header_normalisation,
-            output_digests,
-            read_weights,
-            state_arrays,
-        )
+        from bench.classifier.weight_files import read_weights
+        from bench.classifier.weights import header_normalisation, output_digests, state_arrays
 
         architecture = self.architecture
         header: dict[str, str] = {}
         applied = AppliedReductions()
+        remarks: tuple[str, ...] = ()
         if self.file is None:
             network = architecture.build(pretrained=True)
             where = architecture.culprit
         else:
             where = str(self.file)
-            arrays, header = read_weights(self.file)
+            file = read_weights(self.file, self._key)
             if fingerprint.of_file(self.file) != self.file_digest:
                 raise WeightsError.of(where, "changed since the run was planned", "", "run again")
-            applied = AppliedReductions.of(header, where)
-            network = architecture.load(arrays, where, applied)
+            header, applied = file.header, AppliedReductions.of(file.header, where)
+            network, prefix = architecture.load_file(file.arrays, where, applied)
+            taken = f"in {self.file.name}, '{prefix}' stands before every name: it was taken off"
+            remarks = (*file.remarks, taken) if prefix else file.remarks
         normalisation = architecture.entry.plugin.normalization() or header_normalisation(header)
         if normalisation is None:
             raise WeightsError.of(
@@ -93,6 +98,8 @@ class LoadCell(Cell):
         architecture.check_channels(mean, where)
         arrays = state_arrays(network)
         summary: dict[str, JSON] = {"file": str(self.file) if self.file is not None else None}
+        if remarks:
+            summary["remarks"] = list(remarks)
         if "bench" in header:
             summary["origin"] = json.loads(header["bench"])
         return Result(

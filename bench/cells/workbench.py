@@ -72,11 +72,25 @@ class Architecture:
         """Build the network, as reductions left it, and load weights into it, strictly."""
         from bench.classifier.weights import load_strictly
 
-        network = self.build()
-        if applied is not None:
-            network = applied.rebuild(network, self.image_shape)
+        network = self._skeleton(applied)
         load_strictly(network, arrays, where)
         return network
+
+    def load_file(
+        self, arrays: Mapping[str, NDArray[Any]], where: str, applied: AppliedReductions
+    ) -> tuple[nn.Module, str]:
+        """Load what a file holds, and return what stood before every name and was taken off."""
+        from bench.classifier.weights import load_strictly, without_prefix
+
+        network = self._skeleton(applied)
+        named, prefix = without_prefix(arrays, network)
+        load_strictly(network, named, where)
+        return network, prefix
+
+    def _skeleton(self, applied: AppliedReductions | None) -> nn.Module:
+        """Build the network as reductions left it, with any weights."""
+        network = self.build()
+        return network if applied is None else applied.rebuild(network, self.image_shape)
 
     def check_channels(self, mean: tuple[float, ...], where: str) -> None:
         """Check that mean (and std) have one number for each channel of the data."""

@@ -1,28 +1,32 @@
-"""Weights as arrays: out of a network and a file, strictly into a network, and their digests.
+"""Weights as arrays: out of a network, strictly into a network, and their digests.
 
-Nothing is ever unpickled. This room does not know how weights were made.
+This room does not know how weights were made, nor how they lie in a file.
 """
 
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import nn
+from torch.nn.modules.batchnorm import _NormBase
 
 from bench import fingerprint
 from bench.classifier.classifier import Classifier
-from bench.errors import WeightsError, explained
+from bench.errors import BenchError, WeightsError
 from bench.records import JSON
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bench.classifier.reductions import AppliedReductions
+
+_SHOWN = 5
+"""How many names of each kind an error lists."""
 
 
 def state_arrays(network: nn.Module) -> dict[str, NDArray[Any]]:
@@ -46,7 +50,9 @@ def _arrays(name: str, value: Any) -> Iterator[tuple[str, NDArray[Any]]]:
         yield f"{name}.scale", scale.cpu().numpy()
         yield f"{name}.zero_point", zero.cpu().numpy()
     elif isinstance(value, torch.Tensor):
-        yield name, value.detach().cpu().numpy()
+        held = value.detach().cpu()
+        # numpy has no bfloat16: float32 holds it, and loads into it, without loss
+        yield name, (held.float() if held.dtype == torch.bfloat16 else held).numpy()
 
 
 def normalisation_arrays(classifier: Classifier) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -71,81 +77,116 @@ def output_digests(
 
 
 def load_strictly(network: nn.Module, arrays: Mapping[str, NDArray[Any]], where: str) -> None:
-    """Load weights into a network: every name, every shape, nothing more.
+    """Load weights into a network: every name, every shape, no other kind of number, nothing more.
+
+    As torch's own strict load, it forgives a batch normalisation whose count of batches is missing.
 
     Raises:
-        WeightsError: naming what is missing, surplus or of another shape.
+        WeightsError: naming what is missing, surplus, of another shape or of another kind.
 
     """
-    state = network.state_dict()
-    missing = sorted(state.keys() - arrays.keys())
-    surplus = sorted(arrays.keys() - state.keys())
-    shapes = [
-        f"{name} is {tuple(arrays[name].shape)} not {tuple(state[name].shape)}"
-        for name in sorted(state.keys() & arrays.keys())
-        if tuple(arrays[name].shape) != tuple(state[name].shape)
-    ]
-    wrong = [
-        f"{what}: {', '.join(names[:5])}{' ...' if len(names) > 5 else ''}"  # noqa: PLR2004
-        for what, names in {"missing": missing, "surplus": surplus, "shape": shapes}.items()
-        if names
-    ]
-    if wrong:
-        raise WeightsError.of(
-            where,
-            "does not load strictly: " + "; ".join(wrong),
-            f"the {len(state)} weights and buffers of the architecture",
-            "give the file that belongs to it; no other weights take its place",
-        )
-    tensors = {name: torch.from_numpy(np.array(array)) for name, array in arrays.items()}
+    state = {name: held for name, held in network.state_dict().items() if torch.is_tensor(held)}
+    counts = {name: state[name].cpu().numpy() for name in _batch_counts(network) & state.keys()}
+    given = {**counts, **arrays}
+    wrong = {
+        "missing": sorted(state.keys() - given.keys()),
+        "surplus": sorted(given.keys() - state.keys()),
+        "shape": [
+            f"{name} is {tuple(array.shape)} not {tuple(state[name].shape)}"
+            for name, array in sorted(given.items())
+            if name in state and tuple(array.shape) != tuple(state[name].shape)
+        ],
+        "type": [
+            f"{name} is {array.dtype} not {str(state[name].dtype).removeprefix('torch.')}"
+            for name, array in sorted(given.items())
+            if name in state and not _is_of_kind(array, state[name])
+        ],
+    }
+    if any(wrong.values()):
+        raise _misfit(where, wrong, [*arrays], [*state])
+    tensors = {name: torch.from_numpy(np.array(array)) for name, array in given.items()}
     network.load_state_dict(tensors, strict=True)
 
 
-def read_weights(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
-    """Read a file of weights; nothing is ever unpickled.
+def _batch_counts(network: nn.Module) -> set[str]:
+    """Name the counts that batch normalisation keeps beside its statistics; older files lack them.
 
-    Args:
-        path: ``.safetensors``, or ``.pt``/``.pth`` read with ``weights_only=True``, holding a
-            state dict, or one under ``state_dict``, ``model_state_dict`` or ``model``.
+    Nothing is computed with them but the averages of a training without momentum.
+    """
+    return {
+        f"{place}.num_batches_tracked".lstrip(".")
+        for place, module in network.named_modules()
+        if isinstance(module, _NormBase)
+    }
+
+
+def _is_of_kind(array: NDArray[Any], held: torch.Tensor) -> bool:
+    """Whether numbers are of the kind that a network keeps there: whole ones are no weights."""
+    if held.is_quantized:
+        return True
+    if held.is_floating_point():
+        return array.dtype.kind == "f"
+    return array.dtype.kind != "f" or bool((array == np.rint(array)).all())
+
+
+def _misfit(
+    where: str, wrong: Mapping[str, list[str]], given: list[str], wanted: list[str]
+) -> BenchError:
+    """Say what does not fit: a few of each kind, and what stands before the names."""
+    parts = [
+        f"{what}: {', '.join(names[:_SHOWN])}{' ...' if len(names) > _SHOWN else ''}"
+        for what, names in wrong.items()
+        if names
+    ]
+    action = "give the file that belongs to it; no other weights take its place"
+    if wrong["missing"] or wrong["surplus"]:
+        parts += _prefixes(given, wanted)
+    elif wrong["type"] and not wrong["shape"]:
+        action = "give the weights as the floating-point numbers that the network computes with"
+    return WeightsError.of(
+        where,
+        "does not load strictly: " + "; ".join(parts),
+        f"the {len(wanted)} weights and buffers of the architecture",
+        action,
+    )
+
+
+def _prefixes(given: list[str], wanted: list[str]) -> Iterator[str]:
+    """Say which prefix stands before names on one side alone."""
+    for names, others, whose in ((given, wanted, "file"), (wanted, given, "architecture")):
+        first = Counter(name.partition(".")[0] for name in names if "." in name)
+        known = {*others}
+        for prefix, count in first.most_common(1):
+            bare = {name.removeprefix(f"{prefix}.") for name in names}
+            if len(bare & known) > len({*names} & known):
+                without = [name for name in names if not name.startswith(f"{prefix}.")]
+                apart = f", not before {', '.join(without[:2])}" if without else ""
+                of = f"{count} of the {whose}'s {len(names)} names"
+                yield f"'{prefix}.' stands before {of}{apart}"
+
+
+def without_prefix(
+    arrays: Mapping[str, NDArray[Any]], network: nn.Module
+) -> tuple[dict[str, NDArray[Any]], str]:
+    """Take off what stands before every name, where the names are the network's without it.
+
+    Tools that wrap networks leave such a prefix: ``module.``, ``_orig_mod.``, ``model.``.
 
     Returns:
-        The arrays by name, and the header's texts (empty for ``.pt``).
-
-    Raises:
-        WeightsError: where the file is missing or holds no state dict.
+        The arrays, and the prefix that was taken off: empty where there was none.
 
     """
-    where = str(path)
-    if not path.is_file():
-        raise WeightsError.of(
-            where, "no such file", "a file of weights", "no other weights take its place"
-        )
-    with explained(
-        lambda error: WeightsError.of(
-            where,
-            "cannot be read: " + str(error).partition("\n")[0],
-            ".safetensors, or .pt that weights_only=True reads",
-            "save network.state_dict(), not the network",
-        )
-    ):
-        if path.suffix == ".safetensors":
-            from safetensors import safe_open
-
-            with safe_open(path, framework="pt") as file:
-                arrays = {name: file.get_tensor(name).numpy() for name in file.keys()}  # noqa: SIM118 (no mapping)
-                return arrays, file.metadata() or {}
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    for name in ("state_dict", "model_state_dict", "model"):
-        if isinstance(content, dict) and isinstance(content.get(name), dict):
-            content = content[name]
+    wanted = network.state_dict().keys()
+    forgiven = _batch_counts(network)
+    first = [*next(iter(arrays), "").split(".")[:-1]]
+    for count in range(len(first) + 1):
+        prefix = "".join(f"{part}." for part in first[:count])
+        if not all(name.startswith(prefix) for name in arrays):
             break
-    if (
-        not isinstance(content, dict)
-        or not content
-        or not all(isinstance(value, torch.Tensor) for value in content.values())
-    ):
-        raise WeightsError.of(where, "holds no state dict", "tensors by name")
-    return {name: tensor.cpu().numpy() for name, tensor in content.items()}, {}
+        names = {name.removeprefix(prefix) for name in arrays}
+        if names <= wanted and wanted - names <= forgiven:
+            return {name.removeprefix(prefix): each for name, each in arrays.items()}, prefix
+    return dict(arrays), ""
 
 
 def header_normalisation(

@@ -87,6 +87,8 @@ class Bar:
                 self.progress.update(self.task, cell=_how_far(event))
             case CellFinished(label, state=state, reason=reason, seconds_left=seconds_left):
                 self.progress.update(self.task, advance=1, cell="", left=_left(seconds_left))
+                for remark in event.remarks:
+                    self._print(f"note: {label}: {remark}", "yellow")
                 if state == "failed":
                     self._print(f"failed: {label}: {reason}", "red")
             case RunFinished():
@@ -114,11 +116,17 @@ class Lines:
             case Progress() if time.perf_counter() - self.last >= _EVERY:
                 self.last = time.perf_counter()
                 self._print(f"  {_how_far(event)}")
-            case CellFinished() if event.computed or event.state != "done":
-                words = f": {event.reason}" if event.reason else ""
-                left = f", {_left(event.seconds_left)}" if event.seconds_left is not None else ""
-                place = f"[{event.finished}/{event.cells}]"
-                self._print(f"{place} {event.state} {event.label}{words}{left}")
+            case CellFinished():
+                self._finished(event)
+
+    def _finished(self, event: CellFinished) -> None:
+        for remark in event.remarks:
+            self._print(f"note: {event.label}: {remark}")
+        if event.computed or event.state != "done":
+            words = f": {event.reason}" if event.reason else ""
+            left = f", {_left(event.seconds_left)}" if event.seconds_left is not None else ""
+            place = f"[{event.finished}/{event.cells}]"
+            self._print(f"{place} {event.state} {event.label}{words}{left}")
 
     def _print(self, text: str) -> None:
         print(text, file=sys.stderr, flush=True)  # noqa: T201 (this is the console)

@@ -95,6 +95,7 @@ class CellFinished:
         cells: how many there are.
         seconds_left: for the whole run, estimated; None before a rate is known.
         epochs: figures of each epoch, of a training that is done.
+        remarks: what a person should know of how it was done, such as a prefix taken off names.
 
     """
 
@@ -108,6 +109,7 @@ class CellFinished:
     cells: int
     seconds_left: float | None
     epochs: tuple[Figures, ...] = ()
+    remarks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,7 @@ from bench.runner.events import (
     RunFinished,
     RunStarted,
 )
-from bench.runner.run import Run, versions
+from bench.runner.run import Run, remarks, versions
 from bench.store import Stored
 
 
@@ -127,6 +127,7 @@ def _finished(run: Run, status: Status, finished: int, *, is_computed: bool) -> 
         cells=len(run.plan.steps),
         seconds_left=run.seconds_left(),
         epochs=tuple(epochs) if isinstance(epochs, list) else (),
+        remarks=remarks(status),
     )
 
 

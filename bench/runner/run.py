@@ -6,6 +6,7 @@ import platform
 import time
 import uuid
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from functools import cache
@@ -85,6 +86,12 @@ class Run:
         known_seconds, known_amount = self._spent.get(name, (0.0, 0.0))
         self._spent[name] = (known_seconds + seconds, known_amount + amount)
 
+    @property
+    def _remarks(self) -> Iterator[str]:
+        """What a person should know of how cells were done, each with the model's name."""
+        for status in self.statuses.values():
+            yield from (f"{status.step.cell.coordinates}: {each}" for each in remarks(status))
+
     def account(self) -> dict[str, Any]:
         """Return what is stored of the run: all that tables need besides the cells."""
         suite = self.plan.suite
@@ -107,11 +114,17 @@ class Run:
                 name: choice.model_dump(mode="json") for name, choice in suite.recommend.items()
             },
             "examples": suite.examples,
-            "notes": list(self.plan.notes),
+            "notes": [*self.plan.notes, *self._remarks],
             "interrupted": self.interrupted,
             "versions": versions(),
             "cells": [_cell(status) for status in self.statuses.values()],
         }
+
+
+def remarks(status: Status) -> tuple[str, ...]:
+    """Return what a cell's summary says to a person, such as a prefix taken off names."""
+    found = None if status.stored is None else status.stored.summary.get("remarks")
+    return tuple(map(str, found)) if isinstance(found, list) else ()
 
 
 def _dataset(plan: Plan) -> dict[str, Any]:

@@ -29,7 +29,8 @@ from bench.classifier.classifier import Classifier
 from bench.classifier.counting import layers, multiplications, nonzero_parameters, sparsity
 from bench.classifier.layers import layer_weights
 from bench.classifier.reductions import AppliedReductions
-from bench.classifier.weights import header_normalisation, load_strictly, read_weights, state_arrays
+from bench.classifier.weight_files import read_weights
+from bench.classifier.weights import header_normalisation, load_strictly, state_arrays
 from bench.commands import export
 from bench.commands import run as session
 from bench.errors import PluginError, UsageError
@@ -691,7 +692,8 @@ def test_chains_are_built_again(name: str, known: dict[str, nn.Module]) -> None:
 def test_a_trained_network_answers_in_bytes_as_in_floats(model: str) -> None:
     """The checkpoints that ship, on the images they are judged on."""
     content = registry.load("datasets", "digits")().read()
-    arrays, header = read_weights(shipped("checkpoints") / f"{model}-digits-seed42.safetensors")
+    file = read_weights(shipped("checkpoints") / f"{model}-digits-seed42.safetensors")
+    arrays, header = file.arrays, file.header
     mean, std = (torch.tensor(part).view(1, -1, 1, 1) for part in header_normalisation(header))
 
     def pixels(split: str, count: int) -> torch.Tensor:

@@ -12,6 +12,7 @@ from torch import nn
 from bench.api import padded
 from bench.classifier import weights
 from bench.classifier.classifier import Classifier
+from bench.classifier.weight_files import read_weights
 from bench.errors import PluginError, WeightsError
 
 
@@ -117,8 +118,9 @@ def test_pt_files_are_read_without_unpickling(tmp_path: Path, wrapper: str | Non
     state = nn.Linear(3, 2).state_dict()
     path = tmp_path / "weights.pt"
     torch.save(state if wrapper is None else {wrapper: state, "epoch": 3}, path)
-    arrays, header = weights.read_weights(path)
-    assert header == {}
+    file = read_weights(path)
+    assert (file.header, file.remarks) == ({}, ())
+    arrays = file.arrays
     assert all(np.array_equal(arrays[name], tensor.numpy()) for name, tensor in state.items())
 
 
@@ -126,12 +128,12 @@ def test_what_holds_no_weights_is_reported(tmp_path: Path) -> None:
     whole = tmp_path / "whole.pt"
     torch.save(nn.Linear(3, 2), whole)  # a pickled module would run code
     with pytest.raises(WeightsError, match="weights_only"):
-        weights.read_weights(whole)
+        read_weights(whole)
     torch.save({"loss": 3}, tmp_path / "none.pt")
     with pytest.raises(WeightsError, match="holds no state dict"):
-        weights.read_weights(tmp_path / "none.pt")
+        read_weights(tmp_path / "none.pt")
     (tmp_path / "broken.safetensors").write_bytes(b"nothing")
     with pytest.raises(WeightsError, match="cannot be read"):
-        weights.read_weights(tmp_path / "broken.safetensors")
+        read_weights(tmp_path / "broken.safetensors")
     with pytest.raises(WeightsError, match="no such file"):
-        weights.read_weights(tmp_path / "absent.pt")
+        read_weights(tmp_path / "absent.pt")
