@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,6 +14,22 @@ from bench.records import JSON
 
 if TYPE_CHECKING:
     from torch.nn import Module
+
+
+def strange_normalisation(mean: Sequence[float], std: Sequence[float]) -> str | None:
+    """Say why a normalisation cannot belong to pixels in [0, 1], or None.
+
+    Their mean lies there, too, and their std is at most 1/2: what scales them may be at most 1.
+    """
+    if not all(0 <= each <= 1 for each in mean):
+        return f"has mean {_written(mean)}"
+    if not all(0 < each <= 1 for each in std):
+        return f"has std {_written(std)}"
+    return None
+
+
+def _written(values: Sequence[float]) -> str:
+    return f"[{', '.join(f'{each:.6g}' for each in values)}]"
 
 
 class Model(Plugin):
@@ -45,6 +62,12 @@ class Model(Plugin):
                 raise ValueError("mean and std need one number for each channel")
             if min(self.std) <= 0:
                 raise ValueError("std must be positive")
+            reason = strange_normalisation(self.mean, self.std)
+            if reason is not None:
+                raise ValueError(
+                    f"{reason}, expected mean and std of pixels in [0, 1]; those of pixels from 0 "
+                    "to 255 are divided by 255 (128 -> 128/255)"
+                )
         return self
 
     @abstractmethod

@@ -12,7 +12,7 @@ from bench import fingerprint
 from bench.cells.cell import Cell, package_of
 from bench.cells.workbench import Architecture, Workbench
 from bench.classifier.reductions import AppliedReductions
-from bench.errors import WeightsError
+from bench.errors import BenchError, WeightsError, explained, named_shortly
 from bench.records import JSON, Kind, Result
 from bench.store import Stored
 
@@ -86,7 +86,9 @@ class LoadCell(Cell):
             network, prefix = architecture.load_file(file.arrays, where, applied)
             taken = f"in {self.file.name}, '{prefix}' stands before every name: it was taken off"
             remarks = (*file.remarks, taken) if prefix else file.remarks
-        normalisation = architecture.entry.plugin.normalization() or header_normalisation(header)
+        with explained(lambda error: _unreadable(where, error)):
+            known = header_normalisation(header)
+        normalisation = architecture.entry.plugin.normalization() or known
         if normalisation is None:
             raise WeightsError.of(
                 architecture.culprit,
@@ -95,7 +97,7 @@ class LoadCell(Cell):
                 "for a model that takes pixels as they are: mean: [0, 0, 0], std: [1, 1, 1]",
             )
         mean, std = normalisation
-        architecture.check_channels(mean, where)
+        architecture.check_normalisation(mean, std, where)
         arrays = state_arrays(network)
         summary: dict[str, JSON] = {"file": str(self.file) if self.file is not None else None}
         if remarks:
@@ -108,3 +110,12 @@ class LoadCell(Cell):
             outputs=output_digests(architecture.identity, arrays, mean, std, applied),
             summary=summary,
         )
+
+
+def _unreadable(where: str, error: Exception) -> BenchError:
+    return WeightsError.of(
+        where,
+        f"has a header whose mean and std cannot be understood: {named_shortly(error)}",
+        "a list of numbers each",
+        "give mean: and std: in the suite",
+    )

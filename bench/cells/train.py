@@ -116,7 +116,7 @@ class TrainCell(Cell):
         from bench.training.schedule import kept
 
         mean, std = self._normalisation(workbench, parents)
-        self.architecture.check_channels(mean, self.architecture.culprit)
+        self.architecture.check_normalisation(mean, std, self.architecture.culprit)
         task: Any = {"recipe": self.recipe, "mean": mean, "std": std, "seed": self.seed}
         task["images"], task["labels"] = self.images.tensors()
         with machine.busy_elsewhere() as load:

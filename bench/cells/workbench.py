@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from weakref import WeakKeyDictionary
 
 from bench import fingerprint, registry, seeds
+from bench.api.models import strange_normalisation
 from bench.classifier.reductions import AppliedReductions
 from bench.errors import PluginError, UsageError, WeightsError
 from bench.records import JSON
@@ -92,13 +93,24 @@ class Architecture:
         network = self.build()
         return network if applied is None else applied.rebuild(network, self.image_shape)
 
-    def check_channels(self, mean: tuple[float, ...], where: str) -> None:
-        """Check that mean (and std) have one number for each channel of the data."""
-        if len(mean) != self.image_shape[0]:
+    def check_normalisation(
+        self, mean: tuple[float, ...], std: tuple[float, ...], where: str
+    ) -> None:
+        """Check that mean and std have one number for each channel, and are of pixels in [0, 1]."""
+        if not len(mean) == len(std) == self.image_shape[0]:
             raise WeightsError.of(
                 where,
-                f"mean and std have {len(mean)} numbers",
+                f"mean and std have {len(mean)} and {len(std)} numbers",
                 f"{self.image_shape[0]}: one for each channel of the data",
+                "give as many in the suite",
+            )
+        reason = strange_normalisation(mean, std)
+        if reason is not None:
+            raise WeightsError.of(
+                where,
+                reason,
+                "mean and std of pixels in [0, 1]",
+                "divide those of pixels from 0 to 255 by 255",
             )
 
 

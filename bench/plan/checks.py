@@ -13,6 +13,7 @@ from bench.api import Recipe, Tuning
 from bench.cells.workbench import Compute
 from bench.data import Prepared
 from bench.errors import Problem, SuiteError
+from bench.plan import scales
 from bench.plan.model_variants import ModelVariant, is_named, pairs
 from bench.suite import Suite, document
 
@@ -24,6 +25,7 @@ def check(suite: Suite, data: Prepared) -> None:
         SuiteError: with all mistakes of one kind.
 
     """
+    scales.check(suite, data)
     _check_targets(suite, data)
     _check_selection(suite)
 

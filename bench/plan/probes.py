@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from math import prod, sqrt
 from typing import Any, Literal, TypeAlias
 
 from pydantic import ValidationError
@@ -20,6 +19,7 @@ from bench.cells.cell import Cell
 from bench.cells.probe import GradientsCell, ProbeCell, RepeatCell
 from bench.data import ImageSet
 from bench.errors import BenchError
+from bench.plan import scales
 from bench.records import Budget
 from bench.suite import AttackEntry
 from bench.suite.sections import Extent
@@ -152,8 +152,8 @@ def _variations(cell: AttackCell) -> dict[str, AttackEntry]:
     if radius is not None and not plugin.minimum_norm:
         few = {} if steps is None else {counted: min(steps, FEW_STEPS)}
         found["eps-0"] = {radius: 0, **few}
-        largest = _largest(budget, cell.subject.architecture.image_shape)
-        if largest is not None:
+        largest = scales.largest(budget.norm, cell.subject.architecture.image_shape)
+        if budget.norm != "l0":  # a number of pixels has no room for more
             found["large-eps"] = {radius: largest, **_strides(plugin, budget, steps, largest)}
     if steps is not None:
         found["doubled-steps"] = {counted: 2 * steps}
@@ -164,11 +164,6 @@ def _variations(cell: AttackCell) -> dict[str, AttackEntry]:
 def _parameter(plugin: Attack, name: str) -> str | None:
     """Return a name that an attack declares; None where none of its parameters has it."""
     return name if name in type(plugin).model_fields else None
-
-
-def _largest(budget: Budget, shape: tuple[int, int, int]) -> float | None:
-    """Return a radius within which any image lies from any other; None for numbers of pixels."""
-    return {"linf": 1.0, "l2": sqrt(prod(shape)), "l1": float(prod(shape))}.get(budget.norm)
 
 
 def _strides(

@@ -214,7 +214,17 @@ def _in_our_words(detail: Any, model: type[BaseModel], also: Iterable[str]) -> P
         case "value_error":
             return mistake(message.removeprefix("Value error, "))
     expected = _TYPES.get(detail["type"], message.removeprefix("Input should be "))
-    return mistake(f"got {detail['input']!r}", expected)
+    return mistake(f"got {detail['input']!r}", expected, _of_255(detail, model))
+
+
+def _of_255(detail: Any, model: type[BaseModel]) -> str:
+    """Say what a length in pixels from 0 to 255 is in [0, 1]; nothing where it is none."""
+    if detail["type"] not in ("less_than_equal", "less_than"):
+        return ""
+    field = _fields(model, detail["loc"][:-1]).get(str(detail["loc"][-1]))
+    if field is None or "pixels" not in (field.description or ""):
+        return ""
+    return f"of pixels from 0 to 255? Then write {detail['input']}/255"
 
 
 def _fields(model: type[BaseModel], location: Sequence[str | int]) -> dict[str, FieldInfo]:

@@ -48,7 +48,7 @@ class RandomizedSmoothing(Shield):
     proof_only: ClassVar[frozenset[str]] = frozenset({"samples", "selection", "alpha"})
     gradients: ClassVar[Gradients] = "expectation"
 
-    sigma: float = Field(0.25, gt=0, le=10, description="of the noise, in pixels of [0, 1]")
+    sigma: float = Field(0.25, gt=0, le=1, description="of the noise, in pixels of [0, 1]")
     votes: int = Field(32, ge=1, le=100_000, description="noises for a verdict")
     averaged: int = Field(8, ge=1, le=100_000, description="noises that attacks average over")
     samples: int = Field(1000, ge=1, le=1_000_000, description="noises that prove a radius")
