@@ -36,8 +36,22 @@ def forked(seed: int) -> Iterator[None]:
     with preserved():
         random.seed(seed)
         np.random.seed(seed % 2**32)
-        torch.manual_seed(seed)
+        _seed_torch(seed)
         yield
+
+
+def _seed_torch(seed: int) -> None:
+    """Seed torch's global generators.
+
+    Where there is no accelerator, not by :func:`torch.manual_seed`: it keeps the stack of each call for
+    devices that are not there, which takes milliseconds.
+    """
+    import torch
+
+    if torch.accelerator.is_available():
+        torch.manual_seed(seed)
+    else:
+        torch.default_generator.manual_seed(seed)
 
 
 @contextmanager

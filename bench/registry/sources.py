@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import sys
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 
@@ -30,6 +31,12 @@ def source_digest(module: str) -> str | None:
 
 
 def _spec(module: str) -> ModuleSpec | None:
+    """Return where a module is, or would be: of one that is imported already, nothing is searched."""
+    loaded: ModuleSpec | None = getattr(sys.modules.get(module), "__spec__", None)
+    return loaded or _searched(module)
+
+
+def _searched(module: str) -> ModuleSpec | None:
     path: list[str] | None = None
     name = ""
     spec: ModuleSpec | None = None

@@ -286,6 +286,17 @@ def test_a_cell_that_the_index_has_not_heard_of_is_found_and_matched(
     assert again(store).find(THIRD) is not None
 
 
+def test_results_outlast_a_power_cut_and_unfinished_work_need_not(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[int] = []
+    monkeypatch.setattr(os, "fsync", synced.append)
+    store.put_partial(KEY, "maker", b"blob")
+    assert synced == []
+    put(store, KEY, records=ATTACKS, arrays={"a": np.zeros(2)})
+    assert len(synced) == 3  # records, arrays, and the manifest
+
+
 # The index is a copy
 
 
@@ -334,6 +345,18 @@ def test_a_lost_index_is_rebuilt_from_the_files(
     assert again(store).match("") == before
     assert put(again(store), THIRD).key == THIRD
     assert len(again(store).match("")) == 17
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+def test_an_index_that_is_lost_under_an_open_store_is_rebuilt(
+    store: Store, damage: Callable[[Path], None]
+) -> None:
+    keys = [f"{i:02x}" + f"{i:062x}" for i in range(16)]
+    before = [put(store, key, summary={"i": key}) for key in keys]
+    damage(store.folder / "index.sqlite")
+    assert [store.find(key) for key in keys] == before
+    assert put(store, THIRD).key == THIRD
+    assert len(store.match("")) == 17
 
 
 # Damage to the truth
