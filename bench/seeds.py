@@ -31,8 +31,6 @@ def forked(seed: int) -> Iterator[None]:
 
     For libraries that draw from the global generators.
     """
-    import torch
-
     with preserved():
         random.seed(seed)
         np.random.seed(seed % 2**32)
@@ -43,8 +41,8 @@ def forked(seed: int) -> Iterator[None]:
 def _seed_torch(seed: int) -> None:
     """Seed torch's global generators.
 
-    Where there is no accelerator, not by :func:`torch.manual_seed`: it keeps the stack of each call for
-    devices that are not there, which takes milliseconds.
+    Where there is no accelerator, not by :func:`torch.manual_seed`: for devices that are not there
+    it formats the stack of each call, which takes milliseconds.
     """
     import torch
 

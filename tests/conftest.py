@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ def pytest_sessionstart() -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def _no_wait_for_disks() -> Iterator[None]:
-    """Let no test wait for its files to outlast a power cut: that took a quarter of a run's time."""
+    """Let no test wait for the disk: files of tests need not outlast a power cut."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "fsync", lambda _file: None)
         yield
@@ -60,12 +61,27 @@ def plugin_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def plugins(plugin_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Make the package of plugins importable."""
-    monkeypatch.syspath_prepend(str(plugin_folder))
-    monkeypatch.setenv("PYTHONPATH", str(plugin_folder))
-    forget_plugins()
-    yield plugin_folder
+def plugins(plugin_folder: Path) -> Iterator[Path]:
+    """Make the package of plugins importable for a test."""
+    with importable(plugin_folder):
+        yield plugin_folder
+
+
+@pytest.fixture(scope="module")
+def module_plugins(plugin_folder: Path) -> Iterator[Path]:
+    """Make the package of plugins importable for all tests of a module."""
+    with importable(plugin_folder):
+        yield plugin_folder
+
+
+@contextmanager
+def importable(folder: Path) -> Iterator[None]:
+    """Make the plugins in a folder importable, for this process and those that it starts."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(folder))
+        patch.setenv("PYTHONPATH", str(folder))
+        forget_plugins()
+        yield
     forget_plugins()
 
 
@@ -78,6 +94,11 @@ def forget_plugins() -> None:
 @pytest.fixture
 def tiny(plugins: Path) -> dict[str, Any]:
     """The plain values of a suite that runs in about a second."""
+    return tiny_suite()
+
+
+def tiny_suite() -> dict[str, Any]:
+    """Return plain values that no other test holds."""
     return {
         "suite": "tiny",
         "seed": 7,

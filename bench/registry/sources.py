@@ -31,7 +31,7 @@ def source_digest(module: str) -> str | None:
 
 
 def _spec(module: str) -> ModuleSpec | None:
-    """Return where a module is, or would be: of one that is imported already, nothing is searched."""
+    """Return where a module is, or would be: one that is imported is not searched for."""
     loaded: ModuleSpec | None = getattr(sys.modules.get(module), "__spec__", None)
     return loaded or _searched(module)
 

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from conftest import forget_plugins, install
 
 from bench import registry
 from bench.api import KINDS, Attack
@@ -15,16 +16,12 @@ from bench.commands import catalog
 from bench.errors import PluginError, UsageError
 from bench.registry import Offer
 
-PACKAGES = Path(__file__).parents[1] / "plugin_package"
-
 
 @pytest.fixture(scope="module")
 def twin_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a second distribution, which offers a name that the first one offers too."""
     target = tmp_path_factory.mktemp("twin")
-    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index"]
-    command += ["--no-build-isolation", "--target", str(target), str(PACKAGES / "twin")]
-    subprocess.run(command, check=True, capture_output=True)
+    install("twin", target)
     return target
 
 
@@ -32,8 +29,7 @@ def twin_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def twin(plugins: Path, twin_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Have both distributions installed."""
     monkeypatch.syspath_prepend(str(twin_folder))
-    registry._offers.cache_clear()
-    registry.load.cache_clear()
+    forget_plugins()
     return twin_folder
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import ROOT, forget_plugins
+from conftest import ROOT, importable
 from typer.testing import CliRunner
 
 from bench import cli
@@ -82,13 +82,10 @@ SUITES = (PLAIN, WHOLE, COMPRESSED)
 def store(plugin_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A store with the last runs of a suite without variants and of two with them."""
     folder = tmp_path_factory.mktemp("documented") / "store"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(plugin_folder))
-        forget_plugins()
+    with importable(plugin_folder):
         for suite in SUITES:
             outcome = session.run(suite, store=folder, reports=None)
             assert set(outcome.counts) <= {"done", "skipped"}
-    forget_plugins()
     return folder
 
 

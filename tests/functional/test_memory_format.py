@@ -9,6 +9,9 @@ import numpy as np
 import pytest
 
 import bench
+from bench.matrix import Matrix
+from bench.report import markdown
+from bench.report import page as pages
 
 
 @pytest.fixture
@@ -32,12 +35,13 @@ def viewing(tiny: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("dataset", "wanted"),
     [
         ({"plugin": "blobs"}, "channels_last"),
-        pytest.param({"plugin": "digits"}, "channels_last", marks=pytest.mark.slow),
-        pytest.param({"plugin": "blobs", "channels": 1}, "contiguous", marks=pytest.mark.slow),
+        ({"plugin": "digits"}, "channels_last"),
+        ({"plugin": "blobs", "channels": 1}, "contiguous"),
     ],
 )
 def test_a_network_that_views_its_maps_runs_everywhere(
@@ -48,7 +52,32 @@ def test_a_network_that_views_its_maps_runs_everywhere(
     if dataset["plugin"] == "blobs":  # of three classes, which the usual version takes for too few
         viewing["attacks"]["autoattack"]["version"] = "rand"
     outcome = bench.run(viewing, store=tmp_path / "store", reports=tmp_path / "reports")
-    matrix = outcome.matrix
+    assert_it_ran_everywhere(outcome.matrix, wanted)
+    page = (tmp_path / "reports" / "tiny" / "README.md").read_text(encoding="utf-8")
+    assert (NOTE in page) == (wanted == "channels_last")
+
+
+def test_a_network_that_views_its_maps_runs_in_a_cell_of_each_kind(
+    viewing: dict[str, Any], tmp_path: Path
+) -> None:
+    small = {
+        "images": {"count": 2},
+        "models": {"viewed": {"train": {"epochs": 1, "batch_size": 48, "lr": 0.01}}},
+        "attacks": {"pgd": {"eps": 0.1, "steps": 1}},
+        "explainers": {"saliency": {}},
+        "profile": {"batches": [1]},
+        "audit": "off",
+    }
+    viewing["variants"].pop("smooth")
+    matrix = bench.run(viewing | small, store=tmp_path / "store", reports=None).matrix
+    assert_it_ran_everywhere(matrix, "channels_last")
+    assert NOTE in markdown.render(pages._settings(matrix))
+
+
+NOTE = "- memory_format of viewed: contiguous, since its network fails on channels-last maps"
+
+
+def assert_it_ran_everywhere(matrix: Matrix, wanted: str) -> None:
     failed = {e.label: e.reason for e in (*matrix.entries, *matrix.probes) if e.state != "done"}
     assert failed == {}
     kinds = {entry.kind for entry in matrix.entries}
@@ -58,10 +87,6 @@ def test_a_network_that_views_its_maps_runs_everywhere(
         if entry.kind in {"evaluate", "train", "latency"}:
             used = "contiguous" if entry.coordinates.model == "viewed" else wanted
             assert matrix.stored(entry).summary["memory_format"] == used, entry.label
-    page = (tmp_path / "reports" / "tiny" / "README.md").read_text(encoding="utf-8")
-    note = "- memory_format of viewed: contiguous, since its network fails on "
-    note += "channels-last maps"
-    assert (note in page) == (wanted == "channels_last")
 
 
 @pytest.mark.parametrize("channels", [3, 1])

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import importable
 from test_cli import call
 
 import bench
-from bench import registry
 from bench.api import Cascade
 from bench.audit import Audit, audit
 from bench.cells.attack import AttackCell
@@ -215,13 +215,8 @@ def masked(
     plugin_folder: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[dict[str, Any]]:
     folder = tmp_path_factory.mktemp("masked")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(plugin_folder))
-        registry._offers.cache_clear()
-        registry.load.cache_clear()
+    with importable(plugin_folder):
         outcome = bench.run(MASKED, store=folder / "store", reports=folder / "reports")
-    registry._offers.cache_clear()
-    registry.load.cache_clear()
     return {
         "folder": folder,
         "outcome": bench.open_last("masked", folder / "store"),

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,6 @@ import yaml
 from PIL import Image
 
 import bench
-from bench import registry
 from bench.matrix import Entry, Matrix
 from bench.report import page as pages
 from bench.store import Store, Stored
@@ -74,19 +73,7 @@ class Made:
 
 
 @pytest.fixture(scope="module")
-def _plugins(plugin_folder: Path) -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(plugin_folder))
-        patch.setenv("PYTHONPATH", str(plugin_folder))
-        registry._offers.cache_clear()
-        registry.load.cache_clear()
-        yield
-    registry._offers.cache_clear()
-    registry.load.cache_clear()
-
-
-@pytest.fixture(scope="module")
-def made(_plugins: None, tmp_path_factory: pytest.TempPathFactory) -> Made:
+def made(module_plugins: Path, tmp_path_factory: pytest.TempPathFactory) -> Made:
     folder = tmp_path_factory.mktemp("problem_a")
     store, reports = folder / "store", folder / "reports"
     return Made(store, reports, bench.run(SUITE, store=store, reports=reports))
@@ -149,8 +136,10 @@ def test_the_page_says_what_was_measured(made: Made) -> None:
 def test_the_page_is_rendered_from_the_store_alone(made: Made, tmp_path: Path) -> None:
     """Byte for byte; figures of an earlier run, which the page does not name, do not stay."""
     matrix = bench.open_last(store=made.store).matrix
-    pages.write(matrix, tmp_path)
+    shutil.copytree(made.folder, tmp_path, dirs_exist_ok=True)
     manifest = tmp_path / ".bench-report.json"
+    for name in json.loads(manifest.read_text())["files"]:
+        (tmp_path / name).write_text("of an earlier run")
     gone = [f"figures/confusion-gone.{suffix}" for suffix in ("svg", "png")]
     for name in gone:
         (tmp_path / name).write_text("of an earlier run")
@@ -347,7 +336,7 @@ def command(folder: Path, store: str, *options: str) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def interrupted(_plugins: None, tmp_path_factory: pytest.TempPathFactory) -> Interrupted:
+def interrupted(module_plugins: Path, tmp_path_factory: pytest.TempPathFactory) -> Interrupted:
     folder = tmp_path_factory.mktemp("interrupted")
     (folder / "long.yaml").write_text(yaml.safe_dump(LONG))
     whole = command(folder, "whole", "--tensorboard", str(folder / "whole-logs"))

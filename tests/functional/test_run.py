@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import tiny_suite
 
 import bench
 from bench import registry, runner
@@ -23,6 +24,18 @@ from bench.store import Store
 
 def go(suite: dict[str, Any], store: Path, **kwargs: Any) -> bench.Outcome:
     return bench.run(suite, store=store, reports=None, **kwargs)
+
+
+@pytest.fixture(scope="module")
+def whole(module_plugins: Path, tmp_path_factory: pytest.TempPathFactory) -> bench.Outcome:
+    """A run of the whole suite, for all that only read it."""
+    return go(tiny_suite(), tmp_path_factory.mktemp("whole") / "store")
+
+
+@pytest.fixture
+def store(whole: bench.Outcome, tmp_path: Path) -> Path:
+    """A copy of a store after that run."""
+    return shutil.copytree(whole.matrix.store.folder, tmp_path / "store")
 
 
 def computed(outcome: bench.Outcome, store: Path) -> set[str]:
@@ -50,34 +63,33 @@ def assert_same_records(first: bench.Outcome, second: bench.Outcome) -> None:
         pd.testing.assert_frame_equal(records, theirs[label], check_exact=True, obj=label)
 
 
-def test_every_cell_is_done_and_judged(tiny: dict[str, Any], tmp_path: Path) -> None:
-    outcome = go(tiny, tmp_path / "store")
+def test_every_cell_is_done_and_judged(whole: bench.Outcome) -> None:
     # two models: train, evaluate, four attacks each; transfer both ways: four each
-    assert outcome.counts == {"done": 2 * (1 + 1 + 4) + 2 * 4}
-    frame = outcome.frame()
+    assert whole.counts == {"done": 2 * (1 + 1 + 4) + 2 * 4}
+    frame = whole.frame()
     assert set(frame["kind"]) == {"evaluate", "attack", "transfer"}
     attacks = frame[frame["kind"] == "attack"]
     assert len(attacks) == 2 * 4 * 20
     assert attacks["violation"].isna().all()
 
 
-def test_two_stores_have_the_same_records(tiny: dict[str, Any], tmp_path: Path) -> None:
-    assert_same_records(go(tiny, tmp_path / "a"), go(tiny, tmp_path / "b"))
+def test_two_stores_have_the_same_records(
+    tiny: dict[str, Any], whole: bench.Outcome, tmp_path: Path
+) -> None:
+    assert_same_records(whole, go(tiny, tmp_path / "other"))
 
 
-def test_nothing_is_computed_twice(tiny: dict[str, Any], tmp_path: Path) -> None:
-    first = go(tiny, tmp_path / "store")
-    second = go(tiny, tmp_path / "store")
-    assert len(computed(first, tmp_path / "store")) == sum(first.counts.values())
-    assert computed(second, tmp_path / "store") == set()
-    assert_same_records(first, second)
+def test_nothing_is_computed_twice(tiny: dict[str, Any], whole: bench.Outcome, store: Path) -> None:
+    second = go(tiny, store)
+    assert len(computed(whole, store)) == sum(whole.counts.values())
+    assert computed(second, store) == set()
+    assert_same_records(whole, second)
 
 
-def test_one_attack_added_costs_that_attack(tiny: dict[str, Any], tmp_path: Path) -> None:
-    go(tiny, tmp_path / "store")
+def test_one_attack_added_costs_that_attack(tiny: dict[str, Any], store: Path) -> None:
     tiny["attacks"]["noise"] = {"eps": 0.2}
-    more = go(tiny, tmp_path / "store")
-    assert computed(more, tmp_path / "store") == {
+    more = go(tiny, store)
+    assert computed(more, store) == {
         "attack linear/noise",
         "attack gaudy/noise",
         "transfer linear>gaudy/noise",
@@ -102,55 +114,59 @@ PGD_TRANSFERS = {"transfer linear>gaudy/pgd", "transfer gaudy>linear/pgd"}
         ("run.memory_format=contiguous", lambda label: True),
     ],
 )
-def test_what_a_change_costs(tiny: dict[str, Any], tmp_path: Path, change: str, costs) -> None:
+def test_what_a_change_costs(
+    tiny: dict[str, Any], whole: bench.Outcome, store: Path, change: str, costs
+) -> None:
     """A change costs the cells that it touches, all of them and no others."""
-    first = go(tiny, tmp_path / "store")
-    keys = {entry.label: entry.key for entry in first.matrix.entries}
-    second = go(tiny, tmp_path / "store", settings=[change])
+    keys = {entry.label: entry.key for entry in whole.matrix.entries}
+    second = go(tiny, store, settings=[change])
     changed = {e.label for e in second.matrix.entries if keys[e.label] != e.key}
     assert changed == {label for label in keys if costs(label)}
 
 
-def test_the_batch_size_is_part_of_what_depends_on_it(tiny: dict[str, Any], tmp_path: Path) -> None:
+def test_the_batch_size_is_part_of_what_depends_on_it(
+    tiny: dict[str, Any], whole: bench.Outcome, store: Path, tmp_path: Path
+) -> None:
     """pgd draws its start batch by batch; fgsm is the same in every batch, passes included."""
-    first = go(tiny, tmp_path / "store")
-    keys = {entry.label: entry.key for entry in first.matrix.entries}
-    second = go(tiny, tmp_path / "store", settings=["run.batch_size=7"])
+    keys = {entry.label: entry.key for entry in whole.matrix.entries}
+    second = go(tiny, store, settings=["run.batch_size=7"])
     changed = {e.label for e in second.matrix.entries if keys[e.label] != e.key}
     assert PGD <= changed <= PGD | PGD_TRANSFERS
     passes = second.table("forwards", where={"plugin": "fgsm"}).frame()["value"]
     assert set(passes) == {1.0}
-    alone = go(tiny, tmp_path / "other", settings=["run.batch_size=1"])
-    assert set(alone.table("backwards", where={"plugin": "fgsm"}).frame()["value"]) == {1.0}
-    assert set(alone.table("forwards", where={"plugin": "pgd"}).frame()["value"]) == {5.0}
+    single = go(tiny, tmp_path / "other", settings=["run.batch_size=1"])
+    assert set(single.table("backwards", where={"plugin": "fgsm"}).frame()["value"]) == {1.0}
+    assert set(single.table("forwards", where={"plugin": "pgd"}).frame()["value"]) == {5.0}
 
 
-def test_order_and_selection_of_models_change_nothing(tiny: dict[str, Any], tmp_path: Path) -> None:
-    straight = go(tiny, tmp_path / "a")
+def test_order_and_selection_of_models_change_nothing(
+    tiny: dict[str, Any], whole: bench.Outcome, tmp_path: Path
+) -> None:
     turned = copy.deepcopy(tiny)
     turned["models"] = dict(reversed(turned["models"].items()))
     turned["attacks"] = dict(reversed(turned["attacks"].items()))
-    assert_same_records(straight, go(turned, tmp_path / "b"))
-    alone = go(tiny, tmp_path / "c", models=["gaudy"])
-    both = by_label(straight)
-    for label, records in by_label(alone).items():
+    assert_same_records(whole, go(turned, tmp_path / "turned"))
+    one = go(tiny, tmp_path / "one", models=["gaudy"])
+    both = by_label(whole)
+    for label, records in by_label(one).items():
         pd.testing.assert_frame_equal(records, both[label], check_exact=True)
 
 
-def test_fgsm_does_not_depend_on_the_batch_size(tiny: dict[str, Any], tmp_path: Path) -> None:
-    one = by_label(go(tiny, tmp_path / "a", settings=["run.batch_size=1"]))
-    many = by_label(go(tiny, tmp_path / "b", settings=["run.batch_size=64"]))
+def test_fgsm_does_not_depend_on_the_batch_size(
+    tiny: dict[str, Any], whole: bench.Outcome, tmp_path: Path
+) -> None:
+    one = by_label(go(tiny, tmp_path / "one", settings=["run.batch_size=1"]))
+    many = by_label(whole)  # all in one
     labels = [label for label in one if "pgd" not in label]
     assert len(labels) == 2 + 2 * 3 + 2 * 3  # evaluate, fgsm, transfer of fgsm
     for label in labels:
         pd.testing.assert_frame_equal(one[label], many[label], check_exact=True, obj=label)
 
 
-def test_thread_count_changes_no_verdict(tiny: dict[str, Any], tmp_path: Path) -> None:
+def test_thread_count_changes_no_verdict(
+    tiny: dict[str, Any], whole: bench.Outcome, store: Path, tmp_path: Path
+) -> None:
     """Weights come with the thread count that trained them; what is done with them does not."""
-    one = go(tiny, tmp_path / "a")
-    store = tmp_path / "b"
-    shutil.copytree(tmp_path / "a", store)
     for folder in (store / "cells").glob("*/*"):
         if '"kind": "train"' not in (folder / "cell.json").read_text():
             shutil.rmtree(folder)
@@ -166,13 +182,13 @@ def test_thread_count_changes_no_verdict(tiny: dict[str, Any], tmp_path: Path) -
     for model in tiny["models"]:
         tiny["models"][model] = {"weights": weights[model]}
     two = go(tiny, store, threads=2)
-    ours = by_label(one)
+    ours = by_label(whole)
     for label, records in by_label(two).items():
         pd.testing.assert_frame_equal(records, ours[label], check_exact=True, obj=label)
 
 
-def test_fgsm_is_within_its_budget_and_uses_it(tiny: dict[str, Any], tmp_path: Path) -> None:
-    records = by_label(go(tiny, tmp_path / "store"))
+def test_fgsm_is_within_its_budget_and_uses_it(whole: bench.Outcome) -> None:
+    records = by_label(whole)
     for model in ("linear", "gaudy"):
         for eps in (0.05, 0.2):
             found = records[f"attack {model}/fgsm@eps={eps}"]["linf"]
@@ -182,7 +198,7 @@ def test_fgsm_is_within_its_budget_and_uses_it(tiny: dict[str, Any], tmp_path: P
 
 
 def test_eps_zero_equals_clean_and_noise_does_next_to_nothing(
-    tiny: dict[str, Any], tmp_path: Path
+    tiny: dict[str, Any], store: Path
 ) -> None:
     tiny["attacks"] = {
         "none": {"plugin": "fgsm", "eps": 0},
@@ -190,8 +206,7 @@ def test_eps_zero_equals_clean_and_noise_does_next_to_nothing(
         "noise": {"eps": 0.1},
         "fgsm": {"eps": 0.1},
     }
-    outcome = go(tiny, tmp_path / "store")
-    records = by_label(outcome)
+    records = by_label(go(tiny, store))
     for model in ("linear", "gaudy"):
         for attack in ("none", "still"):
             frame = records[f"attack {model}/{attack}"]
@@ -240,6 +255,7 @@ def test_a_gpu_that_is_not_there_is_reported_before_anything_runs(
 def test_torch_s_settings_are_put_back(tiny: dict[str, Any], tmp_path: Path) -> None:
     import torch
 
+    tiny["attacks"] = {}
     before = torch.get_num_threads(), torch.backends.cudnn.allow_tf32
     go(tiny, tmp_path / "store", threads=before[0] + 1)
     assert (torch.get_num_threads(), torch.backends.cudnn.allow_tf32) == before

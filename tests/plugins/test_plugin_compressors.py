@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from conftest import importable
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
@@ -747,15 +748,10 @@ def ran(
         "audit": "off",
         "run": {"threads": 1, "device": "cpu"},
     }
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(plugin_folder))
-        registry._offers.cache_clear()
-        registry.load.cache_clear()
+    with importable(plugin_folder):
         session.run(suite, store=folder / "store", reports=None)
         store = Store(folder / "store")
         yield suite, store, Matrix.last(store)
-    registry._offers.cache_clear()
-    registry.load.cache_clear()
 
 
 def entry(matrix: Matrix, label: str) -> Any:

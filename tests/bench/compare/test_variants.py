@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from conftest import importable
 from planted import Planted
 from scipy import stats
 from torch.nn import functional
@@ -243,10 +244,7 @@ VARIANTS: dict[str, list[Any]] = {
 @pytest.fixture(scope="module")
 def ran(plugin_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[bench.Outcome]:
     """A whole run of one model in several variants, with its page."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(plugin_folder))
-        registry._offers.cache_clear()
-        registry.load.cache_clear()
+    with importable(plugin_folder):
         torch.set_num_threads(1)
         folder = tmp_path_factory.mktemp("compressed")
         values = {
@@ -268,8 +266,6 @@ def ran(plugin_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
             "run": {"threads": 1, "device": "cpu"},
         }
         yield bench.run(values, store=folder / "store", reports=None)
-    registry._offers.cache_clear()
-    registry.load.cache_clear()
 
 
 def entry(outcome: bench.Outcome, label: str) -> Entry:

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from conftest import importable
 from planted import compared
 from scipy import stats
 
@@ -610,26 +611,18 @@ RUN = {
 @pytest.fixture(scope="module")
 def matrix(plugin_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Matrix:
     store = tmp_path_factory.mktemp("replicas") / "store"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(plugin_folder))
-        registry._offers.cache_clear()
-        registry.load.cache_clear()
+    with importable(plugin_folder):
         done = session.run(RUN, store=store, reports=None)
         assert set(done.counts) == {"done"}
-    registry._offers.cache_clear()
-    registry.load.cache_clear()
     return Matrix.last(Store(store), "estimate_replicas")
 
 
 def test_a_rehearsal_that_fails_costs_a_training_its_peak_memory_and_nothing_else(
-    plugin_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    plugins: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*args: Any, **kwargs: Any) -> None:
         raise RuntimeError("out of memory")
 
-    monkeypatch.syspath_prepend(str(plugin_folder))
-    registry._offers.cache_clear()
-    registry.load.cache_clear()
     suite = {**RUN, "models": {"plain": RUN["models"]["plain"]}, "attacks": {}}
     weights = []
     for name in ("whole", "failing"):
@@ -640,8 +633,6 @@ def test_a_rehearsal_that_fails_costs_a_training_its_peak_memory_and_nothing_els
         assert (training.summary["peak_memory_bytes"] is None) is (name == "failing")
         monkeypatch.setattr("bench.training.trainer.rehearse", refuse)
     assert weights[0] == weights[1]
-    registry._offers.cache_clear()
-    registry.load.cache_clear()
 
 
 def records(matrix: Matrix, kind: str, model: str) -> dict[str, list[dict[str, Any]]]:

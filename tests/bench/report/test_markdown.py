@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from xml.etree import ElementTree as ET
 
 import numpy as np
 import pytest
+from conftest import tiny_suite
 from matplotlib.figure import Figure
 from PIL import Image
 from planted import Planted
@@ -29,17 +31,29 @@ from bench.runner import console
 from bench.tables import DASH
 
 
+@pytest.fixture(scope="module")
+def folder(module_plugins: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store and reports of one run, for all that only read them."""
+    folder = tmp_path_factory.mktemp("run")
+    suite = tiny_suite()
+    suite["description"] = "What it is for."
+    suite["attacks"]["raises"] = {}
+    table = {"metric": "robust_accuracy", "title": "One table", "intervals": True}
+    bench.run(
+        suite | {"tables": {"one": table}}, store=folder / "store", reports=folder / "reports"
+    )
+    return folder
+
+
 @pytest.fixture
-def outcome(tiny: dict[str, Any], tmp_path: Path) -> bench.Outcome:
-    tiny["description"] = "What it is for."
-    tiny["attacks"]["raises"] = {}
-    tiny["tables"] = {"one": {"metric": "robust_accuracy", "title": "One table", "intervals": True}}
-    return bench.run(tiny, store=tmp_path / "store", reports=tmp_path / "reports")
+def outcome(folder: Path) -> bench.Outcome:
+    return bench.open_last(store=folder / "store")
 
 
-def test_the_page_is_rendered_from_the_store(outcome: bench.Outcome, tmp_path: Path) -> None:
-    folder = tmp_path / "reports" / "tiny"
-    page = (folder / "README.md").read_text()
+def test_the_page_is_rendered_from_the_store(
+    outcome: bench.Outcome, folder: Path, tmp_path: Path
+) -> None:
+    page = (folder / "reports" / "tiny" / "README.md").read_text()
     table = outcome.table("robust_accuracy", intervals=True)
     assert table.render("github").partition("\n\n")[0] in page
     for words in (
@@ -56,12 +70,12 @@ def test_the_page_is_rendered_from_the_store(outcome: bench.Outcome, tmp_path: P
         "- memory_format: channels_last",
     ):
         assert words in page, words
-    again = pages.write(bench.open_last(store=tmp_path / "store").matrix, tmp_path / "again")
+    again = pages.write(outcome.matrix, tmp_path / "again")
     assert again.read_text() == page
 
 
-def test_the_csv_holds_plain_numbers(outcome: bench.Outcome, tmp_path: Path) -> None:
-    text = (tmp_path / "reports" / "tiny" / "one.csv").read_text()
+def test_the_csv_holds_plain_numbers(outcome: bench.Outcome, folder: Path) -> None:
+    text = (folder / "reports" / "tiny" / "one.csv").read_text()
     rows = list(csv.DictReader(io.StringIO(text)))
     frame = outcome.table("robust_accuracy").frame()
     assert len(rows) == len(frame)
@@ -107,8 +121,10 @@ def test_lines_tell_what_was_computed(
     assert "[20/20] done transfer" not in lines
 
 
-def test_tables_of_an_earlier_run_do_not_stay(outcome: bench.Outcome, tmp_path: Path) -> None:
-    folder = tmp_path / "reports" / "tiny"
+def test_tables_of_an_earlier_run_do_not_stay(
+    outcome: bench.Outcome, folder: Path, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(folder / "reports" / "tiny", tmp_path / "tiny")
     one = (folder / "one.csv").rename(folder / "mine.csv")  # no report lists it: a user's own
     outcome.matrix.run["tables"]["other"] = outcome.matrix.run["tables"].pop("one")
     pages.write(outcome.matrix, folder)

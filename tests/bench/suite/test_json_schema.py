@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import importable
 from jsonschema import Draft202012Validator
 
-from bench import registry, suite
+from bench import suite
 from bench.suite import document, json_schema, shipped
 
 SHIPPED = sorted(shipped("suites").glob("*.yaml"))
@@ -19,13 +20,8 @@ SHIPPED = sorted(shipped("suites").glob("*.yaml"))
 @pytest.fixture(scope="module")
 def made(plugin_folder: Path) -> Iterator[tuple[dict[str, Any], list[str]]]:
     """Make the schema once, the package of test plugins installed."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(plugin_folder))
-        registry._offers.cache_clear()
-        registry.load.cache_clear()
+    with importable(plugin_folder):
         yield json_schema.suite_schema()
-    registry._offers.cache_clear()
-    registry.load.cache_clear()
 
 
 @pytest.fixture(scope="module")

@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import importable
 from planted import Planted
 
-from bench import registry, statistics, tables
+from bench import statistics, tables
 from bench.commands import run as session
 from bench.errors import StoreError, UsageError
 from bench.matrix import Entry, Matrix
@@ -52,13 +53,8 @@ SOUND = ["fgsm@eps=0.0313725", "fgsm@eps=0.2", "fgsm-targeted", "identity"]
 def matrix(plugin_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Matrix]:
     """Run a suite once: attacks that work, one that oversteps, one that raises, one unsuited."""
     store = tmp_path_factory.mktemp("tables") / "store"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(plugin_folder))
-        registry._offers.cache_clear()
-        registry.load.cache_clear()
+    with importable(plugin_folder):
         session.run(SUITE, store=store, reports=None)
-    registry._offers.cache_clear()
-    registry.load.cache_clear()
     # all that follows reads the disk only
     return Matrix.last(Store(store), "to-lay-out")
 
