@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 
 import numpy as np
 
@@ -46,10 +47,17 @@ def _seed_torch(seed: int) -> None:
     """
     import torch
 
-    if torch.accelerator.is_available():
+    if _has_accelerator():
         torch.manual_seed(seed)
     else:
         torch.default_generator.manual_seed(seed)
+
+
+@cache
+def _has_accelerator() -> bool:
+    import torch
+
+    return bool(torch.accelerator.is_available())
 
 
 @contextmanager

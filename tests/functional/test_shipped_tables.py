@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from bench import plan
@@ -17,12 +15,17 @@ from bench.suite import shipped
 from bench.suite.overrides import Overrides
 
 
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """One store for all: nothing is run, and images are decoded once."""
+    return Store(tmp_path_factory.mktemp("shipped") / "store")
+
+
 @pytest.mark.parametrize("models", [None, ["all"]])
 @pytest.mark.parametrize("name", [path.stem for path in sorted(shipped("suites").glob("*.yaml"))])
 def test_no_two_cells_fall_into_one_place(
-    name: str, models: list[str] | None, request: pytest.FixtureRequest, tmp_path: Path
+    name: str, models: list[str] | None, request: pytest.FixtureRequest, store: Store
 ) -> None:
-    store = Store(tmp_path / "store")
     on_photographs = "sports10" in (shipped("suites") / f"{name}.yaml").read_text(encoding="utf-8")
     root = str(request.getfixturevalue("photographs")) if on_photographs else None
     made = session.make_plan(name, store, Overrides(models=models, data_root=root))

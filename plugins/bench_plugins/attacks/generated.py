@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from importlib import metadata
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -27,7 +28,13 @@ if TYPE_CHECKING:
 
 def installed(version: str) -> bool:
     """Say whether torchattacks is at least this version, without importing it."""
-    return _numbers(metadata.version("torchattacks")) >= _numbers(version)
+    return _numbers(_version()) >= _numbers(version)
+
+
+@cache
+def _version() -> str:
+    """Return the version of torchattacks that is here: looking it up takes milliseconds."""
+    return metadata.version("torchattacks")
 
 
 def _numbers(version: str) -> tuple[int, ...]:
@@ -201,7 +208,7 @@ class Wrapped(Attack):
     def unsuited(self, *, classes: int, image_shape: tuple[int, int, int]) -> str | None:
         """Say which need the data, or the installed torchattacks, does not meet."""
         if not installed(self.since):
-            return f"it needs torchattacks {self.since}, {metadata.version('torchattacks')} is here"
+            return f"it needs torchattacks {self.since}, {_version()} is here"
         unmet = [
             need.requirement for need in self.needs if not need.is_met(self, classes, image_shape)
         ]
