@@ -36,9 +36,10 @@ Kind: TypeAlias = Literal[
     "drift",
     "probe",
     "sensitivity",
+    "contract",
 ]
 
-AUDIT_KINDS: tuple[Kind, ...] = ("probe",)
+AUDIT_KINDS: tuple[Kind, ...] = ("probe", "contract")
 """The kinds of cells that are there for the audit only: no table shows them, and none fails a
 run."""
 

@@ -33,10 +33,15 @@ def forked(seed: int) -> Iterator[None]:
     For libraries that draw from the global generators.
     """
     with preserved():
-        random.seed(seed)
-        np.random.seed(seed % 2**32)
-        _seed_torch(seed)
+        reseed(seed)
         yield
+
+
+def reseed(seed: int) -> None:
+    """Seed the global generators of torch, numpy and random, for good: within :func:`preserved`."""
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    _seed_torch(seed)
 
 
 def _seed_torch(seed: int) -> None:

@@ -110,6 +110,10 @@ class Model(Plugin):
             found.pop("weights_key", None)
         return found
 
+    def sources(self) -> tuple[str, ...]:
+        """Return packages and modules beside the plugin's own that the network's code lies in."""
+        return ()
+
     def structure(self) -> dict[str, JSON]:
         """Return the parameters that decide the function which given weights compute."""
         return {

@@ -21,9 +21,10 @@ if TYPE_CHECKING:
     from pandas import DataFrame, Series
 
 Subject: TypeAlias = tuple[str, str, str | None]
-Concern: TypeAlias = Literal["attacks", "robustness", "models"]
+Concern: TypeAlias = Literal["attacks", "robustness", "models", "everything"]
 """What is in doubt with one attack; with all attacks on a model, the worst case included; with a
-model, its accuracy included. One weak attack leaves the worst case as it is."""
+model, its accuracy included; with every figure of a model. One weak attack leaves the worst case as
+it is."""
 
 POINTS = 0.1
 """How far apart two rates must be to be worth reporting."""
@@ -160,6 +161,10 @@ class Rule(ABC):
     @abstractmethod
     def look(self, evidence: Evidence) -> Iterable[Case]:
         """Return what it looked at, case by case: what is clean as well as what is not."""
+
+    def gaps(self, evidence: Evidence) -> Iterable[str]:
+        """Say what it had to do without, beside probes that have no result: a sentence each."""
+        return ()
 
     @property
     def fault(self) -> str:

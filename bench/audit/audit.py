@@ -72,6 +72,7 @@ def audit(matrix: Matrix, rules: Iterable[Rule] | None = None) -> Audit:
         try:
             with explained(lambda error: PluginError.of("", f"raised {named(error)}")):
                 looked = [_resolved(rule, case) for case in _looked(rule, evidence)]
+                lacking = [str(gap) for gap in rule.gaps(evidence)]
         except StoreError:
             raise
         except BenchError as error:  # its fault stands in the place of its findings
@@ -79,6 +80,7 @@ def audit(matrix: Matrix, rules: Iterable[Rule] | None = None) -> Audit:
             continue
         found += ((rule, case) for case in looked)
         cases[rule.name] = len(looked)
+        unseen += ((rule.name, gap) for gap in lacking)
         unseen += ((rule.name, reason) for reason in _unseen(rule, matrix, looked=bool(looked)))
         if not looked and rule.name not in dict(unseen):
             gaps.append((rule.name, f"needs {rule.needs}" + ", and its probes" * bool(rule.probes)))
@@ -106,6 +108,7 @@ def concerned(rule: Rule) -> frozenset[str]:
         "attacks": of_attacks - worst,
         "robustness": of_attacks | worst,
         "models": of_attacks | worst | of_models,
+        "everything": {m.name for m in known},
     }
     return frozenset(concerns[rule.concerns])
 

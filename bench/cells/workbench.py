@@ -69,11 +69,16 @@ class Architecture:
         arrays: Mapping[str, NDArray[Any]],
         where: str,
         applied: AppliedReductions | None = None,
+        *,
+        seed: int = 0,
     ) -> nn.Module:
-        """Build the network, as reductions left it, and load weights into it, strictly."""
+        """Build the network, as reductions left it, and load weights into it, strictly.
+
+        The weights take the place of those that ``seed`` draws: it may not matter.
+        """
         from bench.classifier.weights import load_strictly
 
-        network = self._skeleton(applied)
+        network = self._skeleton(applied, seed)
         load_strictly(network, arrays, where)
         return network
 
@@ -88,9 +93,9 @@ class Architecture:
         load_strictly(network, named, where)
         return network, prefix
 
-    def _skeleton(self, applied: AppliedReductions | None) -> nn.Module:
+    def _skeleton(self, applied: AppliedReductions | None, seed: int = 0) -> nn.Module:
         """Build the network as reductions left it, with any weights."""
-        network = self.build()
+        network = self.build(seed)
         return network if applied is None else applied.rebuild(network, self.image_shape)
 
     def check_normalisation(
@@ -219,8 +224,13 @@ class Workbench:
         layout.lay_out(module, image_shape, self.compute.memory_format)
         return module
 
-    def network(self, architecture: Architecture, weights: Stored) -> nn.Module:
+    def network(self, architecture: Architecture, weights: Stored, *, seed: int = 0) -> nn.Module:
         """Return a fresh copy, on the CPU, of the network that a cell made.
+
+        Args:
+            architecture: of the weights.
+            weights: the cell.
+            seed: what the network is built from, before it is given the weights.
 
         Raises:
             WeightsError: where the store holds other weights than were made.
@@ -231,7 +241,7 @@ class Workbench:
         if fingerprint.of_arrays(arrays) != weights.outputs["weights"]:
             raise WeightsError.of(where, "holds other weights than were made", "its own digest")
         return architecture.load(
-            arrays, where, AppliedReductions.of(self.store.header(weights), where)
+            arrays, where, AppliedReductions.of(self.store.header(weights), where), seed=seed
         )
 
     def classifier(

@@ -14,6 +14,7 @@ from bench import machine, registry
 from bench.cells.attack import AttackCell
 from bench.cells.cell import Cell
 from bench.cells.certify import CertifyCell, proves
+from bench.cells.contract import IMAGES, ContractCell
 from bench.cells.detect import DetectCell
 from bench.cells.drift import DriftCell, VariantDriftCell
 from bench.cells.evaluate import EvaluateCell, InterimCell
@@ -55,6 +56,7 @@ def build(suite: Suite, data: Prepared) -> Plan:
             (cell, reason if cell.coordinates == variant.place else None)
             for cell in variant.trained_from
         )
+        cells.append((_contract(suite, variant, compute), reason))
         cells += ((cell, reason) for cell in _evaluations(variant, compute))
     cells += ((cell, None) for cell in _profiles(suite, found, compute))
     cells += _explanations(suite, found, data, compute)
@@ -103,6 +105,12 @@ def _is_same(one: Cell, other: Cell) -> bool:
         and [(role, parent.cell.label, parent.output) for role, parent in one.parents.items()]
         == [(role, parent.cell.label, parent.output) for role, parent in other.parents.items()]
     )
+
+
+def _contract(suite: Suite, variant: ModelVariant, compute: Compute) -> Cell:
+    """Lay out what a model variant must keep for its numbers to mean anything."""
+    images = variant.images.drawn(IMAGES, suite.seed)
+    return ContractCell(variant.place, variant.subject, images, compute)
 
 
 def _evaluations(variant: ModelVariant, compute: Compute) -> Iterator[Cell]:

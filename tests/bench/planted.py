@@ -14,6 +14,7 @@ from bench.compare import models as comparison
 from bench.compare.models import Comparison
 from bench.matrix import Matrix
 from bench.records import (
+    JSON,
     ORIGINAL,
     AttackRecord,
     Coordinates,
@@ -129,6 +130,22 @@ class Planted:
         facts = {"probe": "gradients", "of": None}
         result = Result(records=records, summary={"images": len(records)})
         self.put("probe", model, result, attack="loss~gradients", facts=facts)
+
+    def contract(self, model: str, broken: str | None = None, **options: Any) -> None:
+        """All checks of a model's contract, one of which may be broken, or may have failed."""
+        state, words = options.pop("check", "violated"), options.pop("words", "is off 3 times")
+        checks: list[JSON] = [
+            {
+                "name": name,
+                "state": state if name == broken else "ok",
+                "words": words if name == broken else "",
+                "figures": {"n": 4},
+            }
+            for name in ("logits", "state", "batch", "mode", "weights", "gradient")
+        ]
+        facts = {"probe": "contract", "of": None}
+        result = Result(summary={"images": 4, "checks": checks})
+        self.put("contract", model, result, facts=facts, **options)
 
     def transfer(
         self, source: str, model: str, name: str, fooled: Sequence[bool], **options: Any

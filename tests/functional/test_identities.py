@@ -73,6 +73,8 @@ CELLS = {
         "cc440a60fd7adf2036ad881dc8fabb8d3ca8080db3af30a356b2a82fc1bd410a"
     ),
     "sensitivity gaudy": "b5d6a2bde55d1cc408d9e5c5371cf8f1fce5787f2b910f0a8797e0ef477c99ec",
+    "contract gaudy": "d76d5288ad8bc3ccc0ea8fca4577c09d73afbf653a653f477a1095cfea20f394",
+    "contract gaudy/smoothed": "9b4b8f0cc037798b62beb482f08348ea4602723de5fd55cc867dbfd1ba70adb4",
     "probe gaudy/loss~gradients": (
         "488bf86429c73b4f0e3e371036b610af24061c4906eaa6cecba734f175f7cbc8"
     ),
@@ -104,6 +106,7 @@ PLUGINS = {
 def _fixed_surroundings(plugins: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """What identities see of the machine and of installed libraries is the same everywhere."""
     monkeypatch.setattr(registry, "installed_version", lambda _: "1.2.3")
+    monkeypatch.setattr(registry, "source_digest", lambda name: f"the source of {name}")
     monkeypatch.setattr(machine, "identity", lambda _: "a machine")
     monkeypatch.setattr("platform.machine", lambda: "x86_64")
 

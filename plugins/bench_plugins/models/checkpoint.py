@@ -74,6 +74,13 @@ class Checkpoint(Model):
             "source": None if source is None else hashlib.sha256(source.read_bytes()).hexdigest(),
         }
 
+    def sources(self) -> tuple[str, ...]:
+        """Return the packages of a module; a file's SHA-256 is part of :meth:`structure`."""
+        if self._file() is not None:
+            return ()
+        package, _, _ = self._module().rpartition(".")
+        return tuple({name: None for name in (self._module(), package) if name})
+
     def build(self, *, classes: int, image_shape: tuple[int, int, int]) -> Module:
         """Import the callable, call it, and try its network on one image.
 

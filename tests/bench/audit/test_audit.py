@@ -17,6 +17,7 @@ from bench.api import Case, Rule
 from bench.audit import LEVEL, RULES, Audit, Finding, audit, known, noted
 from bench.audit.evidence import Evidence
 from bench.matrix import Matrix
+from bench.metrics import METRICS
 from bench.report import audits, markdown
 from bench.report import page as pages
 from bench.tables.table import _letters
@@ -162,7 +163,24 @@ def sparsity_missed(planted: Planted, *, faulty: bool) -> None:
     planted.profile("net", facts={"sparsity_target": 0.5}, sparsity=found, parameters=10_000)
 
 
+def broken(check: str) -> Callable[..., None]:
+    """A model that breaks one part of its contract; it is evaluated."""
+
+    def plant(planted: Planted, *, faulty: bool) -> None:
+        planted.contract("net", check if faulty else None)
+        planted.evaluate("net", first(36))
+
+    plant.__name__ = f"broken_{check}"
+    return plant
+
+
 PLANTED: dict[str, list[Callable[..., None]]] = {
+    "not-logits": [broken("logits")],
+    "answers-by-batch": [broken("batch")],
+    "answers-by-history": [broken("state")],
+    "answers-by-mode": [broken("mode")],
+    "numbers-outside-weights": [broken("weights")],
+    "gradient-misleads": [broken("gradient")],
     "over-budget": [over_budget],
     "moves-at-zero": [moves_at_zero, turns_at_zero],
     "falls-with-eps": [falls_with_eps],
@@ -244,6 +262,72 @@ def test_cells_from_before_passes_were_counted_say_nothing(planted: Planted) -> 
     found = audit(planted.matrix)
     assert found.cases["fewer-steps"] == 0
     assert "whose passes were counted for each image" in dict(found.gaps)["fewer-steps"]
+
+
+# The contract of a model
+
+
+def test_a_broken_contract_concerns_every_figure_of_the_model(planted: Planted) -> None:
+    planted.contract("net", "gradient")
+    planted.contract("other")
+    for model in ("net", "other"):
+        planted.evaluate(model, first(36))
+        planted.attack(model, "pgd", first(20))
+        planted.profile(model, sparsity=0.0, parameters=10)
+    planted.transfer("net", "other", "pgd", first(20))
+    planted.transfer("other", "net", "pgd", first(20))
+    found = audit(planted.matrix)
+    [finding] = found.findings
+    assert set(finding.cells) == {
+        *("evaluate net", "attack net/pgd", "profile net"),
+        *("transfer net>other/pgd", "transfer other>net/pgd"),
+    }
+    assert finding.metrics == set(METRICS)
+    entries = {entry.label: entry for entry in planted.matrix.entries}
+    assert found.marks([entries["evaluate net"]], METRICS["clean_accuracy"])
+    assert found.marks([entries["evaluate other"]], METRICS["clean_accuracy"]) == ""
+
+
+def test_what_a_model_breaks_is_not_said_again_of_its_variants(planted: Planted) -> None:
+    for variant in ("original", "pruned", "coarse"):
+        broken = None if variant == "coarse" else "batch"
+        planted.contract("net", broken, variant=variant)
+        planted.evaluate("net", first(36), variant=variant)
+    [finding] = audit(planted.matrix).findings
+    assert finding.cells == ("evaluate net", "evaluate net/pruned")
+    assert "net is off 3 times (as do net/pruned): " in finding.sentence
+
+
+def test_variants_that_break_what_their_model_keeps_are_each_a_finding(planted: Planted) -> None:
+    planted.contract("net")
+    for variant in ("pruned", "coarse"):
+        planted.contract("net", "batch", variant=variant)
+        planted.evaluate("net", first(36), variant=variant)
+    cells = [finding.cells for finding in audit(planted.matrix).findings]
+    assert cells == [("evaluate net/pruned",), ("evaluate net/coarse",)]
+
+
+def test_replicas_that_break_it_are_one_finding_of_their_own_cells(planted: Planted) -> None:
+    for seed in (1, 2, 3):
+        replica = f"seed{seed}"
+        planted.contract("net", None if seed == 3 else "state", replica=replica)
+        planted.evaluate("net", first(36), replica=replica)
+    [finding] = audit(planted.matrix).findings
+    assert finding.cells == ("evaluate net:seed1", "evaluate net:seed2")
+
+
+def test_a_check_that_could_not_be_carried_out_is_a_gap(planted: Planted) -> None:
+    planted.contract("net", "gradient", check="failed", words="raised ValueError: no")
+    planted.contract("other", state="failed", reason="out of memory")
+    found = audit(planted.matrix)
+    assert found.findings == ()
+    gaps = {rule: [gap for name, gap in found.gaps if name == rule] for rule, _ in found.gaps}
+    lost = "contract other: failed: out of memory"
+    assert gaps["gradient-misleads"] == [
+        "contract net: gradient: raised ValueError: no",
+        lost,
+    ]
+    assert gaps["not-logits"] == [lost]
 
 
 # Attacks of one budget beside each other
