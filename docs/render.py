@@ -29,6 +29,7 @@ from bench import cli, registry, tables
 from bench.api import Plugin, Recipe
 from bench.api.rules import POINTS
 from bench.audit import LEVEL, RULES
+from bench.cells.contract import IMAGES as CONTRACT_IMAGES
 from bench.commands import catalog
 from bench.figures import curves
 from bench.metrics import METRICS
@@ -40,6 +41,10 @@ from bench.plan.probes import (
     REPEATED_IMAGES,
 )
 from bench.records import Budget
+from bench.referee.attacks import BATCH
+from bench.referee.contract.answers import TOLERANCE
+from bench.referee.contract.behaviour import ROUNDED
+from bench.referee.contract.gradients import HIGH, LOW, PARTIAL
 from bench.store import Store
 from bench.suite import Suite
 from bench.suite.sections import (
@@ -146,6 +151,33 @@ few images, and its silence is no proof.
   step size and radius are those that it declares. A sparsity may be off by one weight.
 - Steps are counted for each image that remained correct, whatever part of a batch it was asked
   for in: gradients, or forward passes of an attack that takes no gradient.
+
+## The model contract
+
+What makes every number of a model mean something is checked once for each model variant, shields
+and replicas included: cells of their own (`contract net`), children of the weights, on
+{CONTRACT_IMAGES} images at most, also with `audit: off`. They take some hundred passes of single
+images. Their identity holds the weights, the shields, the images and the source of the model's
+package: whoever edits a network has it checked again, and nothing else is computed anew. What a
+model breaks is a finding on every figure of it, transferred images included; what its variants
+break in the same way is the same finding. A check that cannot be carried out is a gap.
+
+- Logits: finite, one for each class, and no probabilities: outputs that are never negative and
+  whose sums are the same on every image, but for rounding ({ROUNDED} of them).
+- The batch: the same images in another order, beside other images, beside copies of themselves
+  and in a batch of {BATCH}. Answers differ where two images or more do by over
+  {100 * TOLERANCE:.1f} % of the logits' range.
+- History: the same images again, five times, after others and after images that look like them,
+  with other global seeds each time; numbers in the model that grow with the calls are set far
+  ahead. A shield that declares to be random is known, and no finding.
+- The mode: `no_grad`, `enable_grad`, images that require gradients, inference mode.
+- The weights: the network is built again from another seed and given the same weights;
+  parameters that it reaches through lists, dicts, functions or globals and does not register.
+- The gradient of a random projection of the logits, beside central differences: along it, the
+  median slope must be {LOW} to {HIGH:.0f} times its length; in random directions it may miss the
+  true one by {100 * PARTIAL:.0f} % of its length. What does not agree in float32 is measured
+  again in float64, with a step that lies between two kinks. A gradient that is declared to pass
+  straight through (`jpeg`, `int8`) must lead upwards.
 
 ## Probes
 

@@ -17,6 +17,7 @@ import pytest
 import yaml
 
 from bench import cli, registry
+from bench.records import AUDIT_KINDS
 
 
 def run_bench(
@@ -77,7 +78,9 @@ def test_run_prints_a_table_and_what_failed(session: dict[str, Any]) -> None:
     assert "failed: attack linear/raises: RuntimeError: lost my way" in done.stderr
     assert "Traceback" not in done.stderr
     # two models: train, evaluate, four attacks each; four transfers from linear to gaudy
-    assert "small: 16 cells, 0 in the store" in done.stderr
+    kinds = [line.split()[2] for line in done.stderr.splitlines() if line.startswith("[")]
+    assert len([kind for kind in kinds if kind not in AUDIT_KINDS]) == 16
+    assert f"small: {len(kinds)} cells, 0 in the store" in done.stderr
 
 
 def test_run_writes_its_tables(session: dict[str, Any]) -> None:
