@@ -25,6 +25,12 @@ def trainings(suite: str, photographs: Path, store: Store) -> set[str]:
     }
 
 
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """One store for all: nothing is run, and images are decoded once."""
+    return Store(tmp_path_factory.mktemp("shared") / "store")
+
+
 @pytest.mark.parametrize(
     ("suite", "others", "count"),
     [
@@ -33,9 +39,8 @@ def trainings(suite: str, photographs: Path, store: Store) -> set[str]:
     ],
 )
 def test_trainings_are_the_same_cells(
-    suite: str, others: tuple[str, ...], count: int, photographs: Path, tmp_path: Path
+    suite: str, others: tuple[str, ...], count: int, photographs: Path, store: Store
 ) -> None:
-    store = Store(tmp_path / "store")
     own = trainings(suite, photographs, store)
     assert len(own) == count
     for other in others:

@@ -182,7 +182,7 @@ def in_ball(name: str, eps: float) -> Attack:
 def test_success_is_what_geometry_says(
     linear: Classifier, name: str, batch: int, targeted: bool
 ) -> None:
-    images, labels = images_and_labels(linear, COUNT if batch > 1 else COUNT // 6)
+    images, labels = images_and_labels(linear, COUNT if batch > 1 else COUNT // 12)
     margin = margins(linear, images)
     rates = []
     for eps in SWEEP:

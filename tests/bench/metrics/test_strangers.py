@@ -5,9 +5,9 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
+from conftest import tiny_suite
 
 import bench
 from bench import metrics, registry
@@ -16,17 +16,22 @@ from bench.metrics import METRICS, Withheld
 from bench.registry import Offer
 
 
-@pytest.fixture
-def ran(tiny: dict[str, Any], tmp_path: Path) -> bench.Outcome:
-    tiny["models"] = {
-        "linear": {"train": {"epochs": 1, "batch_size": 16, "lr": 1e-6}}
-    }  # wrong a lot
-    tiny |= {"attacks": {"fgsm": {"eps": 0.05}}, "transfer": {}, "profile": {}}
-    tiny["tables"] = {"sure": {"metric": "overconfidence", "rows": ["model"], "columns": []}}
-    return bench.run(tiny, store=tmp_path / "store", reports=tmp_path / "reports")
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("strangers")
 
 
-def test_a_stranger_s_metrics_stand_in_tables(ran: bench.Outcome, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def ran(module_plugins: Path, folder: Path) -> bench.Outcome:
+    suite = tiny_suite()
+    # hardly trained, and so wrong a lot
+    suite["models"] = {"linear": {"train": {"epochs": 1, "batch_size": 16, "lr": 1e-6}}}
+    suite |= {"attacks": {"fgsm": {"eps": 0.05}}, "transfer": {}, "profile": {}}
+    suite["tables"] = {"sure": {"metric": "overconfidence", "rows": ["model"], "columns": []}}
+    return bench.run(suite, store=folder / "store", reports=folder / "reports")
+
+
+def test_a_stranger_s_metrics_stand_in_tables(ran: bench.Outcome, folder: Path) -> None:
     [entry] = [e for e in ran.matrix.entries if e.kind == "evaluate"]
     records = ran.matrix.records(entry)
     wrong = records[records["prediction"] != records["label"]]
@@ -35,7 +40,7 @@ def test_a_stranger_s_metrics_stand_in_tables(ran: bench.Outcome, tmp_path: Path
     assert (found["value"], found["n"]) == (pytest.approx(wrong["confidence"].mean()), len(wrong))
     [whole] = ran.table("bytes_per_parameter", rows=["model"]).frame().to_dict("records")
     assert whole["value"] > 4  # four bytes a number, and the file's header
-    page = next((tmp_path / "reports").rglob("*.md")).read_text(encoding="utf-8")
+    page = next((folder / "reports").rglob("*.md")).read_text(encoding="utf-8")
     assert f"{100 * found['value']:.0f}"[:2] in page
 
 
