@@ -20,6 +20,7 @@ import numpy as np
 
 from bench import fingerprint, registry
 from bench.api import Split
+from bench.data import resemblance
 from bench.data.image_sets import Prepared, digest_of
 from bench.errors import BenchError, DataError, PluginError, explained, named
 from bench.suite import DatasetEntry
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
 
 _FORMAT = 3
 """The format of the cache's folders."""
+
+_TWINS = "twins-1.json"
+"""What was found by :mod:`bench.data.resemblance`; the number is raised when that changes."""
 
 _AXES = 3
 """Height, width, channel."""
@@ -58,6 +62,8 @@ def prepare(entry: DatasetEntry, cache: Path) -> Prepared:
         folder = cache / _key(entry)[:32]
         if not (folder / "meta.json").is_file():
             _write(entry, folder)
+        if not (folder / _TWINS).is_file():
+            _write_twins(folder)
     meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
     return Prepared(
         name=entry.name,
@@ -67,6 +73,7 @@ def prepare(entry: DatasetEntry, cache: Path) -> Prepared:
         split_digests=meta["split_digests"],
         names=tuple(meta["names"]),
         duplicates=tuple(tuple(group) for group in meta["duplicates"]),
+        near_duplicates=tuple(json.loads((folder / _TWINS).read_text(encoding="utf-8"))),
     )
 
 
@@ -195,6 +202,27 @@ def _duplicates(pixels: PixelStack, names: Sequence[str]) -> list[list[str]]:
     for image, name in zip(pixels, names, strict=True):
         groups.setdefault(hashlib.sha256(image.tobytes()).digest(), []).append(name)
     return [group for group in groups.values() if len(group) > 1]
+
+
+def _write_twins(folder: Path) -> None:
+    """Note beside a decoded dataset which images of two splits show the same picture.
+
+    Those that are equal, pixel for pixel, are noted elsewhere.
+    """
+    meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
+    names, pixels = meta["names"], np.load(folder / "pixels.npy", mmap_mode="r")
+    small = {split: resemblance.grey(pixels[slice(*of)]) for split, of in meta["splits"].items()}
+    equal = {name: set(group) for group in meta["duplicates"] for name in group}
+    found = []
+    for one, other in itertools.combinations(meta["splits"], 2):
+        twins = resemblance.twins(small[one], small[other])
+        starts = meta["splits"][one][0], meta["splits"][other][0]
+        pairs = [(names[starts[0] + a], names[starts[1] + b]) for a, b in twins.pairs]
+        kept = [pair for pair in pairs if pair[1] not in equal.get(pair[0], ())]
+        found.append({"splits": [one, other], "images": kept, "looked_at": twins.looked_at})
+    with tempfile.NamedTemporaryFile("w", dir=folder, delete=False, encoding="utf-8") as file:
+        json.dump(found, file)
+    Path(file.name).replace(folder / _TWINS)
 
 
 def _name(split: Split, position: int) -> str:

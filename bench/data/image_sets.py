@@ -99,7 +99,9 @@ class Prepared:
     """A dataset in the cache.
 
     ``splits`` maps a split's name to its range of images; splits follow one another.
-    ``duplicates`` are groups of images, by name, whose pixels are the same.
+    ``duplicates`` are groups of images, by name, whose pixels are the same. ``near_duplicates``
+    says for pairs of ``splits`` which ``images`` show the same picture, though their pixels
+    differ, and of how many it was ``looked_at``.
     """
 
     name: str
@@ -109,6 +111,7 @@ class Prepared:
     split_digests: dict[str, str]
     names: tuple[str, ...]
     duplicates: tuple[tuple[str, ...], ...] = ()
+    near_duplicates: tuple[dict[str, Any], ...] = ()
 
     def leaks(self) -> dict[tuple[str, str], list[tuple[str, str]]]:
         """Find images that occur in two splits: by pairs of splits, pairs of names."""

@@ -98,6 +98,14 @@ def warnings(
             f"{len({twin for _, twin in twins})} images of {other} are in {one} of "
             f"{suite.dataset.name} too, pixel for pixel: {second} is {first}"
         )
+    for near in data.near_duplicates:
+        one, other = near["splits"]
+        if near["images"]:
+            first, second = near["images"][0]
+            yield (
+                f"{len({twin for _, twin in near['images']})} images of {other} show what images "
+                f"of {one} of {suite.dataset.name} show, nearly: {second} and {first}"
+            )
     doubled = {name for group in data.duplicates for name in group} & {
         name for c in found if c.model.replication.folds for name in c.evaluated.names
     }

@@ -177,6 +177,11 @@ def _data(matrix: Matrix) -> Iterator[Block]:
         count = len({twin for _, twin in leak["images"]})
         words = f"{count} images of {other} are in {one} too"
         yield Paragraph((Strong(words), f", pixel for pixel: {pairs}"))
+    for found in run["dataset"].get("near_duplicates", []):
+        one, other = found["splits"]
+        pairs = ", ".join(f"{second} and {first}" for first, second in found["images"][:10])
+        words = f"{len(found['images'])} images of {one} and {other} show nearly the same"
+        yield Paragraph((Strong(words), f", flipped, cropped, brighter or compressed: {pairs}"))
 
 
 def _settings(matrix: Matrix) -> Iterator[Block]:

@@ -139,9 +139,25 @@ def _dataset(plan: Plan) -> dict[str, Any]:
             {"splits": list(splits), "images": [list(pair) for pair in pairs]}
             for splits, pairs in data.leaks().items()
         ],
+        "near_duplicates": [dict(found) for found in data.near_duplicates if found["images"]],
+        "duplicates": _duplicates(plan),
         "splits": list(suite.images.splits),
         "images": len(plan.images),
     }
+
+
+def _duplicates(plan: Plan) -> list[JSON]:
+    """Return the groups of equal images within a split."""
+    data = plan.data
+    splits = {name: data.names[slice(*of)] for name, of in data.splits.items()}
+    home = {image: name for name, images in splits.items() for image in images}
+    found: list[JSON] = []
+    for group in data.duplicates:
+        for split in splits:
+            within: list[JSON] = [image for image in group if home.get(image) == split]
+            if len(within) > 1:
+                found.append(within)
+    return found
 
 
 def _cell(status: Status) -> dict[str, Any]:

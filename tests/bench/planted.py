@@ -47,6 +47,7 @@ class Planted:
         self.cells: list[dict[str, Any]] = []
         self.classes: list[str] = ["even", "odd"]
         self.leaks: list[dict[str, Any]] = []
+        self.dataset: dict[str, Any] = {}
         self.document: dict[str, Any] = {}
 
     def put(self, kind: str, model: str, result: Result, **options: Any) -> None:
@@ -229,6 +230,7 @@ class Planted:
             "leaks": self.leaks,
             "splits": ["test"],
             "images": 10,
+            **self.dataset,
         }
         run = {
             "name": "run",

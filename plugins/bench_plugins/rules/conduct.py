@@ -5,7 +5,8 @@ No rule knows an attack but by its facts.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from bench import statistics
 from bench.api import Case, Entry, Evidence, Rule
@@ -111,7 +112,8 @@ class FewerSteps(Rule):
     """Count the passes of the images that remained correct: as many as steps were declared.
 
     An image that was fooled may be left alone. One that a gradient pulled and that was never
-    anywhere but at its place took no step, however often it was asked for.
+    anywhere but at its place took no step, however often it was asked for. An attack that looks
+    for the nearest image ends where it found one, and is not looked at.
     """
 
     name = "fewer-steps"
@@ -126,8 +128,9 @@ class FewerSteps(Rule):
     def look(self, evidence: Evidence) -> Iterator[Case]:
         for entry in evidence.attacks:
             declared = entry.facts.get("iterations")
-            followed = evidence.summary(entry).get("followed")
-            if not isinstance(declared, int) or declared <= 1 or not followed:
+            followed: Mapping[str, Any] = evidence.summary(entry).get("followed") or {}
+            is_open = entry.facts["minimum_norm"] is True or not followed
+            if not isinstance(declared, int) or declared <= 1 or is_open:
                 continue
             n, unmoved = int(followed["images"]), int(followed["unmoved"])
             passes = {int(count): images for count, images in followed["passes"].items()}

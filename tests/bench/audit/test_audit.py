@@ -18,6 +18,7 @@ from bench.audit import LEVEL, RULES, Audit, Finding, audit, known, noted
 from bench.audit.evidence import Evidence
 from bench.matrix import Matrix
 from bench.metrics import METRICS
+from bench.records import Result
 from bench.report import audits, markdown
 from bench.report import page as pages
 from bench.tables.table import _letters
@@ -157,6 +158,27 @@ def leaked(planted: Planted, *, faulty: bool) -> None:
     planted.evaluate("net", first(36))
 
 
+def nearly_leaked(planted: Planted, *, faulty: bool) -> None:
+    splits = ["train" if faulty else "valid", "test"]
+    planted.dataset["near_duplicates"] = [
+        {"splits": splits, "images": [["train/7", "test/3"]], "looked_at": 40}
+    ]
+    planted.evaluate("net", first(36))
+
+
+def counted_twice(planted: Planted, *, faulty: bool) -> None:
+    """Three copies among 40 images; copies that are not judged count nowhere."""
+    group = [f"test/{i}" for i in range(4)] if faulty else ["test/1", "test/999"]
+    planted.dataset["duplicates"] = [group]
+    planted.evaluate("net", first(36))
+
+
+def judged_on_train(planted: Planted, *, faulty: bool) -> None:
+    planted.dataset["splits"] = ["train" if faulty else "test"]
+    planted.put("load", "net", Result(), facts={"weights": "net7.pt"})
+    planted.evaluate("net", first(36))
+
+
 def sparsity_missed(planted: Planted, *, faulty: bool) -> None:
     """Of 10,000 weights one may be off: half of an odd number of weights is no whole number."""
     found = 0.5002 if faulty else 0.5001
@@ -198,6 +220,9 @@ PLANTED: dict[str, list[Callable[..., None]]] = {
     "few-images": [few_images],
     "not-averaged": [not_averaged],
     "leaked": [leaked],
+    "nearly-leaked": [nearly_leaked],
+    "counted-twice": [counted_twice],
+    "judged-on-train": [judged_on_train],
     "sparsity-missed": [sparsity_missed],
 }
 CASES = [(rule, plant) for rule, plants in PLANTED.items() for plant in plants]
@@ -328,6 +353,26 @@ def test_a_check_that_could_not_be_carried_out_is_a_gap(planted: Planted) -> Non
         lost,
     ]
     assert gaps["not-logits"] == [lost]
+
+
+def test_leaked_images_are_one_finding_on_all_that_they_judged(planted: Planted) -> None:
+    """Other images that were judged are another case."""
+    leaked(planted, faulty=True)
+    planted.attack("net", "pgd", first(20))
+    planted.attack("net", "fgsm", first(20), backwards=1.0)
+    planted.evaluate("twin", first(20, 24), start=10)
+    [finding] = [f for f in audit(planted.matrix).findings if f.rule == "leaked"]
+    assert finding.cells == ("evaluate net", "attack net/pgd", "attack net/fgsm")
+    assert "1 of 40 judged images stand in train too: test/3 is train/7" in finding.sentence
+
+
+def test_a_copy_among_many_is_a_mark(planted: Planted) -> None:
+    planted.dataset["duplicates"] = [["test/1", "test/2"]]
+    planted.evaluate("net", first(36))
+    found = audit(planted.matrix)
+    assert found.findings == ()
+    [remark] = found.remarks
+    assert remark.evidence == {"n": 40, "distinct": 39}
 
 
 # Attacks of one budget beside each other

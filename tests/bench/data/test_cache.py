@@ -454,3 +454,16 @@ def test_the_cache_lies_in_the_store_or_in_the_users_cache(
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     assert data.cache_folder(None) == tmp_path / "home" / ".cache" / "bench" / "datasets"
+
+
+def test_twins_that_differ_in_their_pixels_are_noted_beside_the_data(
+    plugins: Path, cache: Path
+) -> None:
+    """Equal ones are duplicates; data from before anybody looked for twins are looked through."""
+    twins = entry(registry.load("datasets", "twins")(mirrored=True), "twins")
+    found = data.prepare(twins, cache)
+    [pairs] = [near["images"] for near in found.near_duplicates if near["images"]]
+    assert pairs == [["train/9", "test/6"]]
+    [noted] = cache.rglob("twins-1.json")
+    noted.unlink()
+    assert data.prepare(twins, cache).near_duplicates == found.near_duplicates

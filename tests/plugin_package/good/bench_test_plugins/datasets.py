@@ -49,6 +49,7 @@ class Twins(Blobs):
     """
 
     valid: int = Field(18, ge=9)
+    mirrored: bool = False
 
     def read(self) -> Content:
         """Draw the images, then plant the twins."""
@@ -58,6 +59,8 @@ class Twins(Blobs):
         train.images[7] = train.images[4]
         test.images[0] = train.images[0]
         test.images[3] = train.images[0]
+        if self.mirrored:
+            test.images[6] = train.images[9][:, ::-1]
         valid.images[8] = test.images[5]
         return Content(content.classes, {"train": train, "valid": valid, "test": test})
 
