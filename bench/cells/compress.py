@@ -22,6 +22,9 @@ from bench.suite import StepEntry
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+    from torch.nn import Module
+
+    from bench.tensors import Images
 
 
 @dataclass(frozen=True)
@@ -97,6 +100,7 @@ class CompressCell(Cell):
         """Reduce a network of its own."""
         import torch
 
+        from bench.classifier.counting import sparsity
         from bench.classifier.weights import header_normalisation, output_digests, state_arrays
 
         culprit = f"compressor '{self.step.name}' (plugin {self.step.plugin_name})"
@@ -109,10 +113,12 @@ class CompressCell(Cell):
         network = workbench.network(self.architecture, parents["start"])
         images, labels = self._shown.tensors()
         centre, spread = (torch.tensor(part).view(1, -1, 1, 1) for part in (mean, std))
+        shown = (images - centre) / spread
+        zeros, aim = sparsity(network) or 0.0, self.reduction.sparsity_target
         with seeds.forked(self.seed):
             reduced, form = self.reduction.reduce(
                 network,
-                (images - centre) / spread,
+                shown,
                 labels,
                 generator=torch.Generator().manual_seed(self.seed),
             )
@@ -120,11 +126,20 @@ class CompressCell(Cell):
         made = known.then(AppliedReduction(self.step.plugin_name, self.reduction, form))
         arrays = {name: _unsigned(array) for name, array in state_arrays(reduced.eval()).items()}
         self._check(made, arrays, culprit)
+        changed = _changed(workbench.store.arrays(parents["start"]), arrays)
+        if not changed:  # what decides the answers, or what is shipped, may lie elsewhere
+            start = workbench.network(self.architecture, parents["start"]).eval()
+            changed = _differs((known, start), (made, reduced), shown)
         return Result(
             arrays=arrays,
             header={"mean": json.dumps(mean), "std": json.dumps(std), **made.header},
             outputs=output_digests(self.architecture.identity, arrays, mean, std, made),
-            summary={"form": form},
+            summary={
+                "form": form,
+                "changed": changed,
+                "asked": len(shown),
+                "is_met": aim is not None and zeros >= aim,
+            },
         )
 
     def _check(self, made: AppliedReductions, arrays: Mapping[str, object], culprit: str) -> None:
@@ -145,3 +160,29 @@ def _unsigned(array: NDArray[Any]) -> NDArray[Any]:
     if array.dtype.kind != "f":
         return array
     return np.asarray(np.add(array, 0, dtype=array.dtype))
+
+
+def _changed(given: Mapping[str, NDArray[Any]], made: Mapping[str, NDArray[Any]]) -> int:
+    """Count the values that differ; those of arrays that have another shape, or are new, all."""
+    count = sum(array.size for name, array in given.items() if name not in made)
+    for name, array in made.items():
+        other = given.get(name)
+        is_same = other is not None and other.shape == array.shape and other.dtype == array.dtype
+        count += int((_unsigned(other) != array).sum()) if is_same else array.size  # type: ignore[arg-type]
+    return count
+
+
+def _differs(
+    given: tuple[AppliedReductions, Module], made: tuple[AppliedReductions, Module], shown: Images
+) -> int:
+    """Count the images that two networks of equal weights answer otherwise; 1 for other bytes."""
+    import torch
+
+    sizes, answers = [], []
+    for applied, network in (given, made):
+        packed = applied.packed(network).values()
+        sizes.append(sum(each.numel() * each.element_size() for each in packed))
+        with torch.no_grad():
+            answers.append(applied.deploy(network)(shown).flatten(1))
+    apart = int((answers[0] != answers[1]).any(1).sum())
+    return apart or int(sizes[0] != sizes[1])

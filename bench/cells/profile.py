@@ -6,15 +6,24 @@ import json
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from bench.cells.cell import Cell, Parent
 from bench.cells.subject import Subject
 from bench.cells.workbench import Compute, Workbench
-from bench.classifier.counting import layers, multiplications, nonzero_parameters, sparsity
+from bench.classifier.counting import (
+    effective_weights,
+    layers,
+    multiplications,
+    nonzero_parameters,
+    sparsity,
+)
 from bench.classifier.reductions import AppliedReductions
 from bench.records import JSON, Kind, Result
 from bench.store import Stored
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _LEVEL = 9
 
@@ -65,6 +74,8 @@ class ProfileCell(Cell):
         from safetensors.numpy import save
         from torch import nn
 
+        from bench.classifier.use import restored
+
         found = {parents[role].key: role for role in self.subject.answering}  # each once
         networks, sizes, packed_sizes = nn.ModuleList(), [], []
         for role in found.values():
@@ -92,6 +103,10 @@ class ProfileCell(Cell):
                 "buffers": sum(each.numel() for each in networks.buffers()),
                 "nonzero_parameters": nonzero_parameters(networks),
                 "sparsity": sparsity(networks),
+                "zeros": sum(_zeros(weights) for weights in effective_weights(networks).values()),
+                "restored": sum(
+                    restored(each, self.subject.architecture.image_shape) for each in networks
+                ),
                 "size_bytes": sum(sizes),
                 "size_compressed_bytes": sum(packed_sizes),
                 "compressor": f"zlib {zlib.ZLIB_RUNTIME_VERSION}, level {_LEVEL}",
@@ -99,3 +114,7 @@ class ProfileCell(Cell):
                 "macs_counter": f"FlopCounterMode of torch {torch.__version__}, halved; one image",
             }
         )
+
+
+def _zeros(weights: Tensor) -> int:
+    return weights.numel() - int(weights.count_nonzero())

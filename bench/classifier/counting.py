@@ -147,3 +147,10 @@ def _decomposed() -> Iterator[None]:
             yield
     finally:
         torch.backends.mha.set_fastpath_enabled(fast)
+
+
+def effective_weights(network: nn.Module) -> dict[str, Tensor]:
+    """Return the weights that all Conv and Linear layers compute with, by name."""
+    from bench.classifier.layers import layer_weights
+
+    return {name: _effective(network, name, w) for name, w in layer_weights(network).items()}

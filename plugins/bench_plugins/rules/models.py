@@ -6,7 +6,6 @@ No rule knows a model but by its facts and its records.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 from bench import statistics
 from bench.api import Case, Entry, Evidence, Rule, outcomes
@@ -169,50 +168,9 @@ class NotAveraged(Rule):
             )
 
 
-class SparsityMissed(Rule):
-    """Look for variants that are not as sparse as they say, by more than one weight.
-
-    Where a later step may make more zeros, as rounding does, only too few count.
-    """
-
-    name = "sparsity-missed"
-    sees = "a variant is not as sparse as it says"
-    matters = (
-        "What was measured is not the compression that is named; often masks that fine-tuning lost."
-    )
-    needs = "a profile of a variant with a target"
-    concerns = frozenset({"sparsity"})
-
-    def look(self, evidence: Evidence) -> Iterator[Case]:
-        for entry in evidence.done("profile"):
-            target: Any = entry.facts.get("sparsity_target")
-            summary: Any = evidence.summary(entry)
-            found = summary.get("sparsity")
-            if not isinstance(target, int | float) or not isinstance(found, int | float):
-                continue
-            # sparsity is of Conv and Linear weights, which are nearly all parameters of a network
-            weights = int(summary["parameters"])
-            at_least = bool(entry.facts.get("sparsity_at_least"))
-            missing = target - found if at_least else abs(target - found)
-            off = max(0, round(missing * weights))
-            words = (
-                f"{entry.coordinates}: {'at least ' if at_least else ''}{100 * target:.6g} % of "
-                "the weights were to be zero, "
-                f"{100 * found:.6g} % are"
-            )
-            counts: dict[str, JSON] = {
-                "n": weights,
-                "target": target,
-                "sparsity": found,
-                "off": off,
-            }
-            yield Case((entry.label,), words, counts, None, off > 1)
-
-
 RULES = (
     NoGradients,
     NoBetterThanChance,
     FewImages,
     NotAveraged,
-    SparsityMissed,
 )

@@ -185,6 +185,17 @@ def sparsity_missed(planted: Planted, *, faulty: bool) -> None:
     planted.profile("net", facts={"sparsity_target": 0.5}, sparsity=found, parameters=10_000)
 
 
+def zeros_come_back(planted: Planted, *, faulty: bool) -> None:
+    planted.profile("net", sparsity=0.5, zeros=5000, restored=4000 if faulty else 40)
+
+
+def changes_nothing(planted: Planted, *, faulty: bool) -> None:
+    summary = {"changed": 0 if faulty else 1, "asked": 1, "is_met": False}
+    facts = {"step": "1-idle", "weights": "reduced"}
+    planted.put("compress", "net", Result(summary=summary), variant="small", facts=facts)
+    planted.evaluate("net", first(36), variant="small")
+
+
 def broken(check: str) -> Callable[..., None]:
     """A model that breaks one part of its contract; it is evaluated."""
 
@@ -224,6 +235,8 @@ PLANTED: dict[str, list[Callable[..., None]]] = {
     "counted-twice": [counted_twice],
     "judged-on-train": [judged_on_train],
     "sparsity-missed": [sparsity_missed],
+    "zeros-come-back": [zeros_come_back],
+    "changes-nothing": [changes_nothing],
 }
 CASES = [(rule, plant) for rule, plants in PLANTED.items() for plant in plants]
 

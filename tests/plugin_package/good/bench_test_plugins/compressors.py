@@ -97,3 +97,11 @@ class Crumbling(Forgetful):
 
 class TwoFaced(Forgetful):
     """Have the name of a defense."""
+
+
+class Idle(Reduction):
+    """Promise to make the network smaller, and leave it as it is."""
+
+    def reduce(self, network, images, labels, *, generator):
+        """Do nothing."""
+        return network, None
