@@ -177,7 +177,7 @@ def test_counting_says_nothing_to_the_terminal() -> None:
 
 
 def test_what_one_block_made_and_another_lets_go_of_is_not_counted_there() -> None:
-    """Torch tells such a release with its bytes, and memory from before at the same address."""
+    """Torch reports such a release with its bytes, and memory from before at the same address."""
     found, network = [], None
     for _ in range(4):
         torch.manual_seed(0)
@@ -205,7 +205,7 @@ def test_a_block_that_fails_is_not_counted_and_fails_on() -> None:
     assert peak.bytes is None
 
 
-def test_the_peak_is_none_where_torch_cannot_tell(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_peak_is_none_where_torch_cannot_count(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.profiler, "kineto_available", lambda: False)
     with machine.peak_memory("cpu") as peak:
         torch.zeros(10)
@@ -299,11 +299,11 @@ WAIT = """if True:
     import signal
     from bench import machine
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    told = []
+    reported = []
     def waiting():
-        if not told:
+        if not reported:
             print("ready", flush=True)
-        told.append(1)
+        reported.append(1)
     with machine.timing_lock(waiting):
         print("inside")
     """
@@ -328,7 +328,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_second_process_is_kept_out_until_the_first_is_through(folder: Path) -> None:
     with program(HOLD) as other:
         with pytest.raises(ExcludedError), machine.timing_lock(refuse):
-            pytest.fail("two processes were alone")
+            pytest.fail("two processes held the lock")
         other.communicate("\n", timeout=30)
         assert other.returncode == 0
     with machine.timing_lock(refuse):

@@ -18,7 +18,7 @@ def draws() -> list[float]:
 
 @pytest.fixture
 def expected() -> list[float]:
-    """Seed the global generators, and tell what they give next."""
+    """Seed the global generators, and return what they give next."""
     for _ in range(2):
         random.seed(5)
         np.random.seed(6)

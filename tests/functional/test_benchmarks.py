@@ -61,7 +61,7 @@ def test_a_missed_bar_is_the_exit_code(
 
 
 @pytest.mark.slow
-def test_the_script_measures_every_contender() -> None:
+def test_the_script_measures_every_library() -> None:
     done = subprocess.run(
         [sys.executable, SCRIPT, *TINY, "--seeds", "2", "--agreement-images", "20"],
         capture_output=True,

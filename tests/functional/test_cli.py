@@ -109,7 +109,7 @@ def test_plan_says_where_every_cell_stands(session: dict[str, Any], tmp_path: Pa
     assert full.stdout.splitlines()[-1] == "13 done, 2 to do, 1 depends"
 
 
-def test_check_tells_every_error_at_once_without_a_traceback(
+def test_check_reports_every_error_at_once_without_a_traceback(
     session: dict[str, Any], tmp_path: Path
 ) -> None:
     bad = tmp_path / "bad.yaml"
@@ -214,15 +214,15 @@ def test_why_explains_a_result_and_a_failure(session: dict[str, Any]) -> None:
     assert call(session, "why", key[:10]).stdout == done.stdout
 
 
-def test_the_command_that_why_gives_runs_that_cell_alone(
+def test_the_command_that_why_gives_runs_only_that_cell(
     session: dict[str, Any], tmp_path: Path
 ) -> None:
-    alone = call(
+    single = call(
         session, "run", "small.yaml", "--models", "all", "--store", str(tmp_path / "s"),
         "--only", "attack gaudy/fgsm@eps=0.05",
     )  # fmt: skip
-    assert alone.returncode == 0, alone.stderr
-    assert "2 done; 2 computed" in alone.stderr
+    assert single.returncode == 0, single.stderr
+    assert "2 done; 2 computed" in single.stderr
 
 
 def test_describe_and_list(session: dict[str, Any]) -> None:

@@ -73,9 +73,9 @@ def test_what_an_attack_leaves_behind_changes_no_other(
 ) -> None:
     """pgd after vandal, litterer and the rest is pgd alone, bit for bit."""
     tiny["attacks"] = {"pgd": {"eps": 0.2, "steps": 4}}
-    alone = bench.run(tiny, store=tmp_path / "alone", reports=None)
+    single = bench.run(tiny, store=tmp_path / "single", reports=None)
     found = []
-    for one in (outcome, alone):
+    for one in (outcome, single):
         entry = next(e for e in one.matrix.entries if e.label == "attack gaudy/pgd")
         found.append(one.matrix.records(entry))
     pd.testing.assert_frame_equal(*found, check_exact=True)

@@ -204,7 +204,7 @@ def test_galleries_hold_right_and_wrong_images_of_each_class(made: Made) -> None
     for entry in made.entries("gallery"):
         shown = made.matrix.records(entry)
         known = judged[str(entry.coordinates).partition("/")[0]].set_index("image")
-        pd.testing.assert_frame_equal(  # the same verdicts as elsewhere
+        pd.testing.assert_frame_equal(  # the same predictions as elsewhere
             shown.set_index("image"), known.loc[shown["image"]], check_exact=True
         )
         assert shown["image"].is_unique
@@ -294,14 +294,14 @@ def test_an_explainer_that_misbehaves_costs_its_own_cell_only(
     assert "10 of 16 cells have no result" in page
     assert "figures/explanations-gaudy-right.svg" in page
     tiny["explainers"] = {"brightness": {}, "saliency": {}}
-    alone = bench.run(tiny, store=tmp_path / "alone", reports=None)
+    single = bench.run(tiny, store=tmp_path / "single", reports=None)
     for name in ("brightness", "saliency"):
-        one, other = explained(outcome, name), explained(alone, name)
+        one, other = explained(outcome, name), explained(single, name)
         pd.testing.assert_frame_equal(one[0], other[0], check_exact=True)
         assert all((one[1][key] == other[1][key]).all() for key in one[1])
     # what looks at pixels only finds the same in any network
-    assert np.allclose(explained(alone, "brightness")[0]["randomisation_similarity"], 1)
-    assert (explained(alone, "saliency")[0]["randomisation_similarity"] < 0.99).all()
+    assert np.allclose(explained(single, "brightness")[0]["randomisation_similarity"], 1)
+    assert (explained(single, "saliency")[0]["randomisation_similarity"] < 0.99).all()
 
 
 # Interrupted, and TensorBoard

@@ -94,7 +94,7 @@ def test_the_readme_s_table_is_what_is_printed(digits: bench.Outcome) -> None:
 
 @pytest.mark.slow
 def test_problem_b_on_photographs(photographs: Path, tmp_path: Path) -> None:
-    """Few epochs and steps, real photographs: trained, not shipped, and said aloud."""
+    """Few epochs and steps, real photographs: trained, not shipped, and reported."""
     outcome = bench.run(
         SUITE,
         store=tmp_path / "store",

@@ -94,7 +94,7 @@ def test_a_store_without_any_run_is_said_to_lack_them(
     assert experiments.main(["pruning", "--store", str(tmp_path / "none")]) == 1
 
 
-def test_a_page_on_pruning_tells_costs_flips_and_what_magnitude_is_worth(
+def test_a_page_on_pruning_reports_costs_flips_and_what_magnitude_is_worth(
     experiments: ModuleType, tmp_path: Path
 ) -> None:
     run = Planted(tmp_path)

@@ -263,7 +263,7 @@ def test_torch_s_settings_are_put_back(tiny: dict[str, Any], tmp_path: Path) -> 
     assert (torch.get_num_threads(), torch.backends.cudnn.allow_tf32) == before
 
 
-def test_fewer_images_are_said_aloud(tiny: dict[str, Any], tmp_path: Path) -> None:
+def test_fewer_images_are_reported(tiny: dict[str, Any], tmp_path: Path) -> None:
     outcome = go(tiny, tmp_path / "store", images=500)
     assert outcome.matrix.run["notes"] == ["30 images instead of 500: test of blobs has no more"]
     assert "30 images instead of 500" in str(outcome.table("success_rate"))
@@ -311,13 +311,13 @@ def test_running_one_cell_leaves_the_account_of_the_others(
 ) -> None:
     store = Store(tmp_path / "store")
     made = session.make_plan(tiny, store)
-    alone = runner.Run(made, store, "tiny", "bench run tiny", made.needed_by("linear/pgd"))
-    runner.execute(alone)
-    assert alone.computed == 2
+    single = runner.Run(made, store, "tiny", "bench run tiny", made.needed_by("linear/pgd"))
+    runner.execute(single)
+    assert single.computed == 2
     # to do: gaudy's training, linear's evaluation and three attacks; what needs them depends
     found = Counter(
         status.state
-        for status in alone.statuses.values()
+        for status in single.statuses.values()
         if status.step.cell.kind not in AUDIT_KINDS
     )
     assert found == {"done": 2, "to do": 5, "depends": 13}

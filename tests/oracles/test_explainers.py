@@ -56,7 +56,7 @@ def explained(explainer: ClassActivation | Saliency, classifier: Classifier) -> 
 
 
 class Smooth(nn.Module):
-    """A network without kinks, so that differences tell its derivative."""
+    """A network without kinks, so that differences give its derivative."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -328,7 +328,7 @@ def test_a_class_activation_method_is_its_paper(name: str, plain: Classifier) ->
 
 
 def test_the_replicas_differ_from_each_other(plain: Classifier) -> None:
-    """Say that the test above can tell one method from another."""
+    """Say that the test above can distinguish one method from another."""
     case = Case(plain, images()[0], int(TARGETS[0]))
     found = {name: stretched(replica(case)) for name, (_, replica) in REPLICAS.items()}
     # a linear kernel is Eigen-CAM; behind a ReLU the signs of gradient and product are the same
@@ -385,12 +385,12 @@ def test_a_transformers_tokens_are_its_map(name: str) -> None:
         case = SimpleNamespace(maps=as_map(tokens), grad=None, logit=None)
         case.grad = as_map(torch.autograd.grad(logit(leaf), leaf)[0])
         if name == "ablation_cam":  # a channel is silenced in every token
-            falls = []
+            drops = []
             for k in range(tokens.shape[2]):
                 without = tokens.clone()
                 without[:, :, k] = 0
-                falls.append((logit(tokens) - logit(without)).detach())
-            expected = stretched(weighted(case, falls.__getitem__))
+                drops.append((logit(tokens) - logit(without)).detach())
+            expected = stretched(weighted(case, drops.__getitem__))
         else:
             expected = stretched(replica(case))
         assert torch.allclose(found[i].double(), expected, atol=1e-3), i

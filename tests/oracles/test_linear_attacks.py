@@ -1,8 +1,8 @@
 """Closed-form truth: what attacks must reach on a linear classifier of two classes.
 
 For logits ``w . x + b``, moving each value by eps against the gradient changes the margin by
-``eps * |w_other - w_label|_1``; that is the most that L-infinity allows. So an image falls exactly
-where its margin is smaller, as long as no value meets 0 or 1. In the same way the nearest image of
+``eps * |w_other - w_label|_1``; that is the most that L-infinity allows. So an image is misclassified
+exactly where its margin is smaller, as long as no value meets 0 or 1. In the same way the nearest image of
 the other class lies at the margin over that weight difference's norm: its l1 norm for L-infinity,
 l2 for l2, L-infinity for l1.
 """
@@ -99,14 +99,14 @@ def run(
     return torch.cat(parts)
 
 
-def falls(
+def misclassified(
     plugin: Attack,
     classifier: Classifier,
     images: torch.Tensor,
     found: torch.Tensor,
     labels: torch.Tensor,
 ) -> torch.Tensor:
-    """Which images the referee sees fall, each within its budget."""
+    """Which images the referee finds misclassified, each within its budget."""
     records = referee.judge_attack(
         referee.classify(classifier, images),
         referee.classify(classifier, found),
@@ -189,7 +189,7 @@ def test_success_is_what_geometry_says(
         plugin = in_ball(name, eps)
         found = run(plugin, linear, images, labels, batch=batch, targeted=targeted)
         expected = margin < eps * reaches(linear)["linf"]
-        assert torch.equal(falls(plugin, linear, images, found, labels), expected), eps
+        assert torch.equal(misclassified(plugin, linear, images, found, labels), expected), eps
         rates.append(float(expected.float().mean()))
     assert rates[0] < 0.3  # an oracle that says yes or no to all tests nothing
     assert rates[-1] > 0.7
@@ -203,7 +203,7 @@ def test_pgd_does_not_depend_on_its_step(linear: Classifier, alpha: float, targe
         plugin = attack("pgd", eps=eps, alpha=alpha * eps, steps=round(2 / alpha))
         found = run(plugin, linear, images, labels, batch=32, targeted=targeted)
         expected = margins(linear, images) < eps * reaches(linear)["linf"]
-        assert torch.equal(falls(plugin, linear, images, found, labels), expected)
+        assert torch.equal(misclassified(plugin, linear, images, found, labels), expected)
 
 
 # in a Euclidean ball
@@ -222,10 +222,10 @@ def test_euclidean_success_is_what_geometry_says(
     for eps in (0.05, 0.2, 0.4):
         plugin = attack(name, eps=eps, **parameters)
         found = run(plugin, linear, images, labels, batch=32, targeted=targeted)
-        fell = falls(plugin, linear, images, found, labels)
-        assert not fell[distance > eps].any()
-        assert fell[1.25 * distance < eps].all()
-        assert 0 < fell.sum() < COUNT
+        fooled = misclassified(plugin, linear, images, found, labels)
+        assert not fooled[distance > eps].any()
+        assert fooled[1.25 * distance < eps].all()
+        assert 0 < fooled.sum() < COUNT
 
 
 # as near as can be
@@ -249,7 +249,7 @@ def test_the_nearest_image_is_found(
     images, labels = images_and_labels(linear, COUNT // 2)
     plugin = attack(name, **parameters)
     found = run(plugin, linear, images, labels, batch=32, targeted=targeted)
-    assert falls(plugin, linear, images, found, labels).all()
+    assert misclassified(plugin, linear, images, found, labels).all()
     ratio = measure(norm, found - images) * reaches(linear)[norm] / margins(linear, images)
     assert ratio.min() > 0.999  # nearer than the boundary is only rounding
     assert ratio.max() < 1.25
@@ -263,7 +263,7 @@ def test_few_values_are_changed(linear: Classifier) -> None:
     least = (gains < margins(linear, images)[:, None]).sum(1) + 1
     plugin = attack("sparsefool", lam=1)  # the default, 3, goes three times as far as it must
     found = run(plugin, linear, images, labels, batch=32, targeted=False)
-    assert falls(plugin, linear, images, found, labels).all()
+    assert misclassified(plugin, linear, images, found, labels).all()
     changed = (found != images).flatten(1).sum(1)
     assert (changed >= least).all()
     assert (changed <= 2 * least).all()

@@ -62,7 +62,7 @@ CHEAP: Mapping[str, Mapping[str, Any]] = {
 """Parameters that make attacks quick, and strong enough for the small classifiers of this file."""
 
 LARGE = {"eps": 0.1, "max_epsilon": 0.1}
-"""Radii at which hardly an image of this file stands; in the l2 norm, ten times as much."""
+"""Radii at which hardly an image of this file remains correct; ten times as much in l2."""
 
 DRAWS_NOTHING = {
     *("vanila", "fgsm", "bim", "upgd", "mifgsm", "nifgsm", "sinifgsm", "pifgsm", "pifgsmpp"),
@@ -358,7 +358,7 @@ def test_targets_are_refused_for_a_reason(name: str, convolutional: Classifier) 
 
 
 @pytest.mark.parametrize("name", cases("black_and_white"))
-def test_black_and_white_images_fall_too(name: str, linear: Classifier) -> None:
+def test_black_and_white_images_are_fooled_too(name: str, linear: Classifier) -> None:
     images = torch.rand(COUNT, *SHAPE, generator=generator(3)).gt(0.5).float()
     labels = linear(images).argmax(1)
     plugin = attack(name)
@@ -379,7 +379,7 @@ def test_a_constant_added_to_all_logits_changes_nothing(name: str, linear: Class
 
 
 @pytest.mark.parametrize("name", cases("certainty"))
-def test_a_classifier_that_is_certain_falls_too(name: str, linear: Classifier) -> None:
+def test_a_classifier_that_is_certain_is_fooled_too(name: str, linear: Classifier) -> None:
     images, labels = data(COUNT)
     certain = with_a_gap_of(60, linear, images)  # logits whose softmax is 1 in float32
     result = attack(name).perturb(certain, images, labels, generator=generator())

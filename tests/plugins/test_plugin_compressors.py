@@ -118,7 +118,7 @@ def zeros(network: nn.Module) -> dict[str, torch.Tensor]:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_compressor_tells_what_it_is(name: str) -> None:
+def test_a_compressor_states_what_it_is(name: str) -> None:
     text = registry.load("compressors", name).__doc__ or ""
     assert "Source:" in text
     assert "Deviations:" in text.partition("Source:")[2]
@@ -426,12 +426,12 @@ def test_zeros_hold_in_bf16_too_and_other_weights_come_of_it(name: str) -> None:
 
 
 def test_rounding_to_bytes_is_not_trained_in_bf16() -> None:
-    """Its 8 digits cannot tell the levels of activations apart from what lies between them."""
+    """Its 8 digits cannot distinguish the levels of activations from what lies between them."""
     with pytest.raises(ValidationError, match="precision"):
         made("quantization_aware", precision="bf16")
 
 
-def test_what_is_taught_is_hinton_s() -> None:
+def test_the_loss_of_distillation_is_hinton_s() -> None:
     plugin = made("distill", temperature=3.0, weight=0.7)
     generator = torch.Generator().manual_seed(0)
     student = torch.randn(5, 4, generator=generator, dtype=torch.float64).requires_grad_()

@@ -195,7 +195,7 @@ def test_parameters_out_of_range_are_refused(name: str, parameters: dict[str, An
 
 
 class Says(nn.Module):
-    """Gives each image of a batch the logits that it was told."""
+    """Gives each image of a batch the logits that it was given."""
 
     def __init__(self, logits: torch.Tensor) -> None:
         super().__init__()
@@ -571,8 +571,8 @@ def test_defended_models_are_variants(suite: dict[str, Any], tmp_path: Path) -> 
 
     proof = matrix.records(by_label["certify linear/smoothed"])
     held = (proof["prediction"] == proof["label"]) & (proof["radius"] >= NEAR)
-    stood = matrix.estimate([by_label["attack linear/smoothed/near"]], robust)
-    assert 0 < held.mean() <= stood.value
+    robust_rate = matrix.estimate([by_label["attack linear/smoothed/near"]], robust)
+    assert 0 < held.mean() <= robust_rate.value
     certified = matrix.estimate(
         [by_label["certify linear/smoothed"]], METRICS["certified_accuracy"]
     )

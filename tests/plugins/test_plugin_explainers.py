@@ -590,7 +590,7 @@ def test_ablation_does_not_turn_round_where_logits_are_negative(
         AblationCAM().explain(scaled(1, shift), images, targets, generator=generator())
         for shift in (4, -4)
     )
-    assert torch.allclose(high, low, atol=1e-3)  # logits of 4 round to 5e-7, falls are near 1e-3
+    assert torch.allclose(high, low, atol=1e-3)  # logits of 4 round to 5e-7, drops are near 1e-3
     library = [from_the_library("AblationCAM", scaled(1, shift)) for shift in (4, -4)]
     assert not torch.allclose(*library, atol=0.1)
     capfd.readouterr()  # its progress bars

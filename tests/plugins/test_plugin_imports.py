@@ -84,7 +84,7 @@ METHODS = [offer for offer in FIRST_PARTY if offer.kind in KINDS]
 
 
 @pytest.mark.parametrize("offer", METHODS, ids=lambda offer: offer.name)
-def test_a_method_tells_its_source_and_its_deviations(offer: registry.Offer) -> None:
+def test_a_method_states_its_source_and_its_deviations(offer: registry.Offer) -> None:
     text = registry.load(offer.kind, offer.name).__doc__ or ""
     assert "Source:" in text
     assert "Deviations:" in text.partition("Source:")[2]

@@ -418,7 +418,9 @@ def test_what_is_there_to_be_outdone_carries_a_mark(planted: Planted) -> None:
     assert marked["attack net/onestep"].startswith("one step only: ")
 
 
-def test_targeted_attacks_and_single_steps_are_told_from_noise_by_marks(planted: Planted) -> None:
+def test_targeted_attacks_and_single_steps_are_distinguished_from_noise_by_marks(
+    planted: Planted,
+) -> None:
     planted.attack("net", "noise", first(4), backwards=0.0)
     planted.attack("net", "fgsm", first(5), backwards=1.0)
     planted.attack("net", "aimed", first(2), target=1)
@@ -471,9 +473,9 @@ def test_one_difference_among_many_must_be_the_larger(planted: Planted) -> None:
     """Eight images of 40, all one way: p = 1/256, enough alone and not among twenty."""
     planted.attack("net", "pgd", first(10))
     planted.probe("net", "pgd", "doubled-steps", first(18), facts={"steps": 20})
-    [alone] = audit(planted.matrix).findings
-    assert alone.p_value == pytest.approx(2**-8)
-    assert alone.evidence["only_weak"] == 8
+    [single] = audit(planted.matrix).findings
+    assert single.p_value == pytest.approx(2**-8)
+    assert single.evidence["only_weak"] == 8
     for number in range(19):
         planted.attack(f"net{number}", "pgd", first(10))
         planted.probe(f"net{number}", "pgd", "doubled-steps", first(10), facts={"steps": 20})
@@ -660,7 +662,7 @@ def test_probes_are_in_no_table(planted: Planted) -> None:
     assert "large-eps" not in str(tables.build(matrix, rows=["attack", "eps"]))
 
 
-def test_the_page_tells_findings_and_gaps(planted: Planted, tmp_path: Path) -> None:
+def test_the_page_reports_findings_and_gaps(planted: Planted, tmp_path: Path) -> None:
     weak(planted)
     page = pages.write(planted.matrix, tmp_path / "page").read_text(encoding="utf-8")
     section = page.partition("## Audit\n")[2].partition("\n## ")[0]

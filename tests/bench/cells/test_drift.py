@@ -53,10 +53,10 @@ def test_maps_are_compared_before_and_after(asked: dict[str, Any], tmp_path: Pat
     )
     reported = records["heatmap_similarity"].iloc[arrays["shown"]]
     assert np.allclose(reported, alike.rank_correlation, equal_nan=True)
-    felled = (records["clean_prediction"] == records["label"]) & (
+    fooled = (records["clean_prediction"] == records["label"]) & (
         records["prediction"] != records["label"]
     )
-    assert felled.iloc[arrays["shown"][: min(6, felled.sum())]].all()
+    assert fooled.iloc[arrays["shown"][: min(6, fooled.sum())]].all()
     attacked = matrix.adversarial_images("gaudy/fgsm@eps=0.3")
     assert (attacked[arrays["shown"]] == arrays["adversarial_images"]).all()
     page = (tmp_path / "reports" / "tiny" / "README.md").read_text(encoding="utf-8")

@@ -486,11 +486,11 @@ def test_the_record_says_where_it_was_taken(
     sleeper: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     entered: list[str] = []
-    alone = machine.timing_lock
+    lock = machine.timing_lock
 
     def watched(waiting: Callable[[], None]):
         entered.append(f"{len(SEEN)} passes so far")
-        return alone(waiting)
+        return lock(waiting)
 
     monkeypatch.setattr(latency.machine, "timing_lock", watched)
     two = Compute("cpu", "channels_last", batch_size=8, threads=2)

@@ -51,7 +51,7 @@ def test_passes_are_counted_in_images(classifier: Classifier) -> None:
 def test_the_step_at_which_each_image_first_fooled_it(classifier: Classifier) -> None:
     images = torch.rand(4, 3, 8, 8)
     predictions = classifier(images).argmax(1)
-    # a script of iterates: the second image falls at step 1, the third at 0, the fourth at 2
+    # a script of iterates: the second image is fooled at step 1, the third at 0, the fourth at 2
     other = classifier(1 - images).argmax(1)
     assert (other != predictions).any()
     labels = predictions.clone()

@@ -33,7 +33,7 @@ EFFECTS: dict[str, Effect] = {
     FROM_LARGER: lambda cell: cell["kind"] == "transfer" and cell["model"] == "small",
     EPS: lambda cell: cell["kind"] == "transfer" and cell["eps"] == 8 / 255,
 }
-"""Of which cells more images fall where a claim is planted: its first side's, and no others."""
+"""The cells of which more images are fooled where a claim is planted: its first side's only."""
 
 
 DECLARED: Mapping[str, Mapping[str, Any]] = {
@@ -51,9 +51,9 @@ def attack(plugin: str, target: int | None, eps: float) -> str:
 
 
 def plant(folder: Path, effect: Effect, points: float = 0.25) -> Planted:
-    """Two models, three seeds, attacks that differ in one property each; 45 % of images fall.
+    """Two models, three seeds, attacks that differ in one property each; 45 % of images are fooled.
 
-    Where there is an effect, ``points`` more. Images differ in how easily they fall.
+    Where there is an effect, ``points`` more. Images differ in how easily they are fooled.
     """
     planted = Planted(folder)
     generator = np.random.default_rng(5)
@@ -70,7 +70,7 @@ def plant(folder: Path, effect: Effect, points: float = 0.25) -> Planted:
         )
     ]
 
-    def falls(cell: Mapping[str, Any], kind: str, model: str) -> list[bool]:
+    def fooled(cell: Mapping[str, Any], kind: str, model: str) -> list[bool]:
         more = points * effect({**cell, "kind": kind, "model": model})
         return list(ease + generator.normal(0, 0.1, IMAGES) < 0.45 + more)
 
@@ -78,13 +78,13 @@ def plant(folder: Path, effect: Effect, points: float = 0.25) -> Planted:
         for model, other in (("small", "large"), ("large", "small")):
             for cell in cells:
                 name = attack(**cell)
-                hits = falls(cell, "attack", model)
+                hits = fooled(cell, "attack", model)
                 facts = {"plugin": cell["plugin"], **DECLARED[cell["plugin"]]}
                 reported = {"facts": facts, "replica": seed}
                 planted.attack(
                     model, name, hits, eps=cell["eps"], target=cell["target"], **reported
                 )
-                planted.transfer(model, other, name, falls(cell, "transfer", other), replica=seed)
+                planted.transfer(model, other, name, fooled(cell, "transfer", other), replica=seed)
     return planted
 
 
@@ -188,9 +188,9 @@ def test_shares_are_those_counted_by_hand_and_n_is_the_images_that_count(tmp_pat
 
 def test_claims_are_one_family_and_the_parts_of_a_claim_another(tmp_path: Path) -> None:
     matrix = plant(tmp_path, EFFECTS[EPS]).matrix
-    alone = [claim_tests(matrix, [claim])[0].whole.p_value for claim in CLAIMS]
+    each = [claim_tests(matrix, [claim])[0].whole.p_value for claim in CLAIMS]
     together = [answer.whole.p_value for answer in claim_tests(matrix)]
-    assert together == statistics.holm(alone) != alone
+    assert together == statistics.holm(each) != each
     parts = claim_tests(matrix)[NAMES.index(EPS)].parts.values()
     assert min(part.p_value for part in parts) >= 2 * 2 / 2001  # two parts; see statistics.within
 
@@ -215,7 +215,7 @@ def test_without_sizes_no_model_is_the_larger(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("fault", ["failed", "violation"])
-def test_a_part_that_lacks_a_verdict_in_one_seed_is_left_out_aloud(
+def test_a_part_that_lacks_a_verdict_in_one_seed_is_left_out_and_named(
     fault: str, tmp_path: Path
 ) -> None:
     planted = plant(tmp_path, EFFECTS[PGD])
@@ -260,7 +260,7 @@ def answer(whole: Compared | None, *parts: Compared) -> ClaimTest:
     return ClaimTest(CLAIMS[0], whole, named, ())
 
 
-def test_a_verdict_needs_significance_and_every_seed_and_no_part_against_it() -> None:
+def test_a_conclusion_needs_significance_and_every_seed_and_no_part_against_it() -> None:
     assert answer(SURE, SURE).conclusion == "holds"
     assert answer(OPPOSITE, SURE, OPPOSITE).reason == "a part supports the opposite"
     unsure = replace(SURE, p_value=0.06)
@@ -280,15 +280,15 @@ def test_a_verdict_needs_significance_and_every_seed_and_no_part_against_it() ->
     )
 
 
-def test_the_page_says_each_verdict_and_tests_only_what_it_can(tmp_path: Path) -> None:
+def test_the_page_says_each_conclusion_and_tests_only_what_it_can(tmp_path: Path) -> None:
     planted = plant(tmp_path, EFFECTS[UNTARGETED])
     planted.cells = [cell for cell in planted.cells if cell["kind"] != "profile"]
     found = claim_tests(planted.matrix)
     page = markdown.render(findings.section(found))
     rows = [line for line in page.partition("\n\n")[0].splitlines() if line.startswith("|")][2:]
     assert [row.split("|")[1].strip() for row in rows] == NAMES
-    verdicts = [row.split("|")[-2].strip() for row in rows]
-    assert verdicts == [
+    conclusions = [row.split("|")[-2].strip() for row in rows]
+    assert conclusions == [
         "**undecided**: chance may explain it",
         "**undecided**: chance may explain it",
         "**undecided**: nothing to compare",
@@ -308,7 +308,7 @@ PRUNED_EFFECTS: dict[str, Effect] = {
     EASIER: lambda cell: cell["kind"] == "attack" and cell["variant"] != "original",
     CLOSER: lambda cell: cell["kind"] == "transfer" and cell["variant"] != "original",
 }
-"""Of which cells more images fall, or are right, where a claim on pruning is planted."""
+"""Of which cells more images are fooled, or right, where a claim on pruning is planted."""
 
 
 def plant_pruned(folder: Path, effect: Effect, points: float = 0.25) -> Planted:
@@ -332,9 +332,9 @@ def plant_pruned(folder: Path, effect: Effect, points: float = 0.25) -> Planted:
                 planted.attack(model, PGD_CELL, hits("attack", variant), eps=8 / 255, **reported)
             planted.transfer(model, other, PGD_CELL, hits("transfer", "original"), replica=seed)
             for variant in ("pruned-20%", "pruned-50%"):
-                fallen = hits("transfer", variant)
+                fooled_images = hits("transfer", variant)
                 reported = {"variant": variant, "replica": seed}
-                planted.transfer(model, model, PGD_CELL, fallen, **reported)
+                planted.transfer(model, model, PGD_CELL, fooled_images, **reported)
     return planted
 
 

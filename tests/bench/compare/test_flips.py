@@ -52,7 +52,7 @@ def test_decisions_that_flipped_are_counted_and_tested(planted: Planted) -> None
     assert set(found) == {("net/half", None), ("net/half", "fgsm")}
     clean, fgsm = found["net/half", None], found["net/half", "fgsm"]
     assert (clean.lost, clean.won, clean.n) == (10, 2, 40)
-    # stands on the original: 12 to 39; on the variant: 0 to 14
+    # remain correct on the original: 12 to 39; on the variant: 0 to 14
     assert (fgsm.lost, fgsm.won, fgsm.n) == (25, 12, 40)
     raw = [binomial(10, 2), binomial(25, 12)]
     assert [clean.p_value, fgsm.p_value] == pytest.approx(statistics.holm(raw))
@@ -74,7 +74,7 @@ def test_the_family_of_the_correction_is_all_variants_of_a_run(planted: Planted)
 
 
 def gained(planted: Planted, **reported: Any) -> None:
-    """A variant that 30 images fewer fall on, to 10 of 40."""
+    """A variant on which 30 images fewer are fooled, to 10 of 40."""
     planted.reduced("net", "half", "magnitude")
     planted.attack("net", "pgd", first(40), **reported)
     planted.attack("net", "pgd", first(10), variant="half", **reported)
@@ -93,9 +93,9 @@ def gained(planted: Planted, **reported: Any) -> None:
         (first(40), MASKED, "**masked gradients**"),
         (last(28), MASKED, "**masked gradients**"),  # two left of thirty: no longer significant
     ],
-    ids=["no transfer", "nothing more falls", "five more", "all fall", "nearly all"],
+    ids=["no transfer", "no more are fooled", "five more", "all are fooled", "nearly all"],
 )
-def test_a_gain_counts_where_it_stands_against_the_originals_images(
+def test_a_gain_counts_where_it_holds_against_the_originals_images(
     planted: Planted, tmp_path: Path, transferred: list[bool] | None, gain: str, words: str
 ) -> None:
     gained(planted)
@@ -151,14 +151,14 @@ def test_flips_of_several_trainings_are_tested_over_trainings(planted: Planted) 
     assert found.gain == "confirmed"
 
 
-def test_a_gain_of_one_training_of_three_does_not_stand(planted: Planted) -> None:
+def test_a_gain_of_one_training_of_three_does_not_hold(planted: Planted) -> None:
     """Against the original's images 20 of 24 are left, all in one training."""
-    for seed, fallen in ((1, 0), (2, 30), (3, 30)):
+    for seed, fooled in ((1, 0), (2, 30), (3, 30)):
         reported = {"replica": f"seed{seed}"}
         planted.reduced("net", "half", "magnitude", **reported)
         planted.attack("net", "pgd", first(30), **reported)
         planted.attack("net", "pgd", first(8 + seed), variant="half", **reported)
-        planted.transfer("net", "net", "pgd", first(fallen), variant="half", **reported)
+        planted.transfer("net", "net", "pgd", first(fooled), variant="half", **reported)
     found = flips(planted)["net/half", "pgd"]
     assert found.p_value < 0.05
     assert found.gain == "not confirmed"  # nor are gradients masked in every training
@@ -167,7 +167,7 @@ def test_a_gain_of_one_training_of_three_does_not_stand(planted: Planted) -> Non
 def test_a_gain_that_few_transferred_images_blur_is_no_evidence_of_masked_gradients(
     planted: Planted, tmp_path: Path
 ) -> None:
-    """The variant's own attack fells 17 of its images, those of the original 4 others only."""
+    """The variant's own attack fools 17 of its images, those of the original 4 others only."""
     planted.reduced("net", "half", "magnitude")
     planted.attack("net", "pgd", first(25))
     planted.attack("net", "pgd", first(17), variant="half")

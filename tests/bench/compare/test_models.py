@@ -502,7 +502,7 @@ def test_a_model_is_quicker_where_nearly_all_its_runs_are(planted, slow, best) -
     ("busy", "best"),
     [
         ((0.0, 0.0), "quick"),
-        ((None, None), "quick"),  # the platform cannot tell
+        ((None, None), "quick"),  # the platform does not say
         ((comparison.BUSY, 0.0), "quick"),  # a tenth is allowed
         ((comparison.BUSY + 0.01, 0.0), None),
         ((0.0, comparison.BUSY + 0.01), None),  # it may have slowed down the slow one

@@ -55,7 +55,7 @@ def test_the_best_is_recommended_with_the_p_value_of_its_lead(three: Comparison)
 
 @pytest.mark.parametrize("metric", ["clean_accuracy", "macro_f1"])
 @pytest.mark.parametrize("where", [(), ("latency_ms <= 100",)], ids=["all", "timed"])
-def test_recommendations_tell_the_p_values_of_the_table(three: Comparison, metric, where) -> None:
+def test_recommendations_state_the_p_values_of_the_table(three: Comparison, metric, where) -> None:
     """Also where a constraint leaves models out: a reader sees one p-value for one pair."""
     found = recommend(three, Choice(best=metric, where=where))
     (row,) = [row for row in three.rows if row.metric.name == metric]

@@ -362,7 +362,7 @@ def replica_of(outcome: bench.Outcome) -> Any:
     return network, matrix.store.header(stored)
 
 
-def test_layers_are_pruned_alone_and_met_by_the_attack(ran: bench.Outcome) -> None:
+def test_each_layer_is_pruned_by_itself_and_attacked(ran: bench.Outcome) -> None:
     """Against a sort by hand, and FGSM by its formula."""
     import json
 
@@ -512,7 +512,7 @@ def rows_of(page: str, title: str) -> list[list[str]]:
     return [found[0], *found[2:]]
 
 
-def test_the_page_tells_what_was_made_and_what_it_cost(written: tuple[str, Path]) -> None:
+def test_the_page_reports_what_was_made_and_what_it_cost(written: tuple[str, Path]) -> None:
     page, _ = written
     assert page.startswith("## Compression")
     assert "- `half`: magnitude (sparsity 0.5), then fine_tune (epochs 1)" in page
@@ -640,7 +640,7 @@ def test_the_strongest_attack_leaves_the_original_the_fewest_images(planted: Pla
 
 
 def test_a_choice_may_rest_on_one_attack(planted: Planted) -> None:
-    """Of two variants that fgsm tells apart the other way round."""
+    """Of two variants whose difference under fgsm is the other way round."""
     planted.evaluate("net", first(40))
     for variant, pgd, fgsm in (("original", 35, 20), ("a", 10, 30), ("b", 12, 5), ("c", 30, 5)):
         planted.attack("net", "pgd", first(pgd), variant=variant)

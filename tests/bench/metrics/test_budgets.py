@@ -64,7 +64,7 @@ def frame(records: list[Any], budget: Budget | None = BUDGET) -> pd.DataFrame:
     return metrics.scored(made, budget)
 
 
-def fell(record: Any, budget: Budget | None) -> bool:
+def is_fooled(record: Any, budget: Budget | None) -> bool:
     near = budget is None or record.l2 <= budget.eps + 1e-6
     if record.target is None:
         return near and record.prediction != record.label
@@ -87,7 +87,7 @@ def test_what_is_over_budget_is_no_success(seed: int, target: int | None) -> Non
     those = [record for record in records if counted(record)]
     found = value("success_rate", given)
     assert (found.value, found.n) == (
-        sum(fell(r, BUDGET) for r in those) / len(those),
+        sum(is_fooled(r, BUDGET) for r in those) / len(those),
         len(those),
     )
     assert found.value < value("success_rate", frame(records, None)).value
@@ -102,7 +102,7 @@ def test_what_is_over_budget_is_no_success(seed: int, target: int | None) -> Non
     assert value("robust_error", given).value == pytest.approx(1 - robust)
     healed = sum(not a and b for a, b in zip(right, stays, strict=True)) / COUNT
     assert value("healed", given).value == pytest.approx(healed)
-    sizes = [r.l2 for r in those if fell(r, BUDGET)]
+    sizes = [r.l2 for r in those if is_fooled(r, BUDGET)]
     assert value("l2_of_successes", given).value == pytest.approx(slow.mean(sizes))
 
 
@@ -115,7 +115,7 @@ def test_a_rate_without_a_budget_is_withheld() -> None:
 @pytest.mark.parametrize("seed", range(5))
 def test_the_median_norm_is_that_of_a_slow_replica(seed: int) -> None:
     records = attacked(seed)
-    sizes = [r.l2 if fell(r, None) else math.inf for r in records if counted(r)]
+    sizes = [r.l2 if is_fooled(r, None) else math.inf for r in records if counted(r)]
     found = value("median_norm", frame(records))
     assert found.value == slow.median_low(sizes)
     assert found.n == len(sizes)
@@ -136,7 +136,7 @@ def test_a_draw_without_an_eligible_image_has_no_median_norm() -> None:
 
 
 def test_the_median_norm_is_infinite_where_the_attack_fails() -> None:
-    records = [r for r in attacked(1) if counted(r) and not fell(r, None)]
+    records = [r for r in attacked(1) if counted(r) and not is_fooled(r, None)]
     found = value("median_norm", frame(records))
     assert found.value == math.inf
     assert tables.figure(found, METRICS["median_norm"], intervals=True) == f"∞ [∞, ∞] ({found.n})"
@@ -145,14 +145,14 @@ def test_the_median_norm_is_infinite_where_the_attack_fails() -> None:
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_eighty_percent_fall_within_norm_80_and_fewer_below(seed: int) -> None:
-    sizes = [r.l2 if fell(r, None) else math.inf for r in attacked(seed) if counted(r)]
+def test_eighty_percent_are_fooled_within_norm_80_and_fewer_below(seed: int) -> None:
+    sizes = [r.l2 if is_fooled(r, None) else math.inf for r in attacked(seed) if counted(r)]
     found = value("norm_80", frame(attacked(seed))).value
     assert sum(size <= found for size in sizes) >= 0.8 * len(sizes)
     assert sum(size < found for size in sizes) < 0.8 * len(sizes)
 
 
-def test_steps_by_which_a_share_fell() -> None:
+def test_steps_by_which_a_share_is_fooled() -> None:
     steps = [1, 2, 2, 3, 5, 8, None, None, None, None]
     records = [
         replace(
@@ -188,7 +188,7 @@ def test_the_worst_case_is_that_of_a_slow_replica(seed: int) -> None:
         ]
         for records in several
     ]
-    stand = [
+    robust = [
         label == before
         and not any(
             records[i].prediction != label and records[i].l2 <= BUDGET.eps + 1e-6
@@ -197,8 +197,8 @@ def test_the_worst_case_is_that_of_a_slow_replica(seed: int) -> None:
         for i, (label, before) in enumerate(truth)
     ]
     worst = metrics.worst_case([frame(records, None) for records in several], BUDGET)
-    assert worst["robust_to_all"].tolist() == stand
-    assert 0 < sum(stand) < len(stand)
+    assert worst["robust_to_all"].tolist() == robust
+    assert 0 < sum(robust) < len(robust)
 
 
 def test_the_worst_case_over_a_run(tiny: dict[str, Any], tmp_path: Path) -> None:
@@ -224,12 +224,12 @@ def test_the_worst_case_over_a_run(tiny: dict[str, Any], tmp_path: Path) -> None
             name: matrix.records(entry(matrix, f"attack {model}/{name}"))
             for name in ("fgsm@eps=0.035", "aimed", "pgd", "blend")
         }
-        stands = metrics.right_before(records["pgd"])
+        robust = metrics.right_before(records["pgd"])
         for name, given in records.items():
             near = given["linf"] <= 0.035 + 1e-6
             assert near.all() or name == "blend"
-            stands &= ~((given["prediction"] != given["label"]) & near)
-        assert found[model, "linf 0.035"] == pytest.approx(stands.mean())
+            robust &= ~((given["prediction"] != given["label"]) & near)
+        assert found[model, "linf 0.035"] == pytest.approx(robust.mean())
         assert found[model, "linf 0.05"] <= found[model, "linf 0.035"]
         assert math.isnan(found[model, "linf 0.02"])
     assert "linear/greedy: 10 of 20 images: over budget" in str(table)
@@ -259,7 +259,7 @@ def test_transfers_count_within_the_budget_of_their_source() -> None:
             image=r.image,
             label=r.label,
             target=None,
-            source_success=fell(r, None) if counted(r) else None,
+            source_success=is_fooled(r, None) if counted(r) else None,
             clean_prediction=r.label if generator.random() < 0.7 else 0,
             clean_confidence=0.5,
             prediction=int(generator.integers(0, 3)),
@@ -278,11 +278,12 @@ def test_transfers_count_within_the_budget_of_their_source() -> None:
     won = sum(m.source_success and m.l2 <= BUDGET.eps for m in sources) / len(sources)
     assert value("source_success", given).value == pytest.approx(won)
     right = [m for m in moved if m.clean_prediction == m.label]
-    assert value("target_success", given).value == sum(fell(m, BUDGET) for m in right) / len(right)
+    share = sum(is_fooled(m, BUDGET) for m in right) / len(right)
+    assert value("target_success", given).value == share
     fooled = [m for m in right if m.source_success and m.l2 <= BUDGET.eps]
     found = value("transfer_rate", given)
     assert (found.value, found.n) == (
-        sum(fell(m, BUDGET) for m in fooled) / len(fooled),
+        sum(is_fooled(m, BUDGET) for m in fooled) / len(fooled),
         len(fooled),
     )
 
@@ -363,7 +364,7 @@ def test_another_budget_judges_the_same_images_anew(tiny: dict[str, Any], tmp_pa
     assert matrix.estimate([free], METRICS["median_norm"]).value > 0
 
 
-def test_a_cascade_runs_each_attack_on_what_still_stands(
+def test_a_cascade_runs_each_attack_on_what_is_still_correct(
     tiny: dict[str, Any], tmp_path: Path
 ) -> None:
     attacks = {
@@ -382,16 +383,16 @@ def test_a_cascade_runs_each_attack_on_what_still_stands(
     assert stages["fgsm"]["images"] == right.sum()
     standing = right & metrics.right_after(first)
     assert stages["pgd"]["images"] == standing.sum() > 0
-    # one more pass each sees whether it fell
+    # one more pass each sees whether it is fooled
     assert stages["pgd"]["forwards"] == (5 + 1) * standing.sum()
     assert stages["fgsm"]["forwards"] == (1 + 1) * right.sum()
-    # what fgsm fells the cascade fells, by the very same image
+    # what fgsm fools the cascade fools, by the very same image
     down = metrics.fooled(first) & right
     assert metrics.fooled(after)[down].all()
     assert (after["linf"][down] == first["linf"][down]).all()
-    # what still stands is left alone
-    stood = right & ~metrics.fooled(after)
-    assert (after["linf"][stood] == 0).all()
+    # what is still correct is left as it was
+    robust = right & ~metrics.fooled(after)
+    assert (after["linf"][robust] == 0).all()
     aimed = matrix.records(entry(matrix, "attack linear/aimed"))
     assert (aimed["target"] == 1).all()
 
@@ -422,8 +423,8 @@ def test_a_cascade_leaves_alone_what_is_wrong_before() -> None:
     assert set(moved[right].mul(1000).round().int().tolist()) == {0, 25, 50}
     assert (classifier(made[moved > 0]).argmax(1) != labels[moved > 0]).all()
     assert classifier.stages["small"]["images"] == right.sum()
-    stood = int((right & (moved.mul(1000).round() != 25)).sum())
-    assert classifier.stages["large"]["images"] == stood
+    robust = int((right & (moved.mul(1000).round() != 25)).sum())
+    assert classifier.stages["large"]["images"] == robust
     assert Both().passes == 2
     assert "its part 'small' cannot" not in str(Both().unsuited(classes=3, image_shape=(3, 4, 4)))
 
@@ -436,7 +437,7 @@ def test_names_are_not_what_a_cascade_is(tiny: dict[str, Any], tmp_path: Path) -
     assert entry(one, "attack linear/all").key == entry(two, "attack linear/every").key
 
 
-def test_the_page_tells_norms_and_what_each_part_of_a_cascade_did(
+def test_the_page_reports_norms_and_what_each_part_of_a_cascade_did(
     tiny: dict[str, Any], tmp_path: Path
 ) -> None:
     attacks = {

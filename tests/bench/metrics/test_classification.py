@@ -313,12 +313,12 @@ def test_detection_auroc_is_scikit_learns(ties: bool, budget: Budget | None) -> 
 
     records = detected(3, ties)
     given = metrics.scored(pd.DataFrame([asdict(record) for record in records]), budget)
-    fell = [r for r in records if r.success and (budget is None or r.l2 <= budget.eps)]
-    values = [r.clean_score for r in records] + [r.adversarial_score for r in fell]
-    expected = roc_auc_score([0] * len(records) + [1] * len(fell), values)
+    fooled = [r for r in records if r.success and (budget is None or r.l2 <= budget.eps)]
+    values = [r.clean_score for r in records] + [r.adversarial_score for r in fooled]
+    expected = roc_auc_score([0] * len(records) + [1] * len(fooled), values)
     found = metrics.estimate(METRICS["detection_auroc"], given, {}, budget)
     assert found.value == pytest.approx(expected, abs=1e-12)
     assert found.low < found.value < found.high
-    assert found.n == len(fell)
+    assert found.n == len(fooled)
     nobody = given.assign(success=False)
     assert metrics.estimate(METRICS["detection_auroc"], nobody, {}) == statistics.NOTHING

@@ -1,4 +1,4 @@
-"""The worst case over a run: what stands every image in a ball, and when nothing can be said."""
+"""The worst case over a run: images that remain correct at a budget, and when it is withheld."""
 
 from __future__ import annotations
 

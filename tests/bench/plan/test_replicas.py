@@ -125,7 +125,7 @@ def test_the_cache_remembers_twins(prepare) -> None:
     assert prepare("twins").duplicates == prepare("twins").duplicates != ()
 
 
-def test_twins_are_said_aloud(plan_of) -> None:
+def test_twins_are_reported(plan_of) -> None:
     made = plan_of(models={"linear": {"train": RECIPE}})
     reported = "; ".join(made.notes)
     assert (
@@ -138,7 +138,7 @@ def test_twins_are_said_aloud(plan_of) -> None:
     assert "3 images of the folds have a duplicate" in "; ".join(folded.notes)
 
 
-def test_bf16_that_is_emulated_is_said_aloud(plan_of, monkeypatch) -> None:
+def test_bf16_that_is_emulated_is_reported(plan_of, monkeypatch) -> None:
     models = {
         "linear": {"train": {**RECIPE, "precision": "bf16"}, "seeds": [1, 2]},
         "gaudy": {"train": RECIPE},

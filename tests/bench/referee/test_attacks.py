@@ -1,4 +1,4 @@
-"""The referee: norms, range, verdicts; nothing repaired, and the same in any company."""
+"""The referee: norms, range, success; nothing repaired, and the same in any company."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LABELS = torch.tensor([0, 1, 2, 0, 1, 2])
 
 
 class Brightest(nn.Module):
-    """Predicts the brightest channel: a model whose verdicts can be read off the pixels."""
+    """Predicts the brightest channel: a model whose predictions can be read off the pixels."""
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         return images.mean((2, 3))

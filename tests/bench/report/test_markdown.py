@@ -109,7 +109,7 @@ def test_durations(seconds: float, words: str) -> None:
     assert console.duration(seconds) == words
 
 
-def test_lines_tell_what_was_computed(
+def test_lines_report_what_was_computed(
     tiny: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for is_first in (True, False):
@@ -162,7 +162,7 @@ def planted(tmp_path: Path) -> Planted:
 def evaluated(
     planted: Planted, model: str, pairs: Sequence[tuple[int, int]], channels: int = 3
 ) -> None:
-    """Plant verdicts by (class, predicted class), with an image of each mistake."""
+    """Plant predictions by (class, predicted class), with an image of each mistake."""
     records = [EvaluateRecord(f"test/{i}", *pair, 0.5) for i, pair in enumerate(pairs)]
     wrong = [r.image for r in records if r.label != r.prediction]
     images = np.random.default_rng(0).integers(0, 256, (len(wrong), 8, 8, channels), np.uint8)
@@ -186,7 +186,7 @@ def pictured(
 ) -> None:
     """Plant a gallery of images by (class, predicted class).
 
-    Each image is of one value, its position, so that a figure tells which it shows.
+    Each image is of one value, its position, so that a figure shows which it is.
     """
     records = [EvaluateRecord(f"test/{i}", *pair, 0.5) for i, pair in enumerate(images)]
     summary = {"images": len(images)}
@@ -489,14 +489,14 @@ def test_lines_over_eps_keep_other_parameters_apart_and_put_trainings_together(
     for seed, more in (("seed1", 0), ("seed2", 4)):
         for eps, hits in ((0.1, 10), (0.2, 20)):
             for steps in (5, 40):
-                fallen = [i < hits + steps // 10 + more for i in range(40)]
+                fooled = [i < hits + steps // 10 + more for i in range(40)]
                 name = f"pgd@eps={eps},steps={steps}"
-                planted.attack("net", name, fallen, eps=eps, replica=seed)
+                planted.attack("net", name, fooled, eps=eps, replica=seed)
     lines = curves._lines(planted.matrix, "robust_accuracy", ["pgd"])
     assert set(lines) == {("net", "pgd@steps=5"), ("net", "pgd@steps=40")}
     assert [eps for eps, _ in lines["net", "pgd@steps=40"]] == [0.1, 0.2]
     means = [found.value for _, found in lines["net", "pgd@steps=40"]]
-    assert means == pytest.approx([1 - 16 / 40, 1 - 26 / 40])  # 14 and 18, 24 and 28 fell
+    assert means == pytest.approx([1 - 16 / 40, 1 - 26 / 40])  # 14 and 18, 24 and 28 are fooled
 
 
 def test_a_point_of_a_line_has_all_trainings_or_is_not_drawn(tmp_path: Path) -> None:
@@ -538,8 +538,8 @@ def test_many_lines_are_drawn_in_a_panel_for_each_group_with_one_legend(tmp_path
     for variant in variants:
         for group in ("fgsm", "pgd"):
             for eps in (0.1, 0.2):
-                fallen = [i < 100 * eps for i in range(40)]
-                planted.attack("net", f"{group}@eps={eps}", fallen, eps=eps, variant=variant)
+                fooled = [i < 100 * eps for i in range(40)]
+                planted.attack("net", f"{group}@eps={eps}", fooled, eps=eps, variant=variant)
     path = curves.success(planted.matrix, "robust_accuracy", ["fgsm", "pgd"], tmp_path / "a.svg")
     text = path.read_text(encoding="utf-8")
     for label in (*(f"net/{variant}" for variant in variants), "fgsm", "pgd"):

@@ -78,7 +78,7 @@ tables:
 extra: 1
 """
 
-TOLD = [
+REPORTED = [
     (1, "suite", "got 'a bad name', expected"),
     (2, "seed", "got -1, expected greater than or equal to 0"),
     (5, "dataset.trian", "unknown key; did you mean 'train'?"),
@@ -113,10 +113,10 @@ TOLD = [
 
 def test_every_mistake_is_reported_once_where_it_stands(write) -> None:
     reported = problems(write(MISTAKES))
-    for line, path, text in TOLD:
+    for line, path, text in REPORTED:
         beginning = f"s.yaml:{line}: {path}: {text}"
         assert [one for one in reported if one.startswith(beginning)] != [], "\n".join(reported)
-    assert len(reported) == len(TOLD), "\n".join(reported)
+    assert len(reported) == len(REPORTED), "\n".join(reported)
 
 
 def test_mistakes_are_reported_in_the_order_of_the_file(write) -> None:
@@ -705,7 +705,7 @@ def test_a_table_may_lay_out_several_metrics(tiny: dict[str, Any]) -> None:
     assert any("tables.both.where.metric: 'metric' is no dimension" in line for line in reported)
 
 
-def test_a_sensitivity_to_what_fells_everything_is_refused(tiny: dict[str, Any]) -> None:
+def test_a_sensitivity_to_what_fools_everything_is_refused(tiny: dict[str, Any]) -> None:
     tiny["attacks"]["bisection"] = {}
     step = {"magnitude": {"sparsity": 0.5}}
     tiny["sensitivity"] = {"step": step, "attack": "bisection"}

@@ -141,7 +141,7 @@ def test_a_variant_is_judged_beside_its_original(tiny: dict[str, Any], tmp_path:
     assert not any("coarse" in e.label for e in Matrix.last(Store(tmp_path / "store")).entries)
 
 
-def test_what_stands_after_an_ensemble_or_tells_attacks_is_no_mistake(tiny: dict[str, Any]) -> None:
+def test_what_follows_an_ensemble_or_detects_attacks_is_no_mistake(tiny: dict[str, Any]) -> None:
     committee = {"ensemble": {"of": ["original", "jpeg"]}}
     kept = {
         "original": [],
@@ -346,7 +346,7 @@ def test_attacks_that_stop_where_they_are_fooled_are_skipped_where_the_verdict_i
     assert set(skipped) == {"attack", "transfer", "drift"}
 
 
-def test_what_no_pair_can_give_is_said_aloud(tiny: dict[str, Any], tmp_path: Path) -> None:
+def test_what_no_pair_can_give_is_reported(tiny: dict[str, Any], tmp_path: Path) -> None:
     recipe = tiny["models"]["linear"]
     apart = {"linear": {**recipe, "seeds": [1, 2]}, "gaudy": {**recipe, "seeds": [3, 4]}}
     suite = {**tiny, "models": apart, "variants": {"jpeg": ["jpeg"]}, "explain_variants": True}

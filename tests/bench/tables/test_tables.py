@@ -251,7 +251,7 @@ def test_two_cells_are_never_pooled(matrix: Matrix) -> None:
     assert "model" not in text.partition("one of: ")[2].split(", ")
 
 
-def test_what_tells_the_pooled_cells_apart_can_be_picked(matrix: Matrix) -> None:
+def test_what_distinguishes_the_pooled_cells_can_be_picked(matrix: Matrix) -> None:
     table = tables.build(matrix, rows=["model"], columns=[], where={"attack": "identity"})
     assert set(places(table)) == {("linear",), ("gaudy",)}
 

@@ -1,6 +1,6 @@
 """Augmentation against what it promises: ranges, angles, areas and shares, measured in pixels.
 
-Where pixels are moved, an image of their own coordinates tells where each came from: bilinear
+Where pixels are moved, an image of their own coordinates shows where each came from: bilinear
 interpolation keeps linear ramps as they are, so the matrix can be read back from the result.
 """
 
@@ -31,7 +31,7 @@ def noise(count: int, channels: int = 3, height: int = 8, width: int = 8) -> tor
 def run(
     images: torch.Tensor, *names: Augmentation, seed: int = 0
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Augment images, each of a class of its own: mixed targets tell which were mixed."""
+    """Augment images, each of a class of its own: mixed targets show which were mixed."""
     labels = torch.arange(len(images))
     return augment(images, labels, names, len(images), torch.Generator().manual_seed(seed))
 

@@ -129,7 +129,7 @@ def test_no_part_of_a_state_is_idle(part: str) -> None:
 # Epochs
 
 
-def test_it_learns_and_tells_each_epoch() -> None:
+def test_it_learns_and_reports_each_epoch() -> None:
     reported: list[schedule.Progress] = []
     model, history = train(Recipe(epochs=12, batch_size=16, lr=0.01), progress=reported.append)
     assert [progress.epoch for progress in reported] == history
@@ -450,7 +450,7 @@ def test_looking_at_held_out_images_changes_no_weight() -> None:
 
 
 def test_patience_without_held_out_images_is_refused() -> None:
-    """It would keep the first epoch's weights, and tell nobody."""
+    """It would keep the first epoch's weights, and report it to nobody."""
     with pytest.raises(ValueError, match="held_out"):
         train(Recipe(epochs=3, batch_size=16, patience=1))
 
@@ -533,7 +533,7 @@ def test_a_weight_that_layers_share_is_held_in_both() -> None:
     assert (model.second.weight[:, 1::2] != 0).all()
 
 
-def test_what_a_lesson_minimises_is_what_is_trained() -> None:
+def test_what_training_hooks_minimise_is_what_is_trained() -> None:
     """A teacher's logits are those of the same batch, normalised; no loss moves no weight."""
     teacher = network(7).eval().requires_grad_(requires_grad=False)
     seen: list[tuple[torch.Tensor, torch.Tensor | None]] = []

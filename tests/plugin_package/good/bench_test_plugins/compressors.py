@@ -34,7 +34,7 @@ class Forgetful(Reduction):
 
 
 class Scaled(Reduction):
-    """Multiply the logits by a factor, which the form tells and no weight; pack half floats.
+    """Multiply the logits by a factor, which the form holds and no weight; pack half floats.
 
     Source: none.
     """
