@@ -105,8 +105,8 @@ def test_plan_says_where_every_cell_stands(session: dict[str, Any], tmp_path: Pa
     assert "depends" in fresh.stdout
     assert "on train linear" in fresh.stdout
     full = call(session, "plan", "small.yaml", "--models", "all")
-    # raises failed on both models, and its transfer is to follow
-    assert full.stdout.splitlines()[-1] == "13 done, 2 to do, 1 depends"
+    # both models are examined; raises failed on both, and its transfer is to follow
+    assert full.stdout.splitlines()[-1] == "15 done, 2 to do, 1 depends"
 
 
 def test_check_reports_every_error_at_once_without_a_traceback(

@@ -1,10 +1,10 @@
 """Closed-form truth: what attacks must reach on a linear classifier of two classes.
 
 For logits ``w . x + b``, moving each value by eps against the gradient changes the margin by
-``eps * |w_other - w_label|_1``; that is the most that L-infinity allows. So an image is misclassified
-exactly where its margin is smaller, as long as no value meets 0 or 1. In the same way the nearest image of
-the other class lies at the margin over that weight difference's norm: its l1 norm for L-infinity,
-l2 for l2, L-infinity for l1.
+``eps * |w_other - w_label|_1``; that is the most that L-infinity allows. So an image is
+misclassified exactly where its margin is smaller, as long as no value meets 0 or 1. In the same way
+the nearest image of the other class lies at the margin over that weight difference's norm: its l1
+norm for L-infinity, l2 for l2, L-infinity for l1.
 """
 
 from __future__ import annotations
