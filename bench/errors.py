@@ -60,6 +60,10 @@ class PluginError(BenchError):
     """A plugin is missing, offered twice, broken, or breaks its contract."""
 
 
+class ModelError(PluginError):
+    """A model's own code fails, or does what a model may not do."""
+
+
 class DataError(BenchError):
     """A dataset is missing, empty or malformed."""
 

@@ -100,7 +100,9 @@ class CompressCell(Cell):
         """Reduce a network of its own."""
         import torch
 
+        from bench.classifier import faults
         from bench.classifier.counting import sparsity
+        from bench.classifier.layers import in_eval_mode
         from bench.classifier.weights import header_normalisation, output_digests, state_arrays
 
         culprit = f"compressor '{self.step.name}' (plugin {self.step.plugin_name})"
@@ -115,7 +117,15 @@ class CompressCell(Cell):
         centre, spread = (torch.tensor(part).view(1, -1, 1, 1) for part in (mean, std))
         shown = (images - centre) / spread
         zeros, aim = sparsity(network) or 0.0, self.reduction.sparsity_target
-        with seeds.forked(self.seed):
+        faults.check_layers(network, self.architecture.culprit)
+        with (
+            seeds.forked(self.seed),
+            faults.blaming(
+                lambda: in_eval_mode(workbench.network(self.architecture, parents["start"])),
+                lambda: shown,
+                self.architecture.culprit,
+            ),
+        ):
             reduced, form = self.reduction.reduce(
                 network,
                 shown,
@@ -124,11 +134,13 @@ class CompressCell(Cell):
             )
         check_module(reduced, culprit)
         made = known.then(AppliedReduction(self.step.plugin_name, self.reduction, form))
-        arrays = {name: _unsigned(array) for name, array in state_arrays(reduced.eval()).items()}
+        arrays = {
+            name: _unsigned(array) for name, array in state_arrays(in_eval_mode(reduced)).items()
+        }
         self._check(made, arrays, culprit)
         changed = _changed(workbench.store.arrays(parents["start"]), arrays)
         if not changed:  # what decides the answers, or what is shipped, may lie elsewhere
-            start = workbench.network(self.architecture, parents["start"]).eval()
+            start = in_eval_mode(workbench.network(self.architecture, parents["start"]))
             changed = _differs((known, start), (made, reduced), shown)
         return Result(
             arrays=arrays,

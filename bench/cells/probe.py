@@ -158,7 +158,7 @@ class GradientsCell(Cell):
 
         classifier = self.subject.attacked(workbench, parents)
         images, labels = (part.to(self.compute.device) for part in self.images.tensors())
-        with seeds.forked(self.seed):
+        with seeds.forked(self.seed), classifier.guarded("the probe of gradients"):
             starts = range(0, len(images), _BATCH)
             batches = (slice(start, start + _BATCH) for start in starts)
             parts = [_lengths(classifier, images[part], labels[part]) for part in batches]

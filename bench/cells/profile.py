@@ -6,7 +6,7 @@ import json
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from bench.cells.cell import Cell, Parent
 from bench.cells.subject import Subject
@@ -23,6 +23,7 @@ from bench.records import JSON, Kind, Result
 from bench.store import Stored
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
     from torch import Tensor
 
 _LEVEL = 9
@@ -74,15 +75,19 @@ class ProfileCell(Cell):
         from safetensors.numpy import save
         from torch import nn
 
+        from bench.classifier import faults
+        from bench.classifier.layers import in_eval_mode
         from bench.classifier.use import restored
 
         found = {parents[role].key: role for role in self.subject.answering}  # each once
         networks, sizes, packed_sizes = nn.ModuleList(), [], []
         for role in found.values():
             header = workbench.store.header(parents[role])
-            network = workbench.network(self.subject.answering[role], parents[role]).eval()
+            architecture = self.subject.answering[role]
+            network = in_eval_mode(workbench.network(architecture, parents[role]))
+            faults.check_layers(network, architecture.culprit)
             packed = AppliedReductions.of(header, parents[role].label).packed(network)
-            arrays = {name: tensor.cpu().contiguous().numpy() for name, tensor in packed.items()}
+            arrays = {name: _bytes_of(tensor) for name, tensor in packed.items()}
             # safetensors writes texts in an order of its own each time: other bytes, as many
             plain = save(arrays) + json.dumps(header, sort_keys=True).encode()
             networks.append(network)
@@ -118,3 +123,11 @@ class ProfileCell(Cell):
 
 def _zeros(weights: Tensor) -> int:
     return weights.numel() - int(weights.count_nonzero())
+
+
+def _bytes_of(tensor: Tensor) -> NDArray[Any]:
+    """Return an array of as many bytes: numpy has no bfloat16."""
+    import torch
+
+    held = tensor.cpu().contiguous()
+    return (held.view(torch.int16) if held.dtype == torch.bfloat16 else held).numpy()

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -63,24 +62,28 @@ class SensitivityCell(Cell):
 
     def run(self, workbench: Workbench, parents: Mapping[str, Stored]) -> Result:
         """Reduce each layer alone, on a network of its own; judge and attack what comes out."""
-        from bench.classifier.layers import layer_weights
+        from bench.classifier import faults
+        from bench.classifier.layers import in_eval_mode, layer_weights
 
         weights = parents["classifier"]
         architecture = self.attack.subject.architecture
-        names = [
-            name.rpartition(".")[0]
-            for name in layer_weights(workbench.network(architecture, weights))
-        ]
+        whole = workbench.network(architecture, weights)
+        faults.check_layers(whole, architecture.culprit)
+        sizes = {k.rpartition(".")[0]: each.numel() for k, each in layer_weights(whole).items()}
+        names = [*sizes]
         records: list[SensitivityRecord] = []
         zeros: dict[str, JSON] = {}
         for place, name in enumerate(("", *names)):
-            network = workbench.network(architecture, weights).eval()
+
+            def made(name: str = name) -> nn.Module:
+                network = in_eval_mode(workbench.network(architecture, weights))
+                return self._reduced(network, name) if name else network
+
+            network = made()
             if name:
-                before = layer_weights(network)[f"{name}.weight"].numel()
-                network = self._reduced(network, name)
-                made = layer_weights(network)[f"{name}.weight"]
-                zeros[name] = 1 - int(made.count_nonzero()) / before
-            records += self._judged(workbench, network, parents, name)
+                left = int(layer_weights(network)[f"{name}.weight"].count_nonzero())
+                zeros[name] = 1 - left / sizes[name]
+            records += self._judged(workbench, network, parents, name, made)
             workbench.notify((place + 1) / (len(names) + 1), name)
         return Result(
             records=records,
@@ -91,6 +94,8 @@ class SensitivityCell(Cell):
         """Reduce one layer; a black image gives the shape: those that are judged decide nothing."""
         import torch
 
+        from bench.classifier.layers import in_eval_mode
+
         plugin = self.step.plugin.model_copy(update={"layers": (layer,)})
         if not isinstance(plugin, Reduction):
             raise TypeError(f"{self.step.name} reduces nothing")
@@ -99,7 +104,7 @@ class SensitivityCell(Cell):
         with seeds.forked(self.attack.seed):
             generator = torch.Generator().manual_seed(self.attack.seed)
             reduced, _ = plugin.reduce(network, images, labels, generator=generator)
-        return reduced.eval()
+        return in_eval_mode(reduced)
 
     def _judged(
         self,
@@ -107,15 +112,23 @@ class SensitivityCell(Cell):
         network: nn.Module,
         parents: Mapping[str, Stored],
         layer: str,
+        again: Callable[[], nn.Module],
     ) -> Iterator[SensitivityRecord]:
+        from bench.classifier import faults
         from bench.classifier.classifier import Classifier
         from bench.classifier.weights import normalisation_arrays
 
         usual = self.attack.subject.judged(workbench, parents)
         mean, std = (tuple(part.tolist()) for part in normalisation_arrays(usual))
-        classifier = Classifier(network, mean, std)
-        workbench.place(classifier, self.attack.subject.architecture.image_shape)
-        attacked: Classifier = copy.deepcopy(classifier)
+        architecture = self.attack.subject.architecture
+
+        def placed(network: nn.Module) -> Classifier:
+            classifier = Classifier(network, mean, std, model=architecture.model)
+            workbench.place(classifier, architecture.image_shape)
+            return classifier
+
+        classifier = placed(network)
+        attacked = faults.copied(classifier, lambda: placed(again()))
         for record in self.attack.judged(workbench, attacked, classifier).records:
             yield SensitivityRecord(
                 record.image, record.label, layer, record.clean_prediction, record.prediction

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -138,16 +137,34 @@ class Subject:
 
     def copied(self, workbench: Workbench, parents: Mapping[str, Stored]) -> Classifier:
         """Return a copy of what is judged, to be moved and timed."""
-        return copy.deepcopy(self.judged(workbench, parents))
+        return self._own(workbench, parents, surrogate=False, twin=False)
 
     def counted(self, workbench: Workbench, parents: Mapping[str, Stored]) -> Classifier:
         """Return a copy of what is judged, float where that computes in bytes: to be counted."""
-        return copy.deepcopy(self._classifier(workbench, parents, surrogate=False, twin=True))
+        return self._own(workbench, parents, surrogate=False, twin=True)
 
     def attacked(self, workbench: Workbench, parents: Mapping[str, Stored]) -> Classifier:
         """Return a classifier that a plugin may ruin, with gradients that are of use."""
-        own = copy.deepcopy(self._classifier(workbench, parents, surrogate=True, twin=True))
+        own = self._own(workbench, parents, surrogate=True, twin=True)
         own.reset()
+        return own
+
+    def _own(
+        self, workbench: Workbench, parents: Mapping[str, Stored], *, surrogate: bool, twin: bool
+    ) -> Classifier:
+        """Return a copy of a classifier; one that Python cannot copy is built again."""
+        from bench.classifier import faults
+
+        def make(*, fresh: bool) -> Classifier:
+            return self._classifier(workbench, parents, surrogate=surrogate, twin=twin, fresh=fresh)
+
+        def again() -> Classifier:
+            return workbench.classifier(
+                self.architecture, parents["classifier"], twin=True, fresh=True
+            )
+
+        own = faults.copied(make(fresh=False), lambda: make(fresh=True))
+        own.again = again
         return own
 
     def randomised(
@@ -159,15 +176,23 @@ class Subject:
 
         mean, std = normalisation_arrays(self.judged(workbench, parents))
         network = self.architecture.build(seed)
-        fresh = Classifier(network, tuple(mean.tolist()), tuple(std.tolist()))
+        fresh = Classifier(
+            network, tuple(mean.tolist()), tuple(std.tolist()), model=self.architecture.model
+        )
         workbench.place(fresh, self.architecture.image_shape)
         return fresh
 
     def _classifier(
-        self, workbench: Workbench, parents: Mapping[str, Stored], *, surrogate: bool, twin: bool
+        self,
+        workbench: Workbench,
+        parents: Mapping[str, Stored],
+        *,
+        surrogate: bool,
+        twin: bool,
+        fresh: bool = False,
     ) -> Classifier:
         weights = parents["classifier"]
-        plain = workbench.classifier(self.architecture, weights, twin=twin)
+        plain = workbench.classifier(self.architecture, weights, twin=twin, fresh=fresh)
         if not self.shields:
             return plain
         members = [
@@ -176,6 +201,7 @@ class Subject:
                 {"classifier": parents[f"member {place}"]},
                 surrogate=surrogate,
                 twin=twin,
+                fresh=fresh,
             )
             for place, (_, member) in enumerate(self.members, 1)
         ]
@@ -185,6 +211,7 @@ class Subject:
             key,
             lambda: self._shielded(plain, members, surrogate=surrogate),
             self.architecture.image_shape,
+            fresh=fresh,
         )
 
     def _shielded(
@@ -207,7 +234,8 @@ class Subject:
             return inner
 
         mean, std = normalisation_arrays(plain)
-        return Classifier(plain.network, tuple(mean.tolist()), tuple(std.tolist()), shielded)
+        normalisation = tuple(mean.tolist()), tuple(std.tolist())
+        return Classifier(plain.network, *normalisation, shielded, self.architecture.model)
 
 
 def _shield(entry: StepEntry) -> Shield:

@@ -230,7 +230,8 @@ class TrainCell(Cell):
         teacher = None
         if self.teacher is not None:
             network = workbench.network(self.architecture, parents["teacher"])
-            network.eval().requires_grad_(requires_grad=False)
+            network.eval()
+            network.requires_grad_(requires_grad=False)
             teacher = workbench.place(network, self.architecture.image_shape)
         return TrainingHooks(plugin.adversarial_batch, plugin.loss, teacher, self.holds_zeros)
 

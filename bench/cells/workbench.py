@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 from weakref import WeakKeyDictionary
@@ -11,7 +11,15 @@ from weakref import WeakKeyDictionary
 from bench import fingerprint, registry, seeds
 from bench.api.models import strange_normalisation
 from bench.classifier.reductions import AppliedReductions
-from bench.errors import PluginError, UsageError, WeightsError
+from bench.errors import (
+    BenchError,
+    ModelError,
+    PluginError,
+    UsageError,
+    WeightsError,
+    explained,
+    named_shortly,
+)
 from bench.records import JSON
 from bench.store import Store, Stored
 from bench.suite import ModelEntry
@@ -21,6 +29,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from bench.classifier.classifier import Classifier
+    from bench.classifier.faults import Model
     from bench.data import ImageSet
     from bench.referee.attacks import Verdict
 
@@ -55,14 +64,25 @@ class Architecture:
         """How errors name the model."""
         return f"model '{self.entry.name}' (plugin {self.entry.plugin_name})"
 
+    @property
+    def model(self) -> Model:
+        """How errors of the network name the model, and what images it takes."""
+        from bench.classifier.faults import Model
+
+        return Model(self.culprit, self.image_shape)
+
     def build(self, seed: int = 0, *, pretrained: bool = False) -> nn.Module:
         """Build the network, with fresh weights drawn by a seed or with its library's own."""
         plugin = self.entry.plugin
-        with seeds.forked(seed):
-            make = plugin.build_pretrained if pretrained else plugin.build
+        make = plugin.build_pretrained if pretrained else plugin.build
+        with seeds.forked(seed), self._blamed("cannot be built"):
             network = make(classes=self.classes, image_shape=self.image_shape)
         check_module(network, self.culprit)
         return network
+
+    def _blamed(self, what: str) -> AbstractContextManager[None]:
+        """Have what the model's own code raises name the model."""
+        return explained(lambda error: faults_of_code(self.culprit, what, error))
 
     def load(
         self,
@@ -79,7 +99,8 @@ class Architecture:
         from bench.classifier.weights import load_strictly
 
         network = self._skeleton(applied, seed)
-        load_strictly(network, arrays, where)
+        with self._blamed("does not take its weights"):
+            load_strictly(network, arrays, where)
         return network
 
     def load_file(
@@ -89,8 +110,9 @@ class Architecture:
         from bench.classifier.weights import load_strictly, without_prefix
 
         network = self._skeleton(applied)
-        named, prefix = without_prefix(arrays, network)
-        load_strictly(network, named, where)
+        with self._blamed("does not take its weights"):
+            named, prefix = without_prefix(arrays, network)
+            load_strictly(network, named, where)
         return network, prefix
 
     def _skeleton(self, applied: AppliedReductions | None, seed: int = 0) -> nn.Module:
@@ -117,6 +139,12 @@ class Architecture:
                 "mean and std of pixels in [0, 1]",
                 "divide those of pixels from 0 to 255 by 255",
             )
+
+
+def faults_of_code(culprit: str, what: str, error: Exception) -> BenchError:
+    """Return the error of a model whose own code raised something."""
+    words = f"{what}: {named_shortly(error)}"
+    return ModelError.of(culprit, words, "a torch.nn.Module that works", "mend the model's code")
 
 
 def check_module(built: object, culprit: str) -> None:
@@ -245,7 +273,12 @@ class Workbench:
         )
 
     def classifier(
-        self, architecture: Architecture, weights: Stored, *, twin: bool = False
+        self,
+        architecture: Architecture,
+        weights: Stored,
+        *,
+        twin: bool = False,
+        fresh: bool = False,
     ) -> Classifier:
         """Return the classifier of the weights that a cell made, without shields.
 
@@ -253,9 +286,11 @@ class Workbench:
             architecture: of the weights.
             weights: the cell.
             twin: the network that has gradients, where a reduction deploys another.
+            fresh: build one of its own, which nobody else is given.
 
         """
         from bench.classifier.classifier import Classifier
+        from bench.classifier.layers import in_eval_mode
         from bench.classifier.weights import header_normalisation
 
         header = self.store.header(weights)
@@ -265,17 +300,30 @@ class Workbench:
             normalisation = header_normalisation(header)
             if normalisation is None:
                 raise WeightsError.of(weights.label, "has no mean and std", "both")
-            network = self.network(architecture, weights).eval()
-            return Classifier(network if twin else applied.deploy(network), *normalisation)
+            network = in_eval_mode(self.network(architecture, weights))
+            return Classifier(
+                network if twin else applied.deploy(network),
+                *normalisation,
+                model=architecture.model,
+            )
 
         suffix = " twin" if twin and applied.answers_otherwise else ""
         key = weights.outputs["classifier"] + suffix
-        return self.kept(key, make, architecture.image_shape)
+        return self.kept(key, make, architecture.image_shape, fresh=fresh)
 
     def kept(
-        self, key: str, make: Callable[[], Classifier], image_shape: tuple[int, int, int]
+        self,
+        key: str,
+        make: Callable[[], Classifier],
+        image_shape: tuple[int, int, int],
+        *,
+        fresh: bool = False,
     ) -> Classifier:
         """Return a classifier that was made before, or make it and put it on the device."""
+        if fresh:
+            made = make()
+            self.place(made, image_shape)
+            return made
         if key not in self._classifiers:
             made = make()
             self.place(made, image_shape)

@@ -7,14 +7,17 @@ weights come from or what becomes of logits.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
 
+from bench import seeds
+from bench.classifier import faults
+from bench.classifier.faults import Model
 from bench.classifier.passes import Passes
-from bench.errors import PluginError
+from bench.errors import ModelError, PluginError
 
 if TYPE_CHECKING:
     from bench.records import Budget
@@ -30,22 +33,36 @@ def _is_equal(first: torch.Tensor, then: torch.Tensor) -> bool:
     )
 
 
+def _changed(first: dict[str, torch.Tensor], then: dict[str, torch.Tensor]) -> set[str]:
+    """Name the tensors that differ, or are in one alone."""
+    return {
+        name
+        for name in first.keys() | then.keys()
+        if name not in first or name not in then or not _is_equal(first[name], then[name])
+    }
+
+
 class Pixels(nn.Module):
     """A network behind its normalisation: from pixels in [0, 1] to logits."""
 
     mean: torch.Tensor
     std: torch.Tensor
 
-    def __init__(self, network: nn.Module, mean: torch.Tensor, std: torch.Tensor) -> None:
+    def __init__(
+        self, network: nn.Module, mean: torch.Tensor, std: torch.Tensor, model: Model | None = None
+    ) -> None:
         super().__init__()
         self.network = network
+        self.model = model or Model()
         self.register_buffer("mean", mean, persistent=False)
         self.register_buffer("std", std, persistent=False)
 
     def forward(self, images: Images) -> Logits:
         """Return the logits of images, float32 in [0, 1]."""
-        logits: torch.Tensor = self.network((images - self.mean) / self.std)
-        return logits
+        with self.model.named(images, self.mean):
+            logits = self.network((images - self.mean) / self.std)
+            checked: Logits = self.model.checked(logits, images, self.mean)
+            return checked
 
 
 class Classifier(nn.Module):
@@ -55,6 +72,7 @@ class Classifier(nn.Module):
         network: from normalised images to logits.
         mean, std: of each channel, for pixels in [0, 1]; std positive.
         shielded: makes of the network behind its normalisation what is asked instead of it.
+        model: how errors name it.
 
     Attributes:
         forwards, backwards: images that went through, since :meth:`reset`.
@@ -62,6 +80,7 @@ class Classifier(nn.Module):
             by a plugin that does so.
         stages: images, passes and seconds of each part of an attack; see :func:`bench.api.stage`.
         passes: of each image of a batch, where they are counted one by one.
+        again: builds an equal one, to be asked whose fault an exception is.
 
     """
 
@@ -74,14 +93,20 @@ class Classifier(nn.Module):
         mean: tuple[float, ...],
         std: tuple[float, ...],
         shielded: Callable[[nn.Module], nn.Module] | None = None,
+        model: Model | None = None,
     ) -> None:
         super().__init__()
         self.network = network
+        self.model = model or Model()
         self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).view(1, -1, 1, 1), persistent=False)
         self.forwards = 0
         self.backwards = 0
-        self.shield = None if shielded is None else shielded(Pixels(network, self.mean, self.std))
+        pixels = Pixels(network, self.mean, self.std, self.model)
+        self.shield = None if shielded is None else shielded(pixels)
+        self.again: Callable[[], Classifier] | None = None
+        self._is_lent = False
+        self._asked: Images | None = None
         self.padding = 0
         self.stages: dict[str, dict[str, float]] = {}
         self.passes: Passes | None = None
@@ -92,19 +117,26 @@ class Classifier(nn.Module):
     def forward(self, images: Images) -> Logits:
         """Return the logits of images, float32 in [0, 1]."""
         asked = images.view_as(images) if images.requires_grad else images
-        logits: torch.Tensor = (
-            self.network((asked - self.mean) / self.std)
-            if self.shield is None
-            else self.shield(asked)
-        )
+        logits = self._plain(asked) if self.shield is None else self.shield(asked)
         self.forwards += len(images) - self.padding
         if logits.requires_grad:
-            logits.register_hook(self._count_backward)  # type: ignore[no-untyped-call]
+            logits.register_hook(self._count_backward)
         if self.passes is not None:
             self._count_each(self.passes, asked, logits)
         if self._trace is not None:
             self._trace.note(logits.detach())
         return logits
+
+    def _plain(self, images: Images) -> Logits:
+        """Ask the network; while a plugin has it, that may have put in what raises."""
+        if self._is_lent:
+            self._asked = images.detach() if self.model.takes(images, self.mean) else self._asked
+            logits = self.network((images - self.mean) / self.std)
+        else:
+            with self.model.named(images, self.mean):
+                logits = self.network((images - self.mean) / self.std)
+        checked: Logits = self.model.checked(logits, images, self.mean)
+        return checked
 
     def _count_backward(self, gradient: torch.Tensor) -> None:
         self.backwards += len(gradient) - self.padding
@@ -146,24 +178,75 @@ class Classifier(nn.Module):
     def guarded(self, culprit: str) -> Iterator[None]:
         """Detect weights or buffers that changed inside.
 
-        Whatever else a plugin does to a classifier is undone by giving it one of its own.
+        Whatever else a plugin does to a classifier is undone by giving it one of its own. A network
+        that changes them itself whenever it is asked is no fault of the plugin.
 
         Raises:
             PluginError: naming ``culprit``.
+            ModelError: where the network itself changes what it computes with.
 
         """
-        before = [(name, held.clone()) for name, held in self._held()]
-        yield
-        after = self._held()
-        if [name for name, _ in before] != [name for name, _ in after] or not all(
-            _is_equal(first, then) for (_, first), (_, then) in zip(before, after, strict=True)
-        ):
+        before = self._snapshot()
+        self._is_lent = True
+        try:
+            with self._blaming():
+                yield
+        finally:
+            self._is_lent = False
+        changed = _changed(before, self._snapshot())
+        if changed and not changed <= self._changed_by_itself():
             raise PluginError.of(
                 culprit,
                 "changed the weights or buffers of the classifier",
                 "a classifier left as it was",
                 "its images have no verdict; mend the plugin",
             )
+
+    def _blaming(self) -> AbstractContextManager[None]:
+        """Have an exception of a plugin name the model, where it is the model's own."""
+        if self.again is None or self.model.image_shape is None:
+            return nullcontext()
+        grey = torch.full((2, *self.model.image_shape), 0.5, device=self.mean.device)
+        return faults.blaming(
+            self.again, lambda: grey if self._asked is None else self._asked, self.model.culprit
+        )
+
+    def _changed_by_itself(self) -> set[str]:
+        """Name what changes of the network when it is simply asked, if its answers stay.
+
+        Raises:
+            ModelError: where they do not, or weights change.
+
+        """
+        if self.model.image_shape is None:
+            return set()
+        black = torch.zeros(2, *self.model.image_shape, device=self.mean.device)
+        weights = {name for name, _ in (self.shield or self.network).named_parameters()}
+        before = self._snapshot()
+        with seeds.preserved(), torch.no_grad():
+            first = self._asked_alone(black)
+            changed = _changed(before, self._snapshot())
+            again = self._asked_alone(black)
+        if changed and (changed & weights or not _is_equal(first, again)):
+            raise ModelError.of(
+                self.model.culprit,
+                f"changes its own weights or buffers when asked: {', '.join(sorted(changed)[:5])}",
+                "a network that answers by its weights, in eval mode, and leaves them as they are",
+                "make layers in __init__, and update state in training mode only",
+            )
+        return changed
+
+    def _asked_alone(self, images: Images) -> Logits:
+        """Ask without counting."""
+        with self.model.named(images, self.mean):
+            normalised = (images - self.mean) / self.std
+            logits: torch.Tensor = (
+                self.network(normalised) if self.shield is None else self.shield(images)
+            )
+            return logits
+
+    def _snapshot(self) -> dict[str, torch.Tensor]:
+        return {name: held.clone() for name, held in self._held()}
 
     def _held(self) -> list[tuple[str, torch.Tensor]]:
         """Return the weights, the buffers, the normalisation and what shields hold."""

@@ -1,10 +1,16 @@
-"""The Conv and Linear layers of a network, and their weights."""
+"""The Conv and Linear layers of a network, their weights, and their mode."""
 
 from __future__ import annotations
 
 import torch
 from torch import nn
 from torch.nn.modules.conv import _ConvNd
+
+
+def in_eval_mode(network: nn.Module) -> nn.Module:
+    """Return a network in eval mode; its own ``train`` or ``eval`` may return nothing."""
+    network.eval()
+    return network
 
 
 def layer_weights(network: nn.Module) -> dict[str, torch.Tensor]:

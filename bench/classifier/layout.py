@@ -16,6 +16,7 @@ from torch import nn
 
 from bench import seeds
 from bench.classifier.classifier import Classifier
+from bench.errors import ModelError, Problem, explained, named_shortly
 from bench.tensors import Images
 
 Layout: TypeAlias = Literal["channels_last", "contiguous"]
@@ -94,6 +95,10 @@ def _undo(network: nn.Module) -> None:
     network.to(memory_format=torch.channels_last)
 
 
+def _own_error(error: Exception) -> ModelError:
+    return ModelError(Problem("", named_shortly(error)))
+
+
 def _quiet() -> contextlib.redirect_stderr[io.StringIO]:
     """Keep what a traced network prints of its own failure off the screen: it is only tried."""
     return contextlib.redirect_stderr(io.StringIO())
@@ -107,12 +112,12 @@ def _computes(network: nn.Module, image_shape: tuple[int, int, int], layout: Lay
     images = black.contiguous(memory_format=_FORMATS[layout]).requires_grad_()
     try:
         network.eval()
-        with seeds.preserved(), torch.enable_grad(), _quiet():
+        with seeds.preserved(), torch.enable_grad(), _quiet(), explained(_own_error):
             logits = network(images)
             if isinstance(logits, torch.Tensor) and logits.requires_grad:
                 learned = [each for each in network.parameters() if each.requires_grad]
                 torch.autograd.grad(logits.sum(), [images, *learned], allow_unused=True)
-    except RuntimeError:
+    except ModelError:
         return False
     finally:
         for part, mode in modes:

@@ -95,7 +95,8 @@ class AppliedReductions:
     def rebuild(self, network: Module, image_shape: tuple[int, int, int]) -> Module:
         """Give a network the modules and shapes of the reduced one; any weights."""
         for step in self.steps:
-            network = step.plugin.rebuild(network.eval(), step.form, image_shape=image_shape)
+            network.eval()
+            network = step.plugin.rebuild(network, step.form, image_shape=image_shape)
         return network
 
     def deploy(self, network: Module) -> Module:

@@ -80,4 +80,5 @@ def check_growing(network: nn.Module, examples: Examples, recipe: Recipe) -> Non
             )
         ),
     ):
-        network.eval()(examples.normalised(small))
+        network.eval()
+        network(examples.normalised(small))

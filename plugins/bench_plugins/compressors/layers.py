@@ -51,7 +51,9 @@ def _refuse_transformed(name: str, layer: Module) -> None:
     from torch.nn.utils import parametrize
 
     standardised = any(kind.__name__.endswith(_STANDARDISED) for kind in type(layer).__mro__)
-    if standardised or parametrize.is_parametrized(layer, "weight"):
+    # the older weight_norm and spectral_norm, and masks of torch's prune, set it before each pass
+    is_computed = "weight" not in dict(layer.named_parameters(recurse=False))
+    if standardised or is_computed or parametrize.is_parametrized(layer, "weight"):
         raise UsageError.of(
             f"layer '{name}'",
             f"{type(layer).__name__} computes with weights that it makes of those it keeps",
