@@ -17,7 +17,7 @@ from bench.cells.cell import Cell, Parent
 from bench.cells.subject import Subject
 from bench.cells.workbench import Compute, Workbench
 from bench.data import ImageSet
-from bench.errors import PluginError
+from bench.errors import ModelError, PluginError
 from bench.records import JSON, Kind, Result
 from bench.store import Stored
 
@@ -111,8 +111,13 @@ class LatencyCell(Cell):
         def waiting() -> None:
             workbench.notify(0.0, "waits for another timing on this machine to end")
 
-        with machine.timing_lock(waiting), torch.inference_mode():
-            timing = self._time(classifier, images)
+        with machine.timing_lock(waiting):
+            try:
+                with torch.inference_mode():
+                    timing = self._time(classifier, images)
+            except ModelError:  # it may take a gradient of its own, which that mode rules out
+                with torch.no_grad():
+                    timing = self._time(classifier, images)
             threads = torch.get_num_threads()
         milliseconds = timing.milliseconds
         mean = float(milliseconds.mean())

@@ -116,7 +116,7 @@ class ProfileCell(Cell):
                 "size_compressed_bytes": sum(packed_sizes),
                 "compressor": f"zlib {zlib.ZLIB_RUNTIME_VERSION}, level {_LEVEL}",
                 "macs": macs,
-                "macs_counter": f"FlopCounterMode of torch {torch.__version__}, halved; one image",
+                "macs_counter": f"flop_counter of torch {torch.__version__}, halved; one image",
             }
         )
 

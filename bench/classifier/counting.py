@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
@@ -11,6 +11,8 @@ from bench.records import JSON
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
+
+    from bench.classifier.work import Work
 
 
 def _nonzero(tensor: Tensor) -> int:
@@ -56,23 +58,25 @@ def _effective(network: nn.Module, name: str, weight: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Layer:
-    """A Conv or Linear layer: its weights, and how often each is multiplied for one image."""
+    """A Conv or Linear layer: its weights, and how often each is multiplied for one image.
+
+    ``skipped`` are the multiplications by a zero of what is really multiplied: that may be other
+    than what is stored.
+    """
 
     name: str
     shape: tuple[int, ...]
     weights: int
     zeros: int
     uses: int
-
-    @property
-    def skipped(self) -> int:
-        """The multiplications by a zero."""
-        return self.zeros * self.uses
+    skipped: int
 
     @property
     def plain(self) -> dict[str, JSON]:
         """Plain values, for a summary."""
-        return {**asdict(self), "shape": list(self.shape), "macs": self.weights * self.uses}
+        plain = {**asdict(self), "shape": list(self.shape), "macs": self.weights * self.uses}
+        del plain["skipped"]
+        return plain
 
 
 def layers(network: nn.Module, image: Tensor) -> list[Layer]:
@@ -83,41 +87,23 @@ def layers(network: nn.Module, image: Tensor) -> list[Layer]:
         image: one, of the shape that the network takes.
 
     """
-    import torch
-    from torch.nn.modules.conv import _ConvTransposeNd
-
     from bench.classifier.layers import layer_weights
 
-    weights = layer_weights(network)
-    uses = dict.fromkeys(weights, 0)
-
-    def counting(name: str) -> Callable[..., None]:
-        def count(layer: nn.Module, given: tuple[Tensor], made: Tensor) -> None:
-            # a weight is used at each place of the output; transposed, at each of the input
-            met = given[0] if isinstance(layer, _ConvTransposeNd) else made
-            uses[name] += met.numel() // weights[name].shape[0]
-
-        return count
-
-    hooks = []
-    for place, layer in network.named_modules():
-        # layers that share their weights all use them; a parametrised weight is made anew
-        same = [name for name, weight in weights.items() if weight is getattr(layer, "weight", 0)]
-        own = f"{place}.weight".lstrip(".")
-        if same or own in weights:
-            hooks.append(layer.register_forward_hook(counting([*same, own][0])))
-    try:
-        with torch.inference_mode():
-            network(image)
-    finally:
-        for hook in hooks:
-            hook.remove()
+    work = _work(network, image)
     found = []
-    for name, weight in weights.items():
+    for name, weight in layer_weights(network).items():
         effective = _effective(network, name, weight)
         zeros = effective.numel() - _nonzero(effective)
-        place = name.rpartition(".")[0]
-        found.append(Layer(place, tuple(weight.shape), weight.numel(), zeros, uses[name]))
+        found.append(
+            Layer(
+                name=name.rpartition(".")[0],
+                shape=tuple(weight.shape),
+                weights=weight.numel(),
+                zeros=zeros,
+                uses=work.by[name] // max(1, weight.numel()),
+                skipped=work.skipped[name],
+            )
+        )
     return found
 
 
@@ -126,12 +112,31 @@ def multiplications(network: nn.Module, images: Tensor) -> int:
 
     Convolutions and matrix products count; sums, activations, normalisation and pooling do not.
     """
-    import torch
-    from torch.utils.flop_counter import FlopCounterMode
+    return _work(network, images).macs
 
-    with _decomposed(), torch.inference_mode(), FlopCounterMode(display=False) as counter:
+
+def _work(network: nn.Module, images: Tensor) -> Work:
+    """Ask a network once, and watch what is multiplied; it may take gradients of its own."""
+    import torch
+
+    from bench.classifier.work import Work
+
+    work = Work(_sources(network))
+    with _decomposed(), torch.no_grad(), work:
         network(images)
-    return int(counter.get_total_flops()) // 2
+    return work
+
+
+def _sources(network: nn.Module) -> dict[str, list[Tensor]]:
+    """Return what each layer's weights are made of: themselves, or what parametrisations keep."""
+    from bench.classifier.layers import layer_weights
+
+    found = {}
+    for name, weight in layer_weights(network).items():
+        layer = network.get_submodule(name.rpartition(".")[0])
+        kept = [each for key, each in layer.named_parameters() if not key.endswith("bias")]
+        found[name] = [weight, *kept]
+    return found
 
 
 @contextmanager

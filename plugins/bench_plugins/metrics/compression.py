@@ -19,7 +19,7 @@ METRICS: tuple[Metric, ...] = (
     Whole("size_compressed_bytes", "The same file, compressed.", "bytes", "profile", "lower"),
     Whole(
         "macs",
-        "Multiply-accumulate operations for one image: torch's FlopCounterMode / 2.",
+        "Multiply-accumulate operations for one image: torch's flop_counter / 2.",
         "count",
         "profile",
         "lower",
