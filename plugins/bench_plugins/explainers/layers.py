@@ -99,7 +99,7 @@ def find(classifier: nn.Module, image: Images, layer: str | None, where: str) ->
     if name not in readable:
         raise UsageError.of(
             where,
-            "finds no layer whose output is a map of more than one position",
+            "finds no layer that runs once and whose output is a map of more than one position",
             "a convolutional network or a vision transformer of timm, on images that are not tiny",
             "name one as 'layer:', or choose an explainer that needs none",
         )
