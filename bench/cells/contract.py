@@ -5,7 +5,6 @@ No other cell depends on it, and no table shows it: rules of the audit make find
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -105,18 +104,20 @@ class ContractCell(Cell):
 
     def _plain(self, workbench: Workbench, parents: Mapping[str, Stored]) -> Classifier:
         """Return the network that has gradients, without shields."""
-        kept = workbench.classifier(self.subject.architecture, parents["classifier"], twin=True)
-        return copy.deepcopy(kept)
+        architecture, weights = self.subject.architecture, parents["classifier"]
+        return workbench.classifier(architecture, weights, twin=True, fresh=True)
 
     def _rebuilt(self, workbench: Workbench, parents: Mapping[str, Stored]) -> Classifier:
         """Return the same, built from another seed and given the same weights."""
         from bench.classifier.classifier import Classifier
+        from bench.classifier.layers import in_eval_mode
         from bench.classifier.weights import normalisation_arrays
 
         architecture, weights = self.subject.architecture, parents["classifier"]
-        network = workbench.network(architecture, weights, seed=_SEED).eval()
+        network = in_eval_mode(workbench.network(architecture, weights, seed=_SEED))
         mean, std = normalisation_arrays(workbench.classifier(architecture, weights, twin=True))
-        made = Classifier(network, tuple(mean.tolist()), tuple(std.tolist()))
+        normalisation = tuple(mean.tolist()), tuple(std.tolist())
+        made = Classifier(network, *normalisation, model=architecture.model)
         workbench.place(made, architecture.image_shape)
         return made
 
