@@ -169,6 +169,8 @@ class AttackCell(Cell):
 
     def run(self, workbench: Workbench, parents: Mapping[str, Stored]) -> Result:
         """Attack a classifier of its own, then have everything judged on another."""
+        from bench.referee import reach as referee
+
         attacked = self.subject.attacked(workbench, parents)
         found = self.judged(workbench, attacked, self.subject.judged(workbench, parents))
         records = found.records
@@ -192,6 +194,7 @@ class AttackCell(Cell):
                 "forwards": attacked.forwards / len(records),
                 "backwards": attacked.backwards / len(records),
                 "seconds": found.seconds,
+                "reach": referee.reach(self.images.tensors()[0], found.images, budget),
                 "followed": found.followed.account(records),
                 "stages": {name: {**account} for name, account in attacked.stages.items()},
             },

@@ -15,14 +15,21 @@ from bench.audit import Audit
 HONEST = ("steady", "finished", "drawn", "pgd")
 SHORT = {"hasty", "shortened", "halved", "repeated", "unmoved"}
 UNREPEATABLE = {"unseeded", "clocked", "remembering"}
+PARTIAL = {
+    "red": "moves 1 of 3 channels",
+    "framed": "% of the places of an image",
+    "positive": "only brightens",
+    "timid": "goes 25 % of its radius at the most",
+}
 SUITE: dict[str, Any] = {
     "suite": "conduct",
     "seed": 7,
-    "dataset": {"plugin": "blobs"},
-    "images": {"from": ["test"], "count": 20},
+    "dataset": {"plugin": "blobs", "test": 60},
+    "images": {"from": ["test"], "count": 60},
     "models": {"gaudy": {"train": {"epochs": 6, "batch_size": 16, "lr": 0.01}}},
     "attacks": {
-        name: {"eps": 0.04, "steps": 8} for name in (*HONEST, *sorted(SHORT | UNREPEATABLE))
+        name: {"eps": 0.04, "steps": 8}
+        for name in (*HONEST, *sorted(SHORT | UNREPEATABLE), *PARTIAL)
     },
     "run": {"threads": 1, "device": "cpu"},
 }
@@ -43,7 +50,7 @@ def found(audited: Audit, rule: str) -> dict[str, str]:
     return {
         cell.partition("/")[2]: finding.sentence
         for finding in audited.findings
-        if finding.rule == rule
+        if rule in finding.rules
         for cell in finding.cells
     }
 
@@ -60,6 +67,17 @@ def test_steps_are_counted_for_each_image(audited: Audit) -> None:
 def test_what_differs_under_one_seed_is_reported(audited: Audit) -> None:
     """Generators of one's own, the clock, and what earlier cells left."""
     assert set(found(audited, "not-repeatable")) == UNREPEATABLE
+
+
+def test_what_part_of_a_ball_was_left_out_is_reported(audited: Audit) -> None:
+    """That such an attack is weaker than another is the same fact, and stated with it."""
+    sentences = found(audited, "part-of-the-ball")
+    assert sentences.keys() >= PARTIAL.keys()
+    for name, words in PARTIAL.items():
+        assert words in sentences[name]
+        assert "at the same budget" in sentences[name]
+        assert sum(f"attack gaudy/{name}" in each.cells for each in audited.findings) == 1
+    assert not sentences.keys() & {*HONEST}
 
 
 def test_honest_attacks_are_looked_at(audited: Audit) -> None:

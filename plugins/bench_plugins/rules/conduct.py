@@ -124,6 +124,10 @@ class FewerSteps(Rule):
     )
     needs = "an attack of several steps, whose passes were counted for each image"
     concerns = "attacks"
+    explains = (
+        *("weaker-than-another", "weaker-than-reference", "weaker-than-one-step", "unconverged"),
+        *("part-of-the-ball", "survives-large-eps"),
+    )
 
     def look(self, evidence: Evidence) -> Iterator[Case]:
         for entry in evidence.attacks:

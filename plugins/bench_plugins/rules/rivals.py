@@ -145,7 +145,7 @@ def _beside(evidence: Evidence, fact: str) -> Iterator[tuple[Entry, Entry]]:
 
 
 @dataclass(frozen=True)
-class _Rival:
+class Rival:
     """An attack that is compared with the others of its budget."""
 
     entry: Entry
@@ -169,37 +169,37 @@ class WeakerThanAnother(Rule):
     concerns = "attacks"
 
     def look(self, evidence: Evidence) -> Iterator[Case]:
-        for rivals in _budgets(evidence).values():
-            strong = [rival for rival in rivals if not _is_weak(evidence, rival.entry)]
+        for rivals in budgets(evidence).values():
+            strong = [rival for rival in rivals if not is_weak(evidence, rival.entry)]
             for rival in rivals:
                 others = [other for other in strong if other is not rival]
                 if others:
-                    yield _beaten(evidence, rival, others)
+                    yield beaten(evidence, rival, others)
 
 
-def _budgets(evidence: Evidence) -> dict[str, list[_Rival]]:
+def budgets(evidence: Evidence) -> dict[str, list[Rival]]:
     """Gather untargeted attacks with a verdict by classifier and budget."""
-    found: dict[str, list[_Rival]] = {}
+    found: dict[str, list[Rival]] = {}
     for entry in evidence.attacks:
         if entry.budget is None or not entry.budget.eps or entry.facts["target"] is not None:
             continue
         fooled = evidence.fooled(entry)
         if not fooled.empty:
             place = f"{subject(entry)} {entry.budget}"
-            found.setdefault(place, []).append(_Rival(entry, fooled))
+            found.setdefault(place, []).append(Rival(entry, fooled))
     return found
 
 
-def _is_weak(evidence: Evidence, entry: Entry) -> bool:
+def is_weak(evidence: Evidence, entry: Entry) -> bool:
     """Say whether no other attack is measured by this one: other rules compare with it."""
     return entry.facts.get("control") is True or _is_single_step(evidence, entry)
 
 
-def _beaten(evidence: Evidence, rival: _Rival, others: list[_Rival]) -> Case:
+def beaten(evidence: Evidence, rival: Rival, others: list[Rival]) -> Case:
     """Test an attack against the strongest of the others, whichever that turns out to be."""
     entry = rival.entry
 
-    def against(other: _Rival) -> Case:
+    def against(other: Rival) -> Case:
         name = other.entry.coordinates.attack
         words = (
             f"{_mark(evidence, entry)}{entry.coordinates} fools {{strong}} of {{n}} images, "

@@ -116,6 +116,14 @@ def stronger_than_another(planted: Planted, *, faulty: bool) -> None:
     planted.attack("net", "pgd", first(10))
 
 
+def part_of_the_ball(planted: Planted, *, faulty: bool) -> None:
+    """An attack that leaves a channel alone is no fault while nothing finds more."""
+    reach = {"images": 40, "channels": [1.0, 0.0, 1.0], "places": 1.0, "touched": 900}
+    reach |= {"raised": 400, "edge": 0.8, "used": 1.0}
+    planted.attack("net", "pgd", first(10), summary={"reach": reach})
+    planted.attack("net", "auto", first(30 if faulty else 12))
+
+
 def no_better_than_noise(planted: Planted, *, faulty: bool) -> None:
     """What withstands noise withstands the attack, too; a clean attack fools most of it."""
     planted.attack("net", "pgd", first(16 if faulty else 30))
@@ -224,6 +232,7 @@ PLANTED: dict[str, list[Callable[..., None]]] = {
     "unconverged": [unconverged],
     "weaker-than-one-step": [weaker_than_one_step],
     "weaker-than-another": [weaker_than_another, stronger_than_another],
+    "part-of-the-ball": [part_of_the_ball],
     "no-better-than-noise": [no_better_than_noise],
     "transfer-beats-white-box": [transfer_beats_white_box],
     "no-gradients": [no_gradients],
