@@ -222,9 +222,7 @@ def _set_far(module: nn.Module, growing: dict[tuple[str, str], float]) -> None:
             setattr(parts[name], key, type(held)(FAR - step))
 
 
-def mode(
-    make: Callable[[], Classifier], images: Images, judged: Callable[[], Classifier] | None
-) -> Check:
+def mode(make: Callable[[], Classifier], images: Images, judged: Classifier | None) -> Check:
     """Check that an answer does not depend on whether gradients are followed.
 
     Verdicts are given under ``no_grad``, and attacks look under ``enable_grad``, at images that
@@ -234,7 +232,7 @@ def mode(
     Args:
         make: returns what attacks are given, as it was before any question.
         images: a few.
-        judged: returns what verdicts are given on, where it has the same answers.
+        judged: what verdicts are given on, where it has the same answers.
 
     Source: Carlini et al., "On Evaluating Adversarial Robustness", 2019, section 3 (what is
         attacked is what is evaluated).
@@ -253,7 +251,7 @@ def mode(
         if answer is not None:
             ways[way] = apart(first, answer)
     if judged is not None:
-        ways["where verdicts are given"] = apart(first, ask(judged(), shown))
+        ways["where verdicts are given"] = apart(first, ask(judged, shown))
     bad = [way for way, shares in ways.items() if differs(shares)]
     worst = torch.stack(list(ways.values())).amax(0)
     words = f"plays another function {' and '.join(bad[:2])}, {share_in_words(worst)}"

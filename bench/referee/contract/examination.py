@@ -67,7 +67,8 @@ def _examined(model: Model, images: Images) -> list[Check]:
     crowd = behaviour.crowd(images, BATCH)
     try:
         with _explained():
-            whole = ask(model.judged(), crowd)
+            judged = model.judged()
+            whole = ask(judged, crowd)
     except BenchError as error:
         return [Check(name, "failed", _first_line(error)) for name in CHECKS]
     for name in CHECKS:
@@ -77,7 +78,7 @@ def _examined(model: Model, images: Images) -> list[Check]:
             continue
         try:
             with _explained():
-                known[name] = _carried_out(name, model, images, whole, known)
+                known[name] = _carried_out(name, model, images, (judged, whole), known)
         except BenchError as error:
             known[name] = Check(name, "failed", _first_line(error))
     return list(known.values())
@@ -116,9 +117,23 @@ def _needless(name: str, model: Model, known: Mapping[str, Check]) -> str:
 
 
 def _carried_out(
-    name: str, model: Model, images: Images, whole: Logits, known: Mapping[str, Check]
+    name: str,
+    model: Model,
+    images: Images,
+    before: tuple[Classifier, Logits],
+    known: Mapping[str, Check],
 ) -> Check:
-    """Carry out one check."""
+    """Carry out one check.
+
+    Args:
+        name: of the check.
+        model: what is examined.
+        images: a few.
+        before: what is judged, and its logits of a whole batch.
+        known: the checks before.
+
+    """
+    judged, whole = before
     if name == "logits":
         return behaviour.logits(whole, model.classes)
     if name == "state":
@@ -127,11 +142,11 @@ def _carried_out(
         words = "it is declared that it draws numbers"
         return Check(name, "not applicable", words, check.figures) if is_declared else check
     if name == "batch":
-        return behaviour.batch(model.judged(), behaviour.crowd(images, BATCH), whole)
+        return behaviour.batch(judged, behaviour.crowd(images, BATCH), whole)
     is_fresh = known["state"].state != "ok" or model.is_randomised
     attacked = model.attacked if is_fresh else _once(model.attacked)
     if name == "mode":
-        return behaviour.mode(attacked, images, model.judged if model.agrees else None)
+        return behaviour.mode(attacked, images, judged if model.agrees else None)
     if name == "weights":
         repeats = known["state"].state == "ok"
         plain = _present(model.plain)

@@ -42,8 +42,14 @@ know nothing: what leaves out one channel of three misses 0.6, what rounding and
 NORMAL = 1.4826
 """From the median of absolute values to the standard deviation of a normal distribution."""
 
-FAINTEST = 1e-2
-"""Of the logits' size: in float32, slopes below it drown in rounding."""
+FAINTEST = {"float32": 1e-2, "float64": 1e-6}
+"""Of the logits' size: slopes below it drown in rounding."""
+
+ALIKE = 1e-6
+"""Of the logits' size: images whose logits differ by less are dead ones, with those of the bias."""
+
+CONSTANT = 1e-4
+"""Of the logits' size: where images move them by less, the answer is a bias and no function."""
 
 
 def gradient(follower: Follower, images: Images) -> Check:
@@ -105,15 +111,13 @@ def _judged(coarse: Slopes, fine: Slopes, precision: str) -> Check:
             "though its answers change with the pixels"
         )
         return Check("gradient", "violated", words, figures)
-    told = ~is_zero
-    if precision == "float32":
-        told &= fine.lengths.cpu() >= FAINTEST * fine.sizes
-        told |= ~is_zero & (fine.along.abs() > fine.lengths / LOW)
-    if is_zero.all():
-        words = "its answer is the same whatever the pixels are"
+    if _spread(fine.outputs) <= CONSTANT:
+        words = "its answer is next to the same whatever the pixels are"
         return Check("gradient", "not applicable", words, figures)
-    if 2 * int(told.sum()) < int((~is_zero).sum()):
-        words = "its slopes drown in rounding, and it does not compute in float64"
+    floor = FAINTEST[precision] * fine.sizes
+    told = ~is_zero & ((fine.lengths >= floor) | (fine.along.abs() >= floor))
+    if 2 * int(told.sum()) < int((~is_zero).sum()) or is_zero.all():
+        words = f"its slopes drown in the rounding of {precision}"
         return Check("gradient", "failed", words, figures)
     ratio = _nearer(coarse.along / coarse.lengths, fine.along / fine.lengths)[told].median()
     missed = _missed(coarse, fine)[:, told].median() * NORMAL
@@ -137,9 +141,17 @@ def _apart_from_others(outputs: Logits, chosen: torch.Tensor) -> torch.Tensor:
     """Whether logits differ between the chosen images: dead ones all have those of the bias."""
     if int(chosen.sum()) < 2:  # noqa: PLR2004 (two of them)
         return torch.zeros_like(chosen)
-    known = outputs[chosen]
-    spread = (known.amax(0) - known.amin(0)).amax()
-    return chosen & bool(spread > 1e-6 * known.abs().amax())
+    return chosen & (_spread(outputs[chosen]) > ALIKE)
+
+
+def _spread(outputs: Logits) -> float:
+    """Return how far the logits of several images lie apart, as a share of their size.
+
+    What is added to all classes of an image alike changes no answer.
+    """
+    outputs = outputs - outputs.mean(1, keepdim=True) if outputs.shape[1] > 1 else outputs
+    size = float(outputs.abs().amax())
+    return float((outputs.amax(0) - outputs.amin(0)).amax()) / size if size > 0 else 0.0
 
 
 def _in_words(ratio: float, missed: float, precision: str) -> str:

@@ -103,6 +103,12 @@ def test_a_constant_answer_has_no_gradient_to_check() -> None:
     assert check["gradient"].state == "not applicable"
 
 
+def test_an_answer_that_is_nearly_a_constant_has_none_either() -> None:
+    """Logits that images move by less than rounding: the slopes are of rounding."""
+    check = examined(lambda: breaches.Around(after=lambda z: 1e-14 * z + torch.arange(4.0).to(z)))
+    assert check["gradient"].state == "not applicable"
+
+
 def test_an_exception_costs_only_its_own_check() -> None:
     class Fragile(breaches.Around):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
