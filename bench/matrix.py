@@ -6,18 +6,19 @@ elsewhere.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from bench import metrics
+from bench import metrics, worst_case
 from bench.api import Entry
 from bench.errors import StoreError, UsageError, nearest
 from bench.metrics import CellData, Metric, Withheld
 from bench.records import AUDIT_KINDS, AXES, ORIGINAL, Coordinates
 from bench.statistics import Estimate
 from bench.store import Store, Stored, accounts
+from bench.worst_case import WorstCase
 
 if TYPE_CHECKING:
     import numpy as np
@@ -34,6 +35,7 @@ class Matrix:
 
     store: Store
     run: Mapping[str, Any]
+    _known_worst: dict[str, WorstCase] = field(default_factory=dict, compare=False, repr=False)
 
     @classmethod
     def last(cls, store: Store, suite: str | None = None) -> Matrix:
@@ -184,50 +186,21 @@ class Matrix:
             records = records.join(named, on="image")
         return replace(data, records=records, original=self.stored(original).summary)
 
-    def _worst(self, entry: Entry) -> CellData:
-        """Read all images that a cell's model was attacked with, within the cell's budget.
-
-        Nothing may be reported where an attack at that budget has no result, or broke it: what
-        nobody measured might have been the worst.
-        """
-        training = entry.coordinates.training
-        found, gaps = [], []
-        for other in self._against(entry):
-            is_at_budget = other.facts.get("budget") == entry.facts.get("budget")
-            if other.state != "done":
-                if is_at_budget:
-                    gaps.append(f"{other.coordinates} {other.state}: {other.reason}".rstrip(": "))
-                continue
-            records = self.records(other)
-            if records is None:
-                continue
-            found.append(records)
-            if is_at_budget and (broken := metrics.violations(records)):
-                gaps.append(f"{other.coordinates}: {broken}")
-        if entry.budget is None or gaps or not found:
-            others = len(gaps) - 1
-            more = f"; and {others} other{'s' if others > 1 else ''}" if others > 0 else ""
-            return CellData(None, {}, training, entry.budget, gap="".join(gaps[:1]) + more)
-        worst = metrics.worst_case(found, entry.budget)
-        return CellData(worst, {}, training, entry.budget)
-
-    def _against(self, entry: Entry) -> Iterator[Entry]:
-        """Find the attacks on a cell's model, those whose images were made on another included.
-
-        A transfer that was skipped is none: its source has no such images.
-        """
-        on = replace(entry.coordinates, attack=None)
-        for other in self.entries:
-            place = other.coordinates
-            is_attack = other.kind == "attack" and replace(place, attack=None) == on
-            is_transfer = (
-                other.kind == "transfer"
-                and other.state != "skipped"
-                and (place.model, place.variant) == (on.model, on.variant)
-                and on.replica in (None, place.replica)
+    def worst(self, entry: Entry) -> WorstCase:
+        """Return what the worst case within a cell's budget rests on."""
+        if entry.label not in self._known_worst:
+            self._known_worst[entry.label] = worst_case.gather(
+                entry,
+                self.entries,
+                self.records,
+                others=self.run.get("unselected") or {},
+                is_part=bool(self.run.get("is_part")),
             )
-            if is_attack or is_transfer:
-                yield other
+        return self._known_worst[entry.label]
+
+    def _worst(self, entry: Entry) -> CellData:
+        found, training = self.worst(entry), entry.coordinates.training
+        return CellData(found.records, {}, training, entry.budget, gap=found.gap)
 
     def frame(self) -> DataFrame:
         """Return all per-image records of the run with their cells' coordinates and facts."""

@@ -97,6 +97,17 @@ class Metric:
         return self.kinds == ("profile",) or self.unit == "bytes"
 
     @property
+    def is_robustness(self) -> bool:
+        """Whether it is the share of all images that remain correct under one attack."""
+        return (
+            "attack" in self.kinds
+            and self.needs_budget
+            and self.of_every_image
+            and self.better == "higher"
+            and not self.worst_case
+        )
+
+    @property
     def fault(self) -> str:
         """What is missing for it to be used, or nothing."""
         wrong = [kind for kind in self.kinds if kind not in get_args(Kind)]

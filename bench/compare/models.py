@@ -13,6 +13,7 @@ from functools import cached_property
 
 import numpy as np
 
+from bench.audit import Audit, Basis, Finding, known, travelling
 from bench.compare.model_tests import Test, paired_tests
 from bench.matrix import Entry, Matrix
 from bench.metrics import METRICS, Metric, Withheld
@@ -62,6 +63,15 @@ class Comparison:
     """The models of a run, compared."""
 
     matrix: Matrix
+
+    @cached_property
+    def audited(self) -> Audit:
+        """The audit of the run, whose findings and marks travel with what is derived."""
+        return known(self.matrix)
+
+    def marks(self, *basis: Basis) -> tuple[Finding, ...]:
+        """Return the findings and marks of all figures that something rests on."""
+        return travelling(self.audited, self.matrix, basis)
 
     @cached_property
     def models(self) -> list[str]:

@@ -28,7 +28,7 @@ from bench.metrics.estimates import (
     statistic,
     violations,
 )
-from bench.metrics.worst_case import worst_case
+from bench.metrics.worst_case import fooled_within, worst_case
 from bench.registry.offered import Offered
 
 METRICS: Offered[Metric] = Offered("metrics", Metric)
@@ -46,6 +46,7 @@ __all__ = [
     "estimate",
     "estimate_replicas",
     "fooled",
+    "fooled_within",
     "judged",
     "norm_to_success",
     "plain",

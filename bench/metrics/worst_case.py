@@ -9,7 +9,7 @@ from bench.api.outcomes import right_before, scored, truth, within
 from bench.records import Budget
 
 if TYPE_CHECKING:
-    from pandas import DataFrame
+    from pandas import DataFrame, Series
 
 
 def worst_case(attacks: Sequence[DataFrame], budget: Budget) -> DataFrame:
@@ -27,8 +27,26 @@ def worst_case(attacks: Sequence[DataFrame], budget: Budget) -> DataFrame:
     first = attacks[0].set_index("image")
     robust = right_before(first)
     for records in attacks:
-        known = scored(records.drop(columns="within_budget", errors="ignore"), budget)
-        known = known.set_index("image").loc[first.index]
-        wrong = known["prediction"].notna() & ~truth(known["prediction"] == known["label"])
-        robust &= ~(wrong & within(known))
+        wrong, inside = _wrong(records, budget)
+        robust &= ~(wrong & inside).loc[first.index]
     return first.assign(robust_to_all=robust).reset_index()[["image", "label", "robust_to_all"]]
+
+
+def fooled_within(records: DataFrame, budget: Budget) -> tuple[int, bool]:
+    """Count the images of one attack that were right before and are wrong within a budget.
+
+    Returns:
+        Their number, and whether any image of the attack lies within the budget.
+
+    """
+    wrong, inside = _wrong(records, budget)
+    right = right_before(records.set_index("image"))
+    return int((wrong & inside & right).sum()), bool(inside.any())
+
+
+def _wrong(records: DataFrame, budget: Budget) -> tuple[Series[bool], Series[bool]]:
+    """Say of each image whether it is misclassified, and whether it lies within a budget."""
+    known = scored(records.drop(columns="within_budget", errors="ignore"), budget)
+    known = known.set_index("image")
+    wrong = known["prediction"].notna() & ~truth(known["prediction"] == known["label"])
+    return wrong, within(known)

@@ -116,6 +116,10 @@ class Run:
             "examples": suite.examples,
             "notes": [*self.plan.notes, *self._remarks],
             "interrupted": self.interrupted,
+            "is_part": self.only is not None,
+            "unselected": {
+                entry.name: str(entry.budget) for entry in suite.unselected if entry.budget
+            },
             "versions": versions(),
             "cells": [_cell(status) for status in self.statuses.values()],
         }

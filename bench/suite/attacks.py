@@ -46,6 +46,7 @@ def read(
     mistakes.raise_any()
     names.attacks = {entry.name: entry.group for entry in entries.values()}
     names.cells["attack"] = [_facts(entry) for entry in entries.values()]
+    names.cells["detect"] = names.cells["attack"]
     names.parameters |= {key for each in entries.values() for key in each.plugin.parameters()}
     return tuple(entries.values())
 
@@ -119,6 +120,7 @@ def _facts(attack: AttackEntry) -> dict[str, JSON]:
         "norm": attack.plugin.norm,
         "target": attack.target,
         "targeted": attack.target is not None,
+        "control": attack.plugin.is_control,
     }
     if attack.budget is not None:
         found |= {

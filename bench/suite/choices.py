@@ -6,7 +6,7 @@ explainers decide it; what hangs on models and variants is seen when the cells a
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from bench.metrics import METRICS, constraints
 from bench.records import JSON, write_eps, write_name
@@ -59,6 +59,41 @@ def check_bound(text: str, names: Names) -> None:
     mistakes.raise_any()
 
 
+def meant(asked: constraints.Figure, cells: Iterable[constraints.Cell]) -> constraints.Figure:
+    """Return what a figure means: a robustness of several attacks is the worst case, if at all.
+
+    Args:
+        asked: a figure of a known metric.
+        cells: of the kind that has it; controls show what no attack does, and do not count.
+
+    Returns:
+        The worst case at the one budget of all attacks that the figure picks, where it names none
+        of them; else the figure as it is.
+
+    """
+    metric = METRICS[asked.metric]
+    is_named = any(name in ("attack", "group", "plugin") for name, _ in asked.where)
+    found = [cell for cell in cells if asked.picks(cell) and not is_control(cell)]
+    budgets = {cell("budget") for cell in found}
+    worst = next((each for each in METRICS.values() if each.worst_case), None)
+    if (
+        worst is None
+        or is_named
+        or not metric.is_robustness
+        or len({cell("attack") for cell in found}) < 2  # noqa: PLR2004 (several)
+        or len(budgets) != 1
+        or None in budgets
+    ):
+        return asked
+    kept = [pair for pair in asked.where if pair[0] not in ("budget", "eps", "norm")]
+    return constraints.Figure(worst.name, (*kept, ("budget", write_name(str(budgets.pop())))))
+
+
+def is_control(cell: constraints.Cell) -> bool:
+    """Say whether a cell is of a control, on which no recommendation rests."""
+    return cell("control") is True
+
+
 def _check_figure(asked: constraints.Figure, names: Names, mistakes: Mistakes) -> None:
     """Check that a figure's metric, dimensions and attack exist, and that it means one cell."""
     with mistakes.noted():
@@ -75,12 +110,19 @@ def _check_figure(asked: constraints.Figure, names: Names, mistakes: Mistakes) -
     cells = names.cells.get(metric.kinds[0], [])
     where = tuple(pair for pair in asked.where if any(pair[0] in cell for cell in cells))
     known = constraints.Figure(asked.metric, where)  # what models and variants decide is left out
-    found = [cell.get for cell in cells if known.picks(cell.get)]
-    words = constraints.missing(asked, found, worst_case=metric.worst_case)
+    picked = [cell.get for cell in cells if known.picks(cell.get)]
+    if picked and all(map(is_control, picked)):
+        names_of_them = ", ".join(dict.fromkeys(str(cell("attack")) for cell in picked))
+        words = f"'{asked}' rests on {names_of_them}, a control, which shows what no attack does"
+        mistakes.note((), words, "an attack, or the worst case at a budget")
+        return
+    known = meant(known, picked)
+    found = [cell for cell in picked if not is_control(cell)]
+    words = constraints.missing(known, found, worst_case=METRICS[known.metric].worst_case)
     if words:
         mistakes.note((), f"'{asked}' may mean several cells", action=f"add {words}")
     is_named = all(value in names.groups for name, value in where if name == "attack")
-    if cells and not found and is_named:
+    if cells and not picked and is_named:
         mistakes.note((), f"'{asked}' picks no cell", _values(where, cells))
 
 

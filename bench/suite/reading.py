@@ -80,8 +80,7 @@ def read(source: str | Path | Mapping[str, Any], overrides: Overrides | None = N
         raise SuiteError(*dict.fromkeys(problem for _, problem in ordered))
     if overrides.attacks is None:
         return suite
-    attacks = tuple(each for each in suite.attacks if {each.name, each.group} & chosen)
-    return suite.model_copy(update={"attacks": attacks})
+    return suite.with_attacks(chosen)
 
 
 def _document(source: str | Path | Mapping[str, Any]) -> Document:

@@ -7,7 +7,7 @@ written, nor what will be done with it.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from typing import Annotated, Any, TypeVar
 
@@ -17,6 +17,7 @@ from pydantic import (
     Field,
     InstanceOf,
     PlainValidator,
+    PrivateAttr,
     ValidationInfo,
     field_validator,
 )
@@ -217,6 +218,7 @@ class Suite(Section):
     )
     run: Settings = Field(Settings(), description="how it is run")
     document: SkipJsonSchema[InstanceOf[Document]] = Field(alias="(document)", repr=False)
+    _unselected: tuple[AttackEntry, ...] = PrivateAttr(())
 
     @field_validator("name")
     @classmethod
@@ -243,6 +245,19 @@ class Suite(Section):
             if (self.run.variants == "all" or variant.name in self.run.variants)
             and (model.variants is None or variant.name in model.variants)
         )
+
+    def with_attacks(self, names: Collection[str]) -> Suite:
+        """Return the same suite with some of its attacks, by their names or their grids'."""
+        chosen = tuple(each for each in self.attacks if {each.name, each.group} & {*names})
+        made = self.model_copy(update={"attacks": chosen})
+        left = tuple(each for each in self.attacks if each not in chosen)
+        made._unselected = left  # noqa: SLF001 (of its own class)
+        return made
+
+    @property
+    def unselected(self) -> tuple[AttackEntry, ...]:
+        """The attacks that the suite has and this run leaves out."""
+        return self._unselected
 
     @property
     def selected(self) -> tuple[ModelEntry, ...]:

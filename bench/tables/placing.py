@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from bench.audit import Audit, Finding, known
+from bench.audit import Audit, Basis, known, travelling
 from bench.errors import UsageError
 from bench.matrix import Entry, Matrix
 from bench.metrics import Metric, Withheld
@@ -57,7 +57,7 @@ def build(
     grid = _Grid(matrix, rows, columns)
     for measure, entry in ((m, e) for m, entries in chosen.items() for e in entries):
         grid.add(measure, entry)
-    findings = (known(matrix) if audited is None else audited).carried
+    audited = known(matrix) if audited is None else audited
     return Table(
         title=title,
         metrics=tuple(measures),
@@ -66,7 +66,7 @@ def build(
         rows=tuple(grid.row_keys),
         columns=tuple(grid.column_keys),
         places={
-            place: _place(matrix, tuple(entries), measure, findings)
+            place: _place(matrix, tuple(entries), measure, audited)
             for place, (measure, entries) in grid.cells.items()
         },
         remarks=tuple(_remarks(matrix, chosen, used)),
@@ -135,10 +135,8 @@ def _is_replica(entry: Entry, other: Entry) -> bool:
     }
 
 
-def _place(
-    matrix: Matrix, entries: tuple[Entry, ...], metric: Metric, findings: Sequence[Finding]
-) -> Place:
-    concerned = tuple(finding for finding in findings if finding.concerns(entries, metric))
+def _place(matrix: Matrix, entries: tuple[Entry, ...], metric: Metric, audited: Audit) -> Place:
+    concerned = travelling(audited, matrix, [Basis(entries, metric)])
     missing = [entry for entry in entries if entry.state != "done"]
     if missing and not metric.worst_case:  # which names the attack that it lacks
         reason = f": {missing[0].reason}" if missing[0].reason else ""
@@ -147,7 +145,8 @@ def _place(
     found = matrix.estimate(entries, metric)
     if isinstance(found, Withheld):
         return Place(metric, None, found.reason, entries, concerned)
-    return Place(metric, found, "", entries, concerned)
+    words = [matrix.worst(entry).words for entry in entries] if metric.worst_case else []
+    return Place(metric, found, "; ".join(dict.fromkeys(words)), entries, concerned)
 
 
 def _refuse_pooling(matrix: Matrix, entry: Entry, other: Entry, used: Sequence[str]) -> None:

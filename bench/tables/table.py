@@ -33,6 +33,7 @@ FORMATS: tuple[Format, ...] = ("github", "csv", "json", "latex")
 class Place:
     """One place of a table: an estimate, or the reason that there is none.
 
+    ``note`` is that reason, or what must be said of the estimate.
     ``entries`` are the cells it comes from: one, or one for each replica of a model. ``findings``
     are what the audit found about it, marks included.
     """
@@ -157,7 +158,8 @@ class Table:
             return ""
         if place.estimate is None:
             return f"withheld [{notes.number(place.note)}]"
-        marks = [notes.letter(finding.sentence) for finding in place.findings]
+        marks = [str(notes.number(place.note))] if place.note else []
+        marks += [notes.letter(finding.sentence) for finding in place.findings]
         words = figure(place.estimate, place.metric, intervals=self.intervals)
         return f"{words} [{', '.join(marks)}]" if marks else words
 

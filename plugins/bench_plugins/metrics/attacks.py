@@ -73,8 +73,9 @@ class Healed(Metric):
 
 class WorstCase(Metric):
     """Right before, and right after every image of the run that lies within the budget,
-    transferred ones included; a targeted attack that causes any error counts. Withheld
-    where an attack at that budget failed, was skipped or broke it.
+    transferred ones included; a targeted attack that causes any error counts. The attack
+    that alone fools the most of these images decides, and is named; so are attacks at that
+    budget that were skipped or not selected. Withheld where one failed or broke it.
     """
 
     name = "worst_case_accuracy"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 from planted import Planted
 
 from bench import tables
+from bench.audit import Audit, Finding
 from bench.compare.models import Comparison
 from bench.compare.recommendation import recommend
 from bench.metrics import METRICS
@@ -55,7 +57,7 @@ def test_every_attack_on_the_model_counts(planted: Planted) -> None:
     assert value(planted) == (IMAGES - 9) / IMAGES
 
 
-@pytest.mark.parametrize("state", ["failed", "blocked", "skipped", "to do"])
+@pytest.mark.parametrize("state", ["failed", "blocked", "to do"])
 @pytest.mark.parametrize("order", [("fgsm", "pgd"), ("pgd", "fgsm")])
 def test_an_attack_without_a_result_withholds_it(
     planted: Planted, state: str, order: tuple[str, str]
@@ -69,6 +71,82 @@ def test_an_attack_without_a_result_withholds_it(
     assert found.note == f"net/pgd {state}: boom"
     assert "100.0 %" not in str(table(planted))
     assert "[1]" in str(table(planted))
+
+
+@pytest.mark.parametrize("is_part", [False, True])
+def test_what_was_left_out_is_named(planted: Planted, is_part: bool) -> None:
+    """Skipped, not selected, or left to do by ``--only``: the figure is that of the others."""
+    planted.attack("net", "fgsm", first(4))
+    planted.attack("net", "cw", NONE, state="skipped", reason="too few classes")
+    planted.attack("net", "pgd@eps=0.2", NONE, eps=0.2, state="skipped")
+    if is_part:
+        planted.attack("net", "bim", NONE, state="to do")
+    matrix = planted.matrix
+    left = {"fab": "linf 0.1", "square": "l2 0.1"}
+    matrix.run.update(unselected=left, is_part=is_part)
+    shown = tables.build(matrix, "worst_case_accuracy", rows=["budget"], columns=["model"])
+    found = shown.places[0, 0]
+    assert found.estimate is not None
+    assert found.estimate.value == (IMAGES - 4) / IMAGES
+    others = ", bim (not run)" if is_part else ""
+    assert found.note == (
+        f"decided by fgsm; not counted: cw (skipped: too few classes){others}, fab (not selected)"
+    )
+    assert f"80.0 % ({IMAGES}) [1]" in str(shown)
+    assert "[1] decided by fgsm; not counted: cw" in str(shown)
+
+
+def test_the_attack_that_decides_is_named(planted: Planted) -> None:
+    """The one that alone fools the most; of equals, the first in the run."""
+    planted.attack("net", "fgsm", first(4))
+    planted.attack("net", "pgd", last(6))
+    planted.attack("net", "bim", last(6))
+    assert place(planted).note == "decided by pgd, which fools 6 of the 10 images"
+
+
+def test_transferred_images_may_decide(planted: Planted) -> None:
+    planted.attack("net", "pgd@eps=0.0313725", first(3), eps=0.0313725)
+    planted.attack("other", "pgd@eps=0.0313725", first(20), eps=0.0313725)
+    planted.transfer("other", "net", "pgd@eps=0.0313725", first(6))
+    shown = table(planted)
+    note = shown.places[shown.rows.index(("net",)), 0].note
+    assert note == "decided by pgd@eps=8/255 made on other"
+
+
+def test_nobody_decides_where_nobody_fools(planted: Planted) -> None:
+    planted.attack("net", "fgsm", NONE)
+    assert place(planted).note == "no attack fools an image"
+
+
+def marked(planted: Planted, *labels: str, metric: str = "robust_accuracy") -> str | None:
+    """The marks on the worst case where cells carry one."""
+    mark = Finding("weak", labels, frozenset({metric}), "a mark", {}, None, is_mark=True)
+    shown = tables.build(
+        planted.matrix,
+        *("worst_case_accuracy",),
+        rows=["model"],
+        columns=["budget"],
+        audited=Audit((), {}, (), (mark,)),
+    )
+    [place] = json.loads(shown.render("json"))["places"]
+    assert ("[1, a]" in str(shown)) is (place["marks"] is not None)
+    return place["marks"]
+
+
+def test_what_is_in_doubt_with_the_deciding_attack_is_in_doubt(planted: Planted) -> None:
+    planted.attack("net", "fgsm", first(4))
+    planted.attack("net", "pgd", first(9))
+    assert marked(planted, "attack net/pgd") == "weak"
+    assert marked(planted, "attack net/fgsm") is None  # a weak attack leaves it as it is
+    assert marked(planted, "attack net/pgd", metric="linf") is None
+
+
+def test_what_names_the_worst_case_is_printed_whichever_cell_it_names(planted: Planted) -> None:
+    """A stronger reference is a case on any of the attacks of the budget."""
+    planted.attack("net", "fgsm", first(4))
+    planted.attack("net", "pgd", first(9))
+    for name in ("fgsm", "pgd"):
+        assert marked(planted, f"attack net/{name}", metric="worst_case_accuracy") == "weak"
 
 
 def test_attacks_without_any_result_stand_in_the_table(planted: Planted) -> None:
