@@ -1,7 +1,7 @@
 """The command line: parses words, calls one function, sets the exit code.
 
-Exit codes: 0 all is well; 1 some cell failed, or a strict audit found something; 2 the user must
-change something; 130 Ctrl-C.
+Exit codes: 0 all is well; 1 some cell failed, a strict audit found something, or a required
+recommendation names no model; 2 the user must change something; 130 Ctrl-C.
 Heavy imports are inside the commands, so that ``bench --help`` is quick and commands that only
 read the disk never import torch. The file is long because it is one command after another.
 """
@@ -21,6 +21,7 @@ from bench.errors import BenchError, UsageError
 if TYPE_CHECKING:
     from bench.audit import Audit
     from bench.matrix import Matrix
+    from bench.plan import Plan
     from bench.runner import Listener, Run
     from bench.suite.overrides import Overrides
 
@@ -145,6 +146,13 @@ def run(
     tensorboard: Annotated[
         Path | None, typer.Option(help="Write training curves there, as epochs end.")
     ] = None,
+    require: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--require",
+            help="Exit with 1 where this recommendation of the suite names no model; repeatable.",
+        ),
+    ] = None,
 ) -> None:
     """Run a suite: compute what the store does not have, print and write its tables."""
     import shlex
@@ -160,6 +168,7 @@ def run(
         made = session.make_plan(suite, place, overrides)
     except KeyboardInterrupt:
         _stop("interrupted", command)
+    _check_required(require or [], made, only)
     chosen = None if only is None else made.needed_by(only)
     for problem in session.refused_tables(made, place) if only is None else ():
         typer.echo(f"note: {problem}", err=True)
@@ -167,7 +176,19 @@ def run(
     if done.interrupted:
         count = f"{done.counts['done']} of {len(done.plan.steps)} cells"
         _stop(f"interrupted after {count}, which are stored", command)
-    _conclude(done, reports)
+    _conclude(done, reports, require or [])
+
+
+def _check_required(names: list[str], made: Plan, only: str | None) -> None:
+    """Refuse what ``--require`` cannot mean, before anything runs."""
+    from bench.report import recommending
+
+    if names and only is not None:
+        raise UsageError.of(
+            "--require", "is given with --only", "all cells of the suite", "leave one of them out"
+        )
+    if names:
+        recommending.check_names(names, made.suite.recommend)
 
 
 def _stop(words: str, command: str) -> NoReturn:
@@ -187,7 +208,7 @@ def _listener(tensorboard: Path | None) -> Listener:
     return events.to_all(console.screen(), TensorBoard(tensorboard))
 
 
-def _conclude(done: Run, reports: Path) -> NoReturn:
+def _conclude(done: Run, reports: Path, required: list[str]) -> NoReturn:
     """Print the first table and what was done, write the report, and exit."""
     from bench import audit
     from bench.commands import run as session
@@ -205,7 +226,21 @@ def _conclude(done: Run, reports: Path) -> NoReturn:
         typer.echo(f"tables: {session.write_report(matrix, reports)}", err=True)
         is_silent = not (audited.findings or audited.unseen)
         typer.echo(audited.summary + ("" if is_silent else "; see 'bench audit'"), err=True)
-    raise typer.Exit(1 if done.failed else 0)
+    unmet = _print_recommendations(matrix, required) if done.only is None else []
+    raise typer.Exit(1 if done.failed or unmet else 0)
+
+
+def _print_recommendations(matrix: Matrix, required: list[str]) -> list[str]:
+    """Print what is recommended; returns what is required and names no model."""
+    from bench.report.recommending import Recommendations
+
+    found = Recommendations(matrix)
+    if found.text:
+        typer.echo(f"recommendations:\n{found.text}", err=True)
+    unmet = found.unmet(required)
+    for name in unmet:
+        typer.echo(f"required: {name}: {found.found[name].conclusion}", err=True)
+    return unmet
 
 
 def _print_first_table(matrix: Matrix, audited: Audit) -> None:
@@ -298,8 +333,11 @@ def check(
 def table(
     suite: Annotated[str | None, typer.Option(help="Of this suite's last run.")] = None,
     metric: Annotated[
-        str, typer.Option(help="See 'bench list metrics'; several with commas between.")
-    ] = "success_rate",
+        str | None,
+        typer.Option(
+            help="See 'bench list metrics'; several with commas between. [default: success_rate]"
+        ),
+    ] = None,
     rows: Annotated[
         str | None,
         typer.Option(
@@ -312,6 +350,13 @@ def table(
     where: Annotated[list[str] | None, typer.Option(help="dimension=value; repeatable.")] = None,
     form: Annotated[str, typer.Option("--format", help="github, csv, json or latex.")] = "github",
     intervals: Annotated[bool, typer.Option("--intervals", help="Print 95 % intervals.")] = False,
+    compare: Annotated[
+        str | None,
+        typer.Option(
+            "--compare",
+            help="model: robustness of models and variants side by side, with paired tests.",
+        ),
+    ] = None,
     store: StoreOption = None,
 ) -> None:
     """Print a table of the last run; reads the disk only."""
@@ -322,14 +367,31 @@ def table(
     if form not in forms:
         raise UsageError.of("--format", f"got '{form}'", "one of " + ", ".join(forms))
     outcome = session.open_last(suite, store)
+    if compare is not None:
+        given = {"--metric": metric, "--rows": rows, "--columns": columns, "--where": where}
+        _check_compare(compare, [name for name, value in given.items() if value is not None])
+        typer.echo(outcome.side_by_side().render(forms[form]))
+        return
     made = outcome.table(
-        _names(metric),
+        _names(metric or "success_rate"),
         rows=None if rows is None else _names(rows),
         columns=None if columns is None else _names(columns),
         where=dict(_condition(text) for text in where or ()),
         intervals=intervals,
     )
     typer.echo(made.render(forms[form]))
+
+
+def _check_compare(what: str, others: list[str]) -> None:
+    """Refuse what cannot be compared, and options that lay out another table."""
+    if what != "model":
+        raise UsageError.of(
+            "--compare", f"got '{what}'", "model", "models and their variants are compared together"
+        )
+    if others:
+        raise UsageError.of(
+            "--compare", f"is given with {', '.join(others)}", "neither", "leave one of them out"
+        )
 
 
 def _names(text: str) -> list[str]:

@@ -180,7 +180,8 @@ def findings(store: Store) -> str:
 def _claimed(matrix: Matrix, claims: Sequence[Claim]) -> Iterator[str]:
     """Write the tests of one run's claims, its tables and its audit."""
     audited = known(matrix)
-    yield shown(*claimed.section(claim_tests(matrix, claims), level=3))
+    tests = claim_tests(matrix, claims)
+    yield shown(*claimed.section(tests, level=3, marks=Comparison(matrix).marks))
     yield "### The figures"
     for built in report.suite_tables(matrix, audited)[0].values():
         yield f"#### {built.title}"

@@ -11,15 +11,19 @@ from typing import TYPE_CHECKING, Any
 
 from bench import data, plan, runner, suite, tables
 from bench.audit import Audit, audit, known, noted
+from bench.compare.models import Comparison
+from bench.compare.recommendation import Recommendation
+from bench.compare.robustness_table import compared
 from bench.errors import UsageError
 from bench.matrix import Matrix
 from bench.plan import Plan
 from bench.records import JSON
 from bench.report import page
+from bench.report.recommending import Recommendations
 from bench.runner import Listener, Run
 from bench.store import Store
 from bench.suite.overrides import Overrides
-from bench.tables import Table
+from bench.tables import Sheet, Table
 
 if TYPE_CHECKING:
     import numpy as np
@@ -62,10 +66,19 @@ class Outcome:
             audited=self.audit,
         )
 
+    def side_by_side(self) -> Sheet:
+        """Lay the models out beside each other, under each attack, with paired tests."""
+        return compared(Comparison(self.matrix))
+
     @cached_property
     def audit(self) -> Audit:
         """The audit of the run."""
         return known(self.matrix)
+
+    @cached_property
+    def recommendations(self) -> Mapping[str, Recommendation]:
+        """What the suite's recommendations come to, by name."""
+        return Recommendations(self.matrix).found
 
     def frame(self) -> DataFrame:
         """Return all per-image records with their cells' coordinates."""

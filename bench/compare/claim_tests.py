@@ -6,23 +6,28 @@ of every model; the folds of a seed are one training. It knows no claim in parti
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
 
 from bench import statistics
+from bench.audit import Basis
 from bench.audit.evidence import Evidence
 from bench.compare.claims import CLAIMS, Claim, Pair
 from bench.compare.models import ALPHA
 from bench.matrix import Entry, Matrix
+from bench.metrics import METRICS
 from bench.records import write_eps
 from bench.statistics import Difference, Estimate, Statistic
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from pandas import DataFrame, Series
+
+_RATES = {"evaluate": "clean_accuracy", "attack": "success_rate", "transfer": "target_success"}
+"""The rate of each kind of cell that claims count."""
 
 Conclusion: TypeAlias = Literal["holds", "does not hold", "undecided"]
 
@@ -72,6 +77,7 @@ class ClaimTest:
         whole: over all parts, each of which weighs the same; None where there is no part.
         parts: each by itself; p-values are corrected over the parts of the claim.
         left_out: parts that lack a cell, or a verdict on an image, in some seed.
+        basis: of each part, the figures that it rests on.
 
     """
 
@@ -79,6 +85,7 @@ class ClaimTest:
     whole: Compared | None
     parts: Mapping[Part, Compared]
     left_out: tuple[Part, ...]
+    basis: Mapping[Part, tuple[Basis, ...]] = field(default_factory=dict)
 
     @property
     def conclusion(self) -> Conclusion:
@@ -196,7 +203,15 @@ def _tested(evidence: Evidence, claim: Claim) -> ClaimTest:
         _compare(found, seeds),
         dict(zip(kept, _corrected(single), strict=True)),
         left_out,
+        {part: tuple(_rests_on(pairs, part)) for part in kept},
     )
+
+
+def _rests_on(pairs: Sequence[Pair], part: Part) -> Iterator[Basis]:
+    """Return the figures that a part of a claim compares."""
+    for pair in pairs:
+        if _part(pair) == part:
+            yield from (Basis((entry,), METRICS[_RATES[entry.kind]]) for entry in pair)
 
 
 def _read(evidence: Evidence, claim: Claim, pair: Pair) -> _Found | None:

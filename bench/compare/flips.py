@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeAlias
 
 from bench import metrics, statistics
+from bench.audit import Basis
 from bench.compare.models import ALPHA
 from bench.compare.variants import Compression
 from bench.matrix import Entry
@@ -43,6 +44,7 @@ class Flips:
             that were made on the original count too: ``confirmed``, or ``not confirmed``; or
             ``masked gradients``, where more of these fool the variant than of its own attack's
             images; or ``not tested`` without such a transfer.
+        basis: the two figures that it rests on.
 
     """
 
@@ -55,6 +57,7 @@ class Flips:
     p_value: float
     test: str
     gain: str = ""
+    basis: tuple[Basis, ...] = ()
 
 
 def flips(known: Compression) -> list[Flips]:
@@ -85,7 +88,9 @@ def _flips(known: Compression) -> Iterator[Flips]:
             lost = sum(int((there & ~here).sum()) for here, there in pairs)
             won = sum(int((here & ~there).sum()) for here, there in pairs)
             n = sum(len(here) for here, _ in pairs)
-            yield Flips(variant, attack, lost, won, n, *_tested(pairs, _parts(known, own)))
+            tested = _tested(pairs, _parts(known, own))
+            basis = tuple(Basis(tuple(cells), metric) for cells in (own, first))
+            yield Flips(variant, attack, lost, won, n, *tested, basis=basis)
 
 
 def _is_known(known: Compression, metric: Metric, entries: Sequence[Entry]) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from bench.audit import Basis
 from bench.compare.models import Comparison
 from bench.compare.selection import Selection, select
 from bench.metrics.constraints import Figure
@@ -25,6 +26,10 @@ class Front:
     figures: Sequence[Selection]
     is_on_front: Mapping[str, bool]
     left_out: Mapping[str, str]
+
+    def basis(self, model: str) -> tuple[Basis, ...]:
+        """Return what the place of a model rests on."""
+        return tuple(selection.basis(model) for selection in self.figures)
 
 
 def front(comparison: Comparison, *asked: Figure, models: Sequence[str] | None = None) -> Front:

@@ -64,19 +64,40 @@ def paired_tests(
         cells: of each model, one for each replica.
 
     """
+    pairs = len(list(itertools.combinations(cells, 2)))
+    return corrected(uncorrected(matrix, metric, cells, family=pairs))
+
+
+def corrected(tests: Sequence[Test]) -> tuple[Test, ...]:
+    """Correct the p-values of tests, which are one family, by Holm."""
+    found = statistics.holm([test.p_value for test in tests])
+    return tuple(replace(test, p_value=p) for test, p in zip(tests, found, strict=True))
+
+
+def uncorrected(
+    matrix: Matrix, metric: Metric, cells: Mapping[str, Sequence[Entry]], *, family: int
+) -> tuple[Test, ...]:
+    """Test all pairs of models on a figure, each by itself.
+
+    Args:
+        matrix: of the run.
+        metric: the figure.
+        cells: of each model, one for each replica.
+        family: how many tests are to be corrected together.
+
+    """
     pairs = list(itertools.combinations(cells, 2))
     if not pairs or not is_testable(metric):
         return ()
     # drawn once for each model, as often as a family of so many tests needs
-    resamples = statistics.resamples_for(len(pairs))
+    resamples = statistics.resamples_for(family)
     sides = {model: _side(matrix, metric, found, resamples) for model, found in cells.items()}
     tests = []
     for first, second in pairs:
         found = _test(matrix, metric, sides[first], sides[second])
         if found is not None:
             tests.append(Test(first, second, *found))
-    corrected = statistics.holm([test.p_value for test in tests])
-    return tuple(replace(test, p_value=p) for test, p in zip(tests, corrected, strict=True))
+    return tuple(tests)
 
 
 def _side(matrix: Matrix, metric: Metric, entries: Sequence[Entry], resamples: int) -> _Side | None:
@@ -107,12 +128,16 @@ def _test(
 
     Returns:
         The difference, the p-value and the test's name; None where the models were not judged on
-        the same images, or either not at all, and where one was trained on folds that the other was
-        not: the spread over folds would be taken for a difference of models.
+        the same images (of two shares, the common ones are compared), or either not at all, and
+        where one was trained on folds that the other was not: the spread over folds would be taken
+        for a difference of models.
 
     """
-    if first is None or second is None or first.images != second.images:
+    if first is None or second is None:
         return None
+    if first.images != second.images:
+        exact = None if first.is_cut or second.is_cut else _exact(metric, first, second)
+        return None if exact is None else (exact, exact.p_value, "McNemar's exact test")
     if first.is_cut or second.is_cut:
         found = _over_folds(matrix, metric, first, second)
         return None if found is None else (found, found.p_value, "corrected t test over folds")
@@ -133,10 +158,10 @@ def _exact(metric: Metric, first: _Side, second: _Side) -> Difference | None:
     trainings = [*first.trainings, *second.trainings]
     if metric.values is None or metric.mean or len(trainings) != 2:  # noqa: PLR2004 (one each)
         return None
-    hits, others = (
-        metric.values(records.set_index("image").loc[first.images]) for records in trainings
-    )
-    if not len(hits) == len(others) == len(first.images):
+    known = set(second.images)
+    images = [image for image in first.images if image in known]
+    hits, others = (metric.values(records.set_index("image").loc[images]) for records in trainings)
+    if not images or not len(hits) == len(others) == len(images):
         return None
     found = statistics.mcnemar(hits.to_numpy(bool), others.to_numpy(bool))
     return statistics.paired_shares(found.only_first, found.only_second, found.n)

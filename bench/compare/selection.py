@@ -71,7 +71,7 @@ class Selection:
     def budget(self) -> str | None:
         """The budget of the attacks that models are judged by, as it was written."""
         found = [e.budget for cells in self.cells.values() for e in cells if e.budget is not None]
-        return write_name(f"budget={found[0]}").removeprefix("budget=") if found else None
+        return _budget(str(found[0])) if found else None
 
 
 def select(comparison: Comparison, asked: Figure) -> Selection:
@@ -87,6 +87,7 @@ def select(comparison: Comparison, asked: Figure) -> Selection:
     found = _cells(comparison, asked, METRICS[asked.metric])
     asked = _with_batch(meant(asked, [e.value for cells in found.values() for e in cells]), found)
     metric = METRICS[asked.metric]
+    asked = _with_budget(asked, found) if metric.worst_case else asked
     cells = {
         model: _of_one_figure(metric, [e for e in entries if asked.picks(e.value)])
         for model, entries in found.items()
@@ -135,6 +136,20 @@ def _with_batch(asked: Figure, found: Mapping[str, Sequence[Entry]]) -> Figure:
     if not batches or any(name == "batch" for name, _ in asked.where):
         return asked
     return replace(asked, where=(*asked.where, ("batch", str(min(batches)))))
+
+
+def _with_budget(asked: Figure, found: Mapping[str, Sequence[Entry]]) -> Figure:
+    """Add the budget, where there is one only, to a worst case that names none."""
+    every = [e for cells in found.values() for e in cells if not is_control(e.value)]
+    budgets = {str(e.budget) for e in every if e.budget is not None}
+    if len(budgets) != 1 or any(name == "budget" for name, _ in asked.where):
+        return asked
+    return replace(asked, where=(*asked.where, ("budget", _budget(budgets.pop()))))
+
+
+def _budget(text: str) -> str:
+    """Write a budget as it was written."""
+    return write_name(f"budget={text}").removeprefix("budget=")
 
 
 def _of_one_figure(metric: Metric, entries: Sequence[Entry]) -> tuple[Entry, ...]:

@@ -11,9 +11,11 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from bench import statistics
+from bench.audit import Basis
 from bench.compare.models import ALPHA
 from bench.compare.pairs import Property, difference, lost
 from bench.matrix import Entry, Matrix
+from bench.metrics import METRICS
 from bench.statistics import PairedTest
 
 if TYPE_CHECKING:
@@ -30,6 +32,7 @@ class TransferPair:
         where: what they have in common.
         test: of the images that the target misclassifies under the one and under the other.
         p_value: the test's, corrected by Holm over all pairs of a run.
+        basis: the figures of the two.
 
     """
 
@@ -39,6 +42,7 @@ class TransferPair:
     where: str
     test: PairedTest
     p_value: float
+    basis: tuple[Basis, ...] = ()
 
     @property
     def is_different(self) -> bool:
@@ -68,7 +72,8 @@ def _pairs(matrix: Matrix) -> Iterator[TransferPair]:
         common = hits.index.intersection(others.index)
         if len(common):
             test = statistics.mcnemar(hits[common], others[common])
-            yield TransferPair(name, *_words(name, one, other), test, test.p_value)
+            basis = (Basis((one, other), METRICS["target_success"]),)
+            yield TransferPair(name, *_words(name, one, other), test, test.p_value, basis)
 
 
 def _lost(matrix: Matrix, entry: Entry) -> Series[bool]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bench import metrics, tables
-from bench.audit import Audit
+from bench.audit import Audit, in_brackets
 from bench.compare.cascades import stages
 from bench.figures import curves
 from bench.figures import norms as drawings
@@ -52,7 +52,7 @@ def _norms(matrix: Matrix, audited: Audit, entries: list[Entry], folder: Path) -
             found.reason
             if isinstance(found, metrics.Withheld)
             else tables.figure(found, METRICS["median_norm"], intervals=True)
-            + audited.marks([entry], METRICS["median_norm"])
+            + in_brackets(audited.on([entry], METRICS["median_norm"]))
         )
         rows.append([str(entry.coordinates), entry.facts["norm"], words])
     headers = ["cell", "norm", "median_norm"]

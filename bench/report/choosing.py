@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from bench import tables
-from bench.audit import Audit
+from bench.audit import Audit, Basis, in_brackets, travelling
 from bench.compare.fronts import front
 from bench.compare.model_tests import Test
 from bench.compare.models import ALPHA, BUSY, Comparison, Row
@@ -99,7 +99,8 @@ def _figures(row: Row, comparison: Comparison, audited: Audit) -> Iterator[Text]
         else:
             words = tables.figure(found, row.metric, intervals=True)
             entries = comparison.entries(row.metric.kinds[0], model)
-            marks = audited.marks(entries, row.metric)
+            basis = Basis(tuple(entries), row.metric)
+            marks = in_brackets(travelling(audited, comparison.matrix, [basis]))
             yield (Strong(words), marks) if model == row.best else words + marks
 
 
@@ -113,9 +114,14 @@ def _front(comparison: Comparison, folder: Path) -> Iterator[Block]:
     if len(found.is_on_front) < 2:  # noqa: PLR2004 (one model is no front)
         return
     latency, size, accuracy = found.figures
+    marks = {model: comparison.marks(*found.basis(model)) for model in found.is_on_front}
     points = [
         drawings.Point(
-            model, accuracy.estimates[model], latency.values[model], size.values[model], is_on_front
+            model + "*" * bool(marks[model]),
+            accuracy.estimates[model],
+            latency.values[model],
+            size.values[model],
+            is_on_front,
         )
         for model, is_on_front in found.is_on_front.items()
     ]
@@ -130,6 +136,12 @@ def _front(comparison: Comparison, folder: Path) -> Iterator[Block]:
     )
     if found.left_out:
         yield Paragraph(f"Left out: {_reasons(found.left_out)}.")
+    beside = {model: in_brackets(each).strip(" []") for model, each in marks.items() if each}
+    if beside:
+        yield Paragraph(f"* Its figures carry what the audit found: {_reasons(beside)}.")
+    disturbed = [model for model in found.is_on_front if latency.notes.get(model)]
+    if disturbed:
+        yield Paragraph(f"Timings disturbed by other processes: {', '.join(disturbed)}.")
 
 
 def _recommendations(comparison: Comparison) -> Iterator[Block]:
@@ -143,7 +155,12 @@ def _recommendations(comparison: Comparison) -> Iterator[Block]:
             for name, raw in choices.items()
         )
     )
-    yield Paragraph("Each compares measured figures with the constraints.")
+    yield Paragraph(
+        "A constraint is met where it holds at every value of the figure's 95 % interval, missed "
+        "where it holds at none, and else cannot be told; figures without an interval are compared "
+        "as they are, timings by their median. What rests on a finding of the audit is left out. "
+        "The same in recommendations.json."
+    )
 
 
 def recommendation(comparison: Comparison, name: str, choice: Choice) -> tuple[Inline, ...]:
@@ -155,7 +172,8 @@ def recommendation(comparison: Comparison, name: str, choice: Choice) -> tuple[I
         parts += [" and " if place else " with ", Code(str(bound))]
     if found.best is None:
         lacks = "keeps the constraints" if choice.where else "has this figure"
-        parts.append(f"): no model {lacks}.")
+        is_open = found.conclusion == "cannot be told"
+        parts.append(f"): {'cannot be told whether a' if is_open else 'no'} model {lacks}.")
     else:
         figure = "" if found.value is None else tables.number(found.value, metric.unit)
         percent = " %" if metric.unit == "share" else ""
@@ -164,7 +182,16 @@ def recommendation(comparison: Comparison, name: str, choice: Choice) -> tuple[I
 
 
 def _beside(found: Recommendation, metric: Metric) -> Iterator[str]:
-    """Write how the others compare with the one that is recommended."""
+    """Write what it is judged by, and how the others compare with the one that is recommended."""
+    where = {name for name, _ in found.figure.where}
+    if found.attack is not None and not where & {"attack", "plugin"}:
+        yield f" Judged by {found.attack}."
+    if found.notes:
+        words = "; ".join(found.notes)
+        yield f" {words[0].upper()}{words[1:]}."
+    if found.marks:
+        yield " Marked: " + "; ".join(f"{m.sentence} ({', '.join(m.rules)})" for m in found.marks)
+        yield "."
     close = [m for m, p in found.others.items() if p is not None and p >= ALPHA]
     ahead = {m: p for m, p in found.others.items() if p is not None and 0 < p < ALPHA}
     counted = [model for model, p in found.others.items() if p == 0]

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from bench.audit import Audit
+from bench.audit import Audit, in_brackets
 from bench.compare.flips import MASKED
 from bench.compare.flips import flips as flipped
 from bench.compare.models import ALPHA
@@ -201,7 +201,10 @@ def flips(known: Compression) -> Iterator[Block]:
             choosing.apart(flip.difference, "share"),
             f"{100 * flip.difference.lower_bound:.1f}",
             f"{flip.p_value:.2g}",
-            _conclusion(flip.difference.value, flip.p_value, flip.gain),
+            _with_marks(
+                _conclusion(flip.difference.value, flip.p_value, flip.gain),
+                in_brackets(known.comparison.marks(*flip.basis)),
+            ),
         ]
         for flip in found
     ]
@@ -219,6 +222,10 @@ def flips(known: Compression) -> Iterator[Block]:
         f"attack's images, by the same test, it is reported as {MASKED}: the variant's gradients "
         "guide an attack less well than the original's do."
     )
+
+
+def _with_marks(words: Text, marks: str) -> Text:
+    return (*(words if isinstance(words, tuple) else (words,)), marks) if marks else words
 
 
 def _conclusion(difference: float, p_value: float, gain: str) -> Text:

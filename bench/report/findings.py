@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeAlias
 
 from bench import tables
+from bench.audit import Finding, in_brackets
 from bench.compare.claim_tests import ClaimTest, Compared, Part
 from bench.compare.models import ALPHA
 from bench.metrics import METRICS
@@ -12,12 +14,23 @@ from bench.report import choosing
 from bench.report.blocks import Block, Heading, Paragraph, Strong, Table, Text
 from bench.statistics import Estimate
 
+Marks: TypeAlias = "Callable[..., tuple[Finding, ...]]"
+
 _SHARE = METRICS["success_rate"]
 """A metric whose unit is that of all claims."""
 
 
-def section(tests: Sequence[ClaimTest], level: int = 2) -> Iterator[Block]:
-    """Write which claims hold, and each claim's parts under a heading of the level."""
+def section(
+    tests: Sequence[ClaimTest], level: int = 2, *, marks: Marks | None = None
+) -> Iterator[Block]:
+    """Write which claims hold, and each claim's parts under a heading of the level.
+
+    Args:
+        tests: of claims.
+        level: of the headings of single claims.
+        marks: what returns the findings and marks of the figures that a claim rests on.
+
+    """
     headers = [
         "claim",
         "one side",
@@ -27,7 +40,8 @@ def section(tests: Sequence[ClaimTest], level: int = 2) -> Iterator[Block]:
         "seeds",
         "conclusion",
     ]
-    rows = [_row(test) for test in tests]
+    carried = marks or (lambda *_: ())
+    rows = [_row(test, carried) for test in tests]
     yield Table.of(headers, rows)
     tested = sum(test.whole is not None for test in tests)
     where = f" where p < {ALPHA}, corrected over the {tested} claims that could be tested (Holm), "
@@ -47,12 +61,13 @@ def section(tests: Sequence[ClaimTest], level: int = 2) -> Iterator[Block]:
         "Conclusions are about these models on these images."
     )
     for test in tests:
-        yield from _details(test, level)
+        yield from _details(test, level, carried)
 
 
-def _row(test: ClaimTest) -> list[Text]:
+def _row(test: ClaimTest, marks: Marks) -> list[Text]:
     whole, reason = test.whole, f": {test.reason}" if test.reason else ""
-    conclusion = (Strong(test.conclusion), reason)
+    found = marks(*(each for basis in test.basis.values() for each in basis))
+    conclusion = (Strong(test.conclusion), reason, in_brackets(found))
     if whole is None:
         return [test.claim.name, *[tables.DASH] * 5, conclusion]
     return [
@@ -78,14 +93,14 @@ def _figure(found: Estimate) -> str:
     return tables.figure(found, _SHARE, intervals=True)
 
 
-def _details(test: ClaimTest, level: int) -> Iterator[Block]:
+def _details(test: ClaimTest, level: int, marks: Marks) -> Iterator[Block]:
     claim = test.claim
     yield Heading(f"{claim.name}?", level)
     yield Paragraph(f"{claim.compared} {claim.counted}")
     if test.parts:
         rows = [
             [
-                part.where,
+                part.where + in_brackets(marks(*test.basis.get(part, ()))),
                 part.attack,
                 part.eps,
                 _figure(found.first),

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from bench import tables
-from bench.audit import Audit
+from bench.audit import Audit, Basis, in_brackets, travelling
 from bench.compare.models import Comparison
 from bench.matrix import Entry
 from bench.metrics import METRICS, Withheld
@@ -47,7 +47,9 @@ class Grid:
             return f"withheld [{self.reasons.index(found.reason) + 1}]"
         if plain and found.value is not None:
             return tables.number(found.value, metric.unit)
-        return tables.figure(found, metric, intervals=True) + self.audited.marks(entries, metric)
+        basis = Basis(tuple(entries), metric)
+        marks = in_brackets(travelling(self.audited, self.comparison.matrix, [basis]))
+        return tables.figure(found, metric, intervals=True) + marks
 
     def blocks(self, *defined: str) -> Iterator[Block]:
         """Write the table without empty columns, the reasons, and definitions.

@@ -25,6 +25,8 @@ from bench.report import (
     explanations,
     grids,
     markdown,
+    recommending,
+    robustness,
     timing,
     training,
     transfers,
@@ -102,9 +104,13 @@ def _usual(matrix: Matrix) -> dict[str, dict[str, Any]]:
 
 
 def write(matrix: Matrix, folder: Path) -> Path:
-    """Write ``README.md``, a CSV file for each table, and figures; returns the page's path.
+    """Write ``README.md``, a CSV file for each table, recommendations and figures.
 
     They replace those that the last report in this folder wrote; other files stay.
+
+    Returns:
+        The page's path.
+
     """
     audited = known(matrix)
     built, refused = suite_tables(matrix, audited)
@@ -112,6 +118,9 @@ def write(matrix: Matrix, folder: Path) -> Path:
         for name, table in built.items():
             text = table.render("csv") + "\n"
             (fresh / f"{file_name(name)}.csv").write_text(text, encoding="utf-8")
+        if matrix.run.get("recommend"):
+            text = recommending.Recommendations(matrix).json
+            (fresh / recommending.FILE).write_text(text, encoding="utf-8")
         blocks = _blocks(matrix, audited, built, refused, fresh / FOLDER)
         (fresh / PAGE).write_text(markdown.render(blocks), encoding="utf-8")
     return folder / PAGE
@@ -136,12 +145,13 @@ def _blocks(
     yield from audits.section(audited)
     for section in (
         partial(choosing.section, audited=audited),
+        robustness.section,
         timing.section,
         partial(compression.section, audited=audited),
         evaluation.section,
         training.section,
         partial(attacks.section, audited=audited),
-        transfers.section,
+        partial(transfers.section, audited=audited),
         examples.section,
         explanations.section,
     ):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from bench.audit import Audit, in_brackets, travelling
 from bench.compare.transfers import TransferPair, pairs
 from bench.figures import transfer as drawings
 from bench.matrix import Matrix
@@ -14,7 +15,7 @@ from bench.report.pictures import embedded
 from bench.statistics import Estimate
 
 
-def section(matrix: Matrix, folder: Path) -> Iterator[Block]:
+def section(matrix: Matrix, folder: Path, *, audited: Audit) -> Iterator[Block]:
     """Write how adversarial images transfer; the figure goes into ``folder``."""
     found = [e for e in matrix.entries if e.kind == "transfer" and e.state == "done"]
     rates: dict[tuple[str, drawings.Pair], Estimate] = {}
@@ -31,10 +32,10 @@ def section(matrix: Matrix, folder: Path) -> Iterator[Block]:
         yield embedded(
             path, "Of the images that fooled their source, those that fool the target too, in %"
         )
-    yield from _pairs(pairs(matrix))
+    yield from _pairs(matrix, pairs(matrix), audited)
 
 
-def _pairs(tested: Sequence[TransferPair]) -> Iterator[Block]:
+def _pairs(matrix: Matrix, tested: Sequence[TransferPair], audited: Audit) -> Iterator[Block]:
     if not tested:
         return
     different = [pair for pair in tested if pair.is_different]
@@ -50,7 +51,7 @@ def _pairs(tested: Sequence[TransferPair]) -> Iterator[Block]:
             pair.varied,
             pair.first,
             pair.second,
-            pair.where,
+            pair.where + in_brackets(travelling(audited, matrix, pair.basis)),
             pair.test.only_first,
             pair.test.only_second,
             pair.test.n,

@@ -6,6 +6,7 @@ with its n, or says why there is none. No torch.
 
 from bench.tables.layout import METRIC, judged
 from bench.tables.placing import build, on_targets
+from bench.tables.sheet import Grid, Sheet
 from bench.tables.table import FORMATS, Format, Place, Table
 from bench.tables.words import DASH, class_distribution, figure, number, text_of
 
@@ -14,7 +15,9 @@ __all__ = [
     "FORMATS",
     "METRIC",
     "Format",
+    "Grid",
     "Place",
+    "Sheet",
     "Table",
     "build",
     "class_distribution",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 from planted import Planted
 
 from bench import statistics
+from bench.audit import Audit, Finding
 from bench.commands import run as session
 from bench.compare.models import Comparison
 from bench.compare.recommendation import recommend
@@ -17,7 +19,8 @@ from bench.errors import UsageError
 from bench.matrix import Matrix
 from bench.metrics import METRICS
 from bench.records import Result
-from bench.report import choosing, markdown
+from bench.report import choosing, markdown, recommending
+from bench.report import page as pages
 from bench.store import Store
 from bench.suite.sections import Choice
 
@@ -84,7 +87,8 @@ def test_what_breaks_a_constraint_is_left_out_with_the_reason(three: Comparison)
     )
     assert text == (
         "**fast** (best `clean_accuracy` with `latency_ms <= 20`): **quick**, 60.0 %. Left out: "
-        "slow (latency_ms <= 20 is missed: 30 ms, latency_ms@batch=1), untimed (has no latency_ms@batch=1)."
+        "slow (latency_ms <= 20 is missed: 30 ms, latency_ms@batch=1), untimed "
+        "(has no latency_ms@batch=1)."
     )
 
 
@@ -265,6 +269,210 @@ def test_a_figure_of_no_images_is_undefined(planted: Planted) -> None:
         choosing.recommendation(planted.comparison, "r", Choice(best="success_rate@attack=pgd"))
     )
     assert text.startswith("**r** (best `success_rate@attack=pgd`): no model has this figure. Left")
+
+
+# Constraints, with their intervals
+
+
+def checked(planted: Planted, text: str) -> tuple[str | None, str, dict[str, str]]:
+    found = recommend(planted.comparison, Choice(where=(text,)))
+    return found.best, found.conclusion, dict(found.refused)
+
+
+def test_a_constraint_is_met_missed_or_cannot_be_told(planted: Planted) -> None:
+    """Of 100 images 95 are right: Wilson's interval is 88.8 to 97.8 %."""
+    planted.evaluate("net", hits(range(5)))
+    assert checked(planted, "clean_accuracy >= 85 %") == ("net", "recommended", {})
+    interval = "95.0 % [88.8, 97.8] (100)"
+    words = f"clean_accuracy >= 94 % cannot be told: {interval}"
+    assert checked(planted, "clean_accuracy >= 94 %") == (None, "cannot be told", {"net": words})
+    words = f"clean_accuracy >= 98 % is missed: {interval}"
+    assert checked(planted, "clean_accuracy >= 98 %") == (None, "no model", {"net": words})
+    assert checked(planted, "clean_accuracy < 99 %")[0] == "net"
+    text = markdown.text(
+        choosing.recommendation(planted.comparison, "x", Choice(where=("clean_accuracy > 94 %",)))
+    )
+    assert "cannot be told whether a model keeps the constraints." in text
+
+
+def test_who_may_keep_a_constraint_is_not_taken_for_who_does(planted: Planted) -> None:
+    planted.evaluate("surely", hits(range(1)))
+    planted.evaluate("perhaps", hits(range(6)))
+    best, conclusion, refused = checked(planted, "clean_accuracy >= 92 %")
+    assert (best, conclusion, list(refused)) == ("surely", "recommended", ["perhaps"])
+
+
+def test_what_is_counted_needs_no_interval(planted: Planted) -> None:
+    planted.profile("net", parameters=100)
+    planted.evaluate("net", hits(range(5)))
+    assert checked(planted, "parameters <= 100")[0] == "net"
+    assert checked(planted, "parameters < 100")[1] == "no model"
+
+
+# Timings
+
+
+def test_timings_are_judged_by_their_median(planted: Planted) -> None:
+    """One run of a hundred took three seconds: the mean is 31 ms, the median 1."""
+    planted.evaluate("net", hits(range(5)))
+    planted.latency("net", [1.0] * 99 + [3000.0])
+    assert checked(planted, "latency_ms <= 20")[0] == "net"
+
+
+def test_disturbed_timings_are_said_to_be(planted: Planted) -> None:
+    planted.evaluate("net", hits(range(5)))
+    planted.latency("net", [30.0] * 100, busy=0.5)
+    _, _, refused = checked(planted, "latency_ms <= 20")
+    assert refused["net"].endswith("30 ms, latency_ms@batch=1, timings disturbed")
+    found = recommend(planted.comparison, Choice(where=("latency_ms <= 40",)))
+    assert (found.best, found.notes) == ("net", ("timings disturbed",))
+    shown = choosing.recommendation(planted.comparison, "x", Choice(where=("latency_ms <= 40",)))
+    assert "Timings disturbed." in markdown.text(shown)
+
+
+# What a recommendation is judged by
+
+
+def test_without_an_attack_it_is_the_worst_case_at_the_budget(planted: Planted) -> None:
+    """fgsm alone would choose the other model; noise decides nothing."""
+    for model, counts in (("one", (30, 80)), ("two", (60, 60))):
+        for name, count in zip(("fgsm", "pgd"), counts, strict=True):
+            planted.attack(model, name, [i < count for i in range(100)])
+        planted.attack(model, "noise", [False] * 100)
+    found = recommend(planted.comparison, Choice(best="robust_accuracy"))
+    assert str(found.figure) == "worst_case_accuracy@budget=linf 0.1"
+    assert (found.best, found.value, found.budget) == ("two", 0.4, "linf 0.1")
+    text = markdown.text(
+        choosing.recommendation(planted.comparison, "x", Choice(best="robust_accuracy"))
+    )
+    assert "Decided by fgsm." in text  # of the two that fool the same 60 images, the first
+
+
+def test_one_attack_is_named(planted: Planted) -> None:
+    planted.attack("net", "pgd@eps=0.0313725", [i < 50 for i in range(100)], eps=8 / 255)
+    planted.attack("net", "noise", [False] * 100)
+    found = recommend(planted.comparison, Choice(best="robust_accuracy"))
+    assert (found.best, found.attack, found.budget) == ("net", "pgd@eps=8/255", "linf 8/255")
+    shown = choosing.recommendation(planted.comparison, "x", Choice(best="robust_accuracy"))
+    assert "Judged by pgd@eps=8/255." in markdown.text(shown)
+
+
+@pytest.mark.parametrize("best", ["robust_accuracy", "robust_accuracy@attack=noise"])
+def test_nobody_is_recommended_by_noise(planted: Planted, best: str) -> None:
+    planted.attack("net", "noise", [False] * 100)
+    found = recommend(planted.comparison, Choice(best=best))
+    assert found.best is None
+    assert "noise, a control" in found.refused["net"]
+
+
+def test_a_worst_case_that_noise_decides_recommends_nobody(planted: Planted) -> None:
+    planted.attack("net", "fgsm", [False] * 100)
+    planted.attack("net", "noise", [i < 5 for i in range(100)])
+    found = recommend(planted.comparison, Choice(best="worst_case_accuracy"))
+    assert "noise, a control" in found.refused["net"]
+
+
+def test_models_under_other_attacks_are_not_compared(planted: Planted) -> None:
+    """Each model has one cell that the figure picks, but they are of different attacks."""
+    planted.attack("one", "fgsm", [i < 10 for i in range(100)])
+    planted.attack("two", "pgd", [i < 60 for i in range(100)])
+    found = recommend(planted.comparison, Choice(best="robust_accuracy@norm=linf"))
+    assert found.best is None
+    assert found.refused["one"].endswith("lacks pgd, which other models were attacked with")
+    by_rate = recommend(planted.comparison, Choice(best="success_rate@norm=linf"))
+    assert "add @attack=, one of fgsm, pgd" in by_rate.refused["one"]
+
+
+def test_a_worst_case_without_an_attack_that_others_met_is_left_out(planted: Planted) -> None:
+    planted.attack("full", "fgsm", [i < 10 for i in range(100)])
+    planted.attack("full", "cw", [i < 60 for i in range(100)])
+    planted.attack("spared", "fgsm", [i < 10 for i in range(100)])
+    planted.attack("spared", "cw", [], state="skipped", reason="no gradients")
+    found = recommend(planted.comparison, Choice(best="worst_case_accuracy"))
+    assert found.best == "full"
+    assert found.refused["spared"].endswith("lacks cw, which other models were attacked with")
+
+
+def test_transfers_are_not_compared_with_attacks(planted: Planted) -> None:
+    planted.attack("one", "pgd", [i < 60 for i in range(100)])
+    planted.transfer("one", "two", "pgd", [i < 5 for i in range(100)])
+    found = recommend(planted.comparison, Choice(best="robust_accuracy@attack=pgd"))
+    assert (found.best, list(found.refused)) == ("one", ["two"])
+
+
+# What the audit found
+
+
+def carrying(planted: Planted, *labels: str, is_mark: bool, metric: str) -> Comparison:
+    beside = Finding("doubt", labels, frozenset({metric}), "a reason", {}, None, is_mark=is_mark)
+    lists = ((), (beside,)) if is_mark else ((beside,), ())
+    comparison = planted.comparison
+    comparison.__dict__["audited"] = Audit(lists[0], {}, (), lists[1])
+    return comparison
+
+
+@pytest.mark.parametrize("metric", ["robust_accuracy", "clean_accuracy"])
+def test_what_rests_on_a_finding_is_not_recommended(planted: Planted, metric: str) -> None:
+    """Whether by the figure that is chosen by, or by a constraint."""
+    for model, count in (("best", 10), ("next", 30)):
+        planted.evaluate(model, hits(range(5)))
+        planted.attack(model, "pgd", [i < count for i in range(100)])
+    labels = ("attack best/pgd", "evaluate best")
+    choice = Choice(best="robust_accuracy@attack=pgd", where=("clean_accuracy > 80 %",))
+    found = recommend(carrying(planted, *labels, is_mark=False, metric=metric), choice)
+    assert found.best == "next"
+    assert found.refused["best"].endswith("is in doubt: the audit found doubt")
+    marked = recommend(carrying(planted, *labels, is_mark=True, metric=metric), choice)
+    assert (marked.best, [each.rule for each in marked.marks]) == ("best", ["doubt"])
+    comparison = carrying(planted, *labels, is_mark=True, metric=metric)
+    assert "Marked: a reason (doubt)." in markdown.text(
+        choosing.recommendation(comparison, "x", choice)
+    )
+
+
+def test_a_worst_case_carries_what_its_attack_does(planted: Planted) -> None:
+    planted.attack("net", "fgsm", [i < 10 for i in range(100)])
+    marked = carrying(planted, "attack net/fgsm", is_mark=True, metric="robust_accuracy")
+    found = recommend(marked, Choice(best="worst_case_accuracy"))
+    assert [each.rule for each in found.marks] == ["doubt"]
+
+
+# As a file
+
+
+def test_the_file_says_what_each_rests_on(planted: Planted, tmp_path: Path) -> None:
+    planted.evaluate("net", hits(range(5)))
+    planted.evaluate("other", hits(range(60)))
+    matrix = planted.matrix
+    matrix.run["recommend"] = {
+        "good": {"best": "clean_accuracy", "where": ["clean_accuracy >= 85 %"]},
+        "better": {"best": "clean_accuracy", "where": ["clean_accuracy >= 94 %"]},
+    }
+    pages.write(matrix, tmp_path / "page")
+    document = json.loads((tmp_path / "page" / "recommendations.json").read_text(encoding="utf-8"))
+    good, better = document["recommendations"]
+    assert (good["name"], good["conclusion"], good["choice"]) == ("good", "recommended", "net")
+    assert (good["value"], good["n"], good["attack"], good["marks"]) == (0.95, 100, None, [])
+    assert good["interval"] == pytest.approx([0.888, 0.978], abs=1e-3)
+    assert [each["model"] for each in good["left_out"]] == ["other"]
+    assert (better["conclusion"], better["choice"]) == ("cannot be told", None)
+    found = recommending.Recommendations(matrix)
+    assert found.unmet(["good", "better"]) == ["better"]
+    assert found.text.splitlines()[0].startswith("- good (best clean_accuracy with ")
+
+
+def test_a_run_without_recommendations_has_no_file(planted: Planted, tmp_path: Path) -> None:
+    planted.evaluate("net", hits(range(5)))
+    pages.write(planted.matrix, tmp_path / "page")
+    assert not (tmp_path / "page" / "recommendations.json").exists()
+    assert recommending.Recommendations(planted.matrix).text == ""
+
+
+def test_what_is_required_and_is_none_is_refused() -> None:
+    with pytest.raises(UsageError, match=r"--require: 'fsat' is no recommendation.*mean 'fast'"):
+        recommending.check_names(["fsat"], {"fast": None})
+    with pytest.raises(UsageError, match="expected a suite with 'recommend:'"):
+        recommending.check_names(["fast"], {})
 
 
 # Every metric

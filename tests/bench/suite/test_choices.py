@@ -62,6 +62,7 @@ def test_radii_that_there_are_are_named_as_they_were_written(
             {"best": "robust_accuracy@model=linear"},
             r"may mean several cells; add @attack=, one of ",
         ),
+        ({"best": "detection_auroc"}, r"may mean several cells; add @attack=, one of "),
         ({"where": ["macro_f1 > -1 %"]}, r"got macro_f1 > -1 %, expected a share"),
         ({"where": ["latency_ms <= 20 %"]}, r"got latency_ms <= 20 %, expected a number without %"),
         ({"where": ["macs <= 20%"]}, r"got macs <= 20%, expected a number without %: count"),
@@ -97,6 +98,25 @@ def test_a_figure_of_one_cell_is_read_in_yaml_as_it_is(
     path.write_text(yaml.safe_dump(tiny) + recommend, encoding="utf-8")
     read = suite.read(path).recommend["x"]
     assert (read.best, read.where) == (text, (f"{text} >= 0",))
+
+
+@pytest.mark.parametrize("key", ["best", "where"])
+def test_no_recommendation_rests_on_a_control(tiny: dict[str, Any], key: str) -> None:
+    tiny["attacks"]["mist"] = {"plugin": "noise", "eps": 0.05}
+    figure = "robust_accuracy@attack=mist"
+    tiny["recommend"] = {"x": {key: figure if key == "best" else [f"{figure} > 0"]}}
+    with pytest.raises(SuiteError, match="rests on mist, a control, which shows what no attack"):
+        suite.read(tiny)
+
+
+def test_attacks_of_one_budget_are_the_worst_case_together(tiny: dict[str, Any]) -> None:
+    """A control of another budget changes nothing; another attack does."""
+    tiny["attacks"] = {"fgsm": {"eps": 0.2}, "pgd": {"eps": 0.2}, "noise": {"eps": 0.3}}
+    tiny["recommend"] = {"x": {"best": "robust_accuracy"}}
+    assert suite.read(tiny).recommend
+    tiny["attacks"]["bim"] = {"eps": 0.1}
+    with pytest.raises(SuiteError, match=r"add @attack=, one of fgsm, pgd, bim"):
+        suite.read(tiny)
 
 
 def test_a_figure_of_several_explainers_must_name_one(tiny: dict[str, Any]) -> None:
