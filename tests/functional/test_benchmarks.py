@@ -75,3 +75,42 @@ def test_the_script_measures_every_library() -> None:
     for name in ("Foolbox", "ART"):
         assert (name in rows) != (f"{name} is left out" in done.stdout)
     assert re.search(r"^\| bf16, 2 \| \d+\.\d% \| fp32, 2 \|", done.stdout, re.MULTILINE)
+
+
+# False alarms
+
+
+@pytest.fixture
+def alarms(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    path = SCRIPT.with_name("false_alarms.py")
+    spec = importlib.util.spec_from_file_location("benchmarks_false_alarms", path)
+    module = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, spec.name, module)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_a_run_without_a_fault_is_not_accused(
+    alarms: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """All rules that ask chance look, but for those that need two models."""
+    monkeypatch.setattr(alarms, "MODELS", 1)
+    [audited] = alarms.simulate(1, 40, 1)
+    by_chance = {
+        *("moves-at-zero", "falls-with-eps", "survives-large-eps", "unconverged"),
+        *("weaker-than-one-step", "weaker-than-another", "no-better-than-noise"),
+        *("no-gradients", "no-better-than-chance"),
+    }
+    assert {name for name, count in audited.cases.items() if count} >= by_chance
+    assert audited.findings == ()
+    assert alarms.report([audited]) == 0
+    assert "0 of 1 runs without a fault have a finding: 0.00%" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_without_a_correction_over_the_run_honest_runs_are_accused(
+    alarms: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert not any(audited.findings for audited in alarms.simulate(4, 60, 1))
+    monkeypatch.setattr("bench.statistics.holm", list)
+    assert any(audited.findings for audited in alarms.simulate(4, 60, 1))
