@@ -93,6 +93,11 @@ def _offers() -> tuple[Offer, ...]:
     return tuple(sorted(found.values(), key=lambda o: (order.index(o.kind), o.name)))
 
 
+def everything() -> tuple[Offer, ...]:
+    """Return all that is installed: the same object until it is looked up anew."""
+    return _offers()
+
+
 def offers(kind: str | None = None) -> list[Offer]:
     """List what is installed, of one kind or of all that :data:`bench.api.KINDS` has.
 

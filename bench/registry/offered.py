@@ -6,7 +6,7 @@ it, so the first look imports all entries of the kind. One that fails costs only
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, ValuesView
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -49,20 +49,27 @@ class Offered(Mapping[str, T]):
         self.kind = kind
         self._base = base
         self._known: _Found[T] | None = None
+        self._installed: tuple[Offer, ...] | None = None
 
     def __getitem__(self, name: str) -> T:
-        if name in self.faults:
-            raise self.faults[name]
-        return self._found.values[name][1]
+        found = self._found
+        if name in found.faults:
+            raise found.faults[name]
+        return found.values[name][1]
 
     def __contains__(self, name: object) -> bool:
-        return name in self._found.values or name in self.faults
+        found = self._found
+        return name in found.values or name in found.faults
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._found.values)
 
     def __len__(self) -> int:
         return len(self._found.values)
+
+    def values(self) -> ValuesView[T]:
+        """Return those that can be used."""
+        return {name: value for name, (_, value) in self._found.values.items()}.values()
 
     @property
     def faults(self) -> Mapping[str, BenchError]:
@@ -75,9 +82,12 @@ class Offered(Mapping[str, T]):
 
     @property
     def _found(self) -> _Found[T]:
-        offers = tuple(registry.offers(self.kind))
-        if self._known is None or self._known.offers != offers:
-            self._known = self._look(offers)
+        installed = registry.everything()
+        if self._known is None or self._installed is not installed:
+            offers = tuple(registry.offers(self.kind))
+            if self._known is None or self._known.offers != offers:
+                self._known = self._look(offers)
+            self._installed = installed
         return self._known
 
     def _look(self, offers: tuple[Offer, ...]) -> _Found[T]:

@@ -15,7 +15,7 @@ from typing import Any
 from bench import registry
 from bench.cells.cell import Cell
 from bench.plan import Plan, Status
-from bench.records import AUDIT_KINDS, JSON
+from bench.records import AUDIT_KINDS, JSON, Coordinates
 from bench.store import Store
 
 
@@ -170,12 +170,18 @@ def _cell(status: Status) -> dict[str, Any]:
     return {
         "label": cell.label,
         "kind": cell.kind,
-        "coordinates": asdict(cell.coordinates),
+        "coordinates": dict(_place(cell.coordinates)),
         "facts": cell.facts,
         "state": status.state,
         "key": status.key,
         "reason": status.reason,
     }
+
+
+@cache
+def _place(coordinates: Coordinates) -> dict[str, Any]:
+    """Return coordinates as plain values: an account is written after each cell."""
+    return asdict(coordinates)
 
 
 @cache

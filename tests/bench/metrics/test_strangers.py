@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import tiny_suite
+from conftest import forget_plugins, tiny_suite
 
 import bench
 from bench import metrics, registry
@@ -95,3 +95,20 @@ def test_unknown_metrics_come_with_the_nearest(ran: bench.Outcome) -> None:
 def test_nothing_is_imported_before_the_first_look(tmp_path: Path) -> None:
     code = "import bench.metrics, sys; assert not [m for m in sys.modules if 'bench_plugins' in m]"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path)
+
+
+def test_what_is_installed_is_listed_once_for_all_look_ups(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run looks metrics up tens of thousands of times."""
+    listed: list[str | None] = []
+    offers = registry.offers
+
+    def counted(kind: str | None = None) -> list[Offer]:
+        listed.append(kind)
+        return offers(kind)
+
+    monkeypatch.setattr(registry, "offers", counted)
+    forget_plugins()
+    for name in METRICS:
+        assert METRICS[name].name == name
+    assert [metric.name for metric in METRICS.values()] == list(METRICS)
+    assert listed == ["metrics"]
