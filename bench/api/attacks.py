@@ -36,6 +36,9 @@ class Attack(Plugin):
             compared with.
         is_single_step: whether it spends its budget in one step along the gradient: what attacks
             of several steps are compared with.
+        is_reference: whether the audit's reference is made of it: what a run's own attacks are
+            compared with. It says with which parameters in :meth:`references`.
+        reference_stage: where it stands in the reference: those of a lower stage run first.
         radius_parameter, steps_parameter, step_size_parameter: which parameters are the radius of
             its ball, its number of steps and the length of one, where it has them.
 
@@ -67,6 +70,8 @@ class Attack(Plugin):
     minimum_norm: ClassVar[bool] = False
     is_control: ClassVar[bool] = False
     is_single_step: ClassVar[bool] = False
+    is_reference: ClassVar[bool] = False
+    reference_stage: ClassVar[int] = 0
     radius_parameter: ClassVar[str] = "eps"
     steps_parameter: ClassVar[str] = "steps"
     step_size_parameter: ClassVar[str] = "alpha"
@@ -160,6 +165,24 @@ class Attack(Plugin):
     def unsuited(self, *, classes: int, image_shape: tuple[int, int, int]) -> str | None:
         """Say why this attack cannot run on such data, or None; its cells are skipped then."""
         return None
+
+    @classmethod
+    def references(
+        cls, norm: Norm, eps: float, *, classes: int, thorough: bool
+    ) -> Mapping[str, Attack]:
+        """Configure it for the audit's reference: by name, in the order in which they run.
+
+        They run on the images that nothing has fooled yet. One that looks for the nearest image
+        serves all budgets of a norm, and is asked once.
+
+        Args:
+            norm: of the budget; an attack that does not have it returns nothing.
+            eps: of the budget; of several, where it looks for the nearest, the smallest.
+            classes: how many the data has.
+            thorough: whether time matters less than what is found.
+
+        """
+        return {}
 
 
 class Cascade(Attack):
