@@ -37,9 +37,10 @@ Kind: TypeAlias = Literal[
     "probe",
     "sensitivity",
     "contract",
+    "reference",
 ]
 
-AUDIT_KINDS: tuple[Kind, ...] = ("probe", "contract")
+AUDIT_KINDS: tuple[Kind, ...] = ("probe", "contract", "reference")
 """The kinds of cells that are there for the audit only: no table shows them, and none fails a
 run."""
 
@@ -343,6 +344,27 @@ class GradientRecord:
     gradient: float | None
 
 
+@dataclass(frozen=True, slots=True)
+class ReferenceRecord:
+    """One image within one budget, as the audit's reference leaves it.
+
+    ``left``: it was right before, and none of the run's own attacks misclassifies it within the
+    budget. ``tried``: the reference attacked it there. ``method`` names the attack of the reference
+    that fooled it, and ``size`` is how far it moved it, in the budget's norm; None where none did.
+    ``violation`` says why the last of its attacks has no verdict.
+    """
+
+    image: str
+    label: int
+    eps: float
+    clean_prediction: int
+    left: bool
+    tried: bool
+    method: str | None
+    size: float | None
+    violation: str | None
+
+
 Record: TypeAlias = (
     EvaluateRecord
     | AttackRecord
@@ -353,6 +375,7 @@ Record: TypeAlias = (
     | DriftRecord
     | SensitivityRecord
     | GradientRecord
+    | ReferenceRecord
 )
 
 

@@ -48,6 +48,7 @@ from bench.referee.contract.gradients import HIGH, LOW, PARTIAL
 from bench.store import Store
 from bench.suite import Suite
 from bench.suite.sections import (
+    Auditing,
     Choice,
     Gallery,
     Images,
@@ -309,6 +310,7 @@ def suites_page() -> str:
         "sensitivity": WrittenSensitivity,
         "An entry of recommend": Choice,
         "An entry of tables": TableSpec,
+        "audit, as a mapping": Auditing,
         "run": Settings,
     }.items():
         lines += [f"## {title}", "", inspect.getdoc(model) or "", "", _keys(model), ""]

@@ -168,7 +168,7 @@ class Attack(Plugin):
 
     @classmethod
     def references(
-        cls, norm: Norm, eps: float, *, classes: int, thorough: bool
+        cls, norm: Norm, eps: float, *, classes: int, thorough: bool, exact: bool
     ) -> Mapping[str, Attack]:
         """Configure it for the audit's reference: by name, in the order in which they run.
 
@@ -180,6 +180,9 @@ class Attack(Plugin):
             eps: of the budget; of several, where it looks for the nearest, the smallest.
             classes: how many the data has.
             thorough: whether time matters less than what is found.
+            exact: whether the verdict is that of the classifier that attacks are given. Where it
+                is not, to end at the first success would look weak: what looks for the nearest
+                image returns nothing.
 
         """
         return {}

@@ -59,6 +59,11 @@ class Cell(ABC):
         return {}
 
     @property
+    def optional(self) -> frozenset[str]:
+        """The roles of parents that it can do without, where they have no result."""
+        return frozenset()
+
+    @property
     @abstractmethod
     def inputs(self) -> dict[str, JSON]:
         """What decides the result, besides kind, revision and parents."""
@@ -84,14 +89,16 @@ class Cell(ABC):
 
         Args:
             workbench: where classifiers, the device and the store are.
-            parents: the stored parents, by role.
+            parents: the stored parents, by role; without optional ones that have no result.
 
         """
 
     def identity(self, parents: Mapping[str, Stored]) -> dict[str, JSON]:
         """Return everything that the result depends on."""
         used: dict[str, JSON] = {
-            role: parents[role].outputs[parent.output] for role, parent in self.parents.items()
+            role: parents[role].outputs[parent.output]
+            for role, parent in self.parents.items()
+            if role in parents or role not in self.optional
         }
         return {
             "kind": self.kind,

@@ -27,7 +27,7 @@ from bench.cells.transfer import TransferCell
 from bench.cells.workbench import Compute
 from bench.data import Prepared
 from bench.errors import SuiteError
-from bench.plan import checks, probes, skips
+from bench.plan import checks, probes, references, skips
 from bench.plan.model_variants import ModelVariant, model_variants, pairs
 from bench.plan.plan import Plan, Step
 from bench.records import ORIGINAL
@@ -64,7 +64,9 @@ def build(suite: Suite, data: Prepared) -> Plan:
     cells += _drifts(suite, found, data, compute)
     cells += _guards(suite, found, data, compute)
     cells += _sensitivities(suite, found, data, compute)
-    cells += probes.lay_out([cell for cell, skip in cells if skip is None], suite.audit)
+    planned = [cell for cell, skip in cells if skip is None]
+    cells += probes.lay_out(planned, suite.auditing.extent)
+    cells += ((cell, None) for cell in references.lay_out(planned, suite.auditing))
     return Plan(
         suite,
         data,

@@ -78,6 +78,10 @@ class Plan:
         return frozenset(needed)
 
 
+_WITHOUT: tuple[State, ...] = ("failed", "skipped", "blocked")
+"""States of a parent that will have no result in this run."""
+
+
 def statuses(plan: Plan, store: Store) -> list[Status]:
     """Return the status of every step of a plan, given what the store holds."""
     known: dict[str, Status] = {}
@@ -91,8 +95,12 @@ def status(step: Step, known: Mapping[str, Status], store: Store) -> Status:
     if step.skip is not None:
         return Status(step, "skipped", reason=step.skip)
     parents = {role: known[parent.cell.label] for role, parent in step.cell.parents.items()}
+    without = {
+        role for role in step.cell.optional & parents.keys() if parents[role].state in _WITHOUT
+    }
+    parents = {role: parent for role, parent in parents.items() if role not in without}
     for parent in parents.values():
-        if parent.state in ("failed", "skipped", "blocked"):
+        if parent.state in _WITHOUT:
             origin = parent.reason if parent.state == "blocked" else parent.step.cell.label
             return Status(step, "blocked", reason=origin)
     for parent in parents.values():

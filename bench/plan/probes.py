@@ -20,6 +20,7 @@ from bench.cells.probe import GradientsCell, ProbeCell, RepeatCell
 from bench.data import ImageSet
 from bench.errors import BenchError
 from bench.plan import scales
+from bench.plan.subjects import by_subject
 from bench.records import Budget
 from bench.suite import AttackEntry
 from bench.suite.sections import Extent
@@ -56,14 +57,7 @@ def lay_out(cells: Iterable[Cell], extent: Extent) -> Iterator[tuple[Cell, str |
     """
     if extent == "off":
         return
-    subjects: dict[tuple[str, str], list[AttackCell]] = {}
-    for cell in cells:
-        if isinstance(cell, AttackCell):
-            where = cell.coordinates
-            found = subjects.setdefault((where.model, where.variant), [])
-            if not found or found[0].coordinates.replica == where.replica:
-                found.append(cell)
-    for attacks in subjects.values():
+    for attacks in by_subject(cells):
         first = attacks[0]
         count = CHEAP_IMAGES if extent == "cheap" else None
         images = first.images.drawn(count, first.suite_seed)

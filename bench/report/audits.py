@@ -5,15 +5,45 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from bench.audit import RULES, Audit, Finding
+from bench.audit.references import references
+from bench.matrix import Matrix
+from bench.records import write_name
 from bench.report.blocks import Block, Break, Bullets, Details, Heading, Paragraph, Strong, Table
 
 
-def section(audited: Audit) -> Iterator[Block]:
-    """Write the audit's findings, the rules that ran, and those that could not."""
+def section(audited: Audit, matrix: Matrix) -> Iterator[Block]:
+    """Write the audit's findings, its reference, the rules that ran, and those that could not."""
     yield Heading("Audit")
     yield from found(audited)
+    yield from _reference(matrix)
     rows = [[rule.name, rule.sees, audited.cases[rule.name]] for rule in RULES.values()]
     yield Details("The rules", (Table.of(["rule", "what it sees", "cases"], rows, left=2),))
+
+
+def _reference(matrix: Matrix) -> Iterator[Block]:
+    """Write what strong attacks made of what the run's own attacks left correct."""
+    rows = references(matrix)
+    if not rows:
+        return
+    yield Paragraph(
+        "The reference, strong attacks on images that the run's own attacks within the budget "
+        "leave correct (passes: forward and backward, of each image that it tried at any budget):"
+    )
+    headers = ["model", "budget", "n", "left by the run", "tried", "fooled", "by", "passes"]
+    cells = [
+        [
+            row.place,
+            write_name(str(row.budget)),
+            row.n,
+            row.left,
+            row.tried,
+            row.fooled,
+            ", ".join(f"{method}: {count}" for method, count in row.methods.items()),
+            f"{row.forwards:.0f} + {row.backwards:.0f}",
+        ]
+        for row in rows
+    ]
+    yield Table.of(headers, cells, left=2)
 
 
 def found(audited: Audit) -> Iterator[Block]:

@@ -142,7 +142,7 @@ def _blocks(
         yield Prose(run["description"])
     yield from _tables(built)
     yield from map(Paragraph, refused)
-    yield from audits.section(audited)
+    yield from audits.section(audited, matrix)
     for section in (
         partial(choosing.section, audited=audited),
         robustness.section,

@@ -105,7 +105,7 @@ class Run:
             "seed": suite.seed,
             "settings": asdict(self.plan.compute),
             "dataset": _dataset(self.plan),
-            "audit_extent": suite.audit,
+            "audit_extent": suite.auditing.extent,
             "variants": {
                 variant.name: [step.account for step in variant.steps] for variant in suite.variants
             },

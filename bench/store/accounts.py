@@ -15,7 +15,9 @@ def resolved(account: Mapping[str, Any]) -> dict[str, Any]:
     document: Mapping[str, Any] = account.get("document") or {}
     written: Mapping[str, Any] = document.get("variants") or {}
     variants = {name: [_step(step) for step in steps] for name, steps in written.items()}
-    missing = {"variants": variants, "audit_extent": document.get("audit", "cheap")}
+    audit = document.get("audit", "cheap")
+    extent = audit.get("extent", "cheap") if isinstance(audit, Mapping) else audit
+    missing = {"variants": variants, "audit_extent": extent}
     return {**missing, **account}
 
 

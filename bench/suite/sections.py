@@ -178,6 +178,20 @@ Extent: TypeAlias = Literal["cheap", "full", "off"]
 """How many images the audit's probes take: at most 32, all, none."""
 
 
+class Auditing(Section):
+    """How much the audit runs of its own: probes, and a reference that is a strong attack."""
+
+    extent: Extent = Field(
+        "cheap", description="images that probes take: cheap, at most 32; full, all; off, none"
+    )
+    reference_images: int = Field(
+        200,
+        ge=1,
+        description="images that the reference attacks at each budget, at most, of those that the "
+        "run's own attacks leave correct; full: all",
+    )
+
+
 def as_number(value: Any) -> Any:
     """Return the value of the text of a fraction; any other value unchanged."""
     number = document.fraction(value)

@@ -37,6 +37,7 @@ from bench.suite.entries import (
 from bench.suite.names import AttackGroup, Names, Word, is_a_word
 from bench.suite.problems import Mistakes, mistake, validate
 from bench.suite.sections import (
+    Auditing,
     Choice,
     Extent,
     Gallery,
@@ -213,8 +214,10 @@ class Suite(Section):
         default_factory=dict, description="recommendations by their names"
     )
     tables: dict[Word, TableSpec] = Field(default_factory=dict, description="by their names")
-    audit: Extent = Field(
-        "cheap", description="images that probes take: cheap, at most 32; full, all; off, none"
+    audit: Extent | Auditing = Field(
+        "cheap",
+        description="cheap, full, off, or a mapping: how many images its probes and its reference "
+        "take",
     )
     run: Settings = Field(Settings(), description="how it is run")
     document: SkipJsonSchema[InstanceOf[Document]] = Field(alias="(document)", repr=False)
@@ -236,6 +239,11 @@ class Suite(Section):
                 mistakes.note((place,), f"'{budget.norm}' has two budgets", "one for each norm")
         mistakes.raise_any()
         return budgets
+
+    @property
+    def auditing(self) -> Auditing:
+        """How much the audit runs of its own."""
+        return self.audit if isinstance(self.audit, Auditing) else Auditing(extent=self.audit)
 
     def selected_variants(self, model: ModelEntry) -> tuple[VariantEntry, ...]:
         """Return the variants of a model that this run is for."""

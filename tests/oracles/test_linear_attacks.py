@@ -134,6 +134,7 @@ EXACT: dict[str, dict[str, Any]] = {
     "difgsm": {**STEPPED, "diversity_prob": 0},
     "tifgsm": {**STEPPED, "diversity_prob": 0, "len_kernel": 1},
     "apgd": {"steps": 2},
+    "auto_pgd": {"steps": 8},
     **dict.fromkeys(("bim", "rfgsm", "pgd", "eotpgd", "upgd", "pgdrs"), STEPPED),
     **dict.fromkeys(("mifgsm", "nifgsm"), STEPPED),
     "sinifgsm": {**STEPPED, "m": 2},
@@ -149,6 +150,7 @@ INEXACT = {
     "fab": "it stops a little beyond the boundary",
     "square": "it searches at random",
     "spsa": "it estimates the gradient at random",
+    "square_attack": "it searches at random",
     "apgdt": "it needs four classes",
     "autoattack": "it needs four classes",
     "noise": "it is a control",
@@ -169,7 +171,7 @@ def test_every_attack_in_an_linf_ball_is_exact_or_it_is_said_why_not() -> None:
 
 def in_ball(name: str, eps: float) -> Attack:
     parameters = dict(EXACT[name])
-    if "steps" in parameters and name != "apgd":
+    if "steps" in parameters and name not in ("apgd", "auto_pgd"):
         parameters["alpha"] = eps / 2
     if "alpha" in parameters and name == "ffgsm":
         parameters["alpha"] *= eps
@@ -212,7 +214,12 @@ def test_pgd_does_not_depend_on_its_step(linear: Classifier, alpha: float, targe
 @pytest.mark.parametrize("targeted", [False, True])
 @pytest.mark.parametrize(
     ("name", "parameters"),
-    [("pgdl2", {}), ("pgdrsl2", {"noise_sd": 0.1}), ("apgd", {"norm": "l2"})],
+    [
+        ("pgdl2", {}),
+        ("pgdrsl2", {"noise_sd": 0.1}),
+        ("apgd", {"norm": "l2"}),
+        ("auto_pgd", {"norm": "l2", "steps": 30}),
+    ],
 )
 def test_euclidean_success_is_what_geometry_says(
     linear: Classifier, name: str, parameters: dict[str, Any], targeted: bool
@@ -239,6 +246,9 @@ def test_euclidean_success_is_what_geometry_says(
         ("deepfool", "l2", {}),
         ("fab", "l2", {"norm": "l2", "eps": 5}),
         ("fab", "linf", {"eps": 1}),
+        ("fmn", "linf", {}),
+        ("fmn", "l2", {"norm": "l2"}),
+        ("fmn", "l1", {"norm": "l1", "steps": 80}),
         ("eaden", "l2", {"beta": 1e-4}),
         ("eadl1", "l1", {"beta": 1e-2}),
     ],
@@ -253,6 +263,39 @@ def test_the_nearest_image_is_found(
     ratio = measure(norm, found - images) * reaches(linear)[norm] / margins(linear, images)
     assert ratio.min() > 0.999  # nearer than the boundary is only rounding
     assert ratio.max() < 1.25
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+def test_square_attack_fools_no_image_beyond_its_reach(linear: Classifier, norm: Norm) -> None:
+    images, labels = images_and_labels(linear, COUNT // 2)
+    distance = margins(linear, images) / reaches(linear)[norm]
+    eps = float(distance.median())
+    plugin = attack("square_attack", norm=norm, eps=eps, queries=150)
+    fell = falls(
+        plugin,
+        linear,
+        images,
+        run(plugin, linear, images, labels, batch=32, targeted=False),
+        labels,
+    )
+    assert not fell[distance > eps].any()
+    assert fell[4 * distance < eps].all()
+    assert fell.any()
+
+
+def test_few_pixels_are_changed(linear: Classifier) -> None:
+    """FMN in l0 counts pixels: at most twice as many as the best ones, moved to 0 or 1."""
+    images, labels = images_and_labels(linear, COUNT // 4)
+    weight = difference(linear) * (1 - 2 * labels)[:, None, None, None]
+    room = torch.where(weight > 0, 1 - images, images)
+    gains = (room * weight.abs()).sum(1).flatten(1).sort(1, descending=True).values.cumsum(1)
+    least = (gains < margins(linear, images)[:, None]).sum(1) + 1
+    plugin = attack("fmn", norm="l0", steps=100)
+    found = run(plugin, linear, images, labels, batch=32, targeted=False)
+    assert falls(plugin, linear, images, found, labels).all()
+    changed = measure("l0", found - images)
+    assert (changed >= least).all()
+    assert (changed <= 2 * least + 1).all()
 
 
 def test_few_values_are_changed(linear: Classifier) -> None:

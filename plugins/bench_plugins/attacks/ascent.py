@@ -6,7 +6,7 @@ This room knows when a step is halved. It does not know the loss, nor the ball.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from bench.tensors import Images, Labels, PerImage
 
@@ -79,8 +79,9 @@ class State:
         """Return the state of some of the images."""
         if kept.all():
             return self
-        values = {each.name: getattr(self, each.name) for each in fields(self)}
-        return State(**{name: None if v is None else v[kept] for name, v in values.items()})
+        values: dict[str, Any] = {each.name: getattr(self, each.name) for each in fields(self)}
+        chosen: dict[str, Any] = {n: None if v is None else v[kept] for n, v in values.items()}
+        return State(**chosen)
 
     def stepped(self, at: Images, value: PerImage, slope: Tensor) -> State:
         """Return the state after a step."""

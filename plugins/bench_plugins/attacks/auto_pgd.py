@@ -73,14 +73,14 @@ class AutoPGD(Attack):
 
     @classmethod
     def references(
-        cls, norm: Norm, eps: float, *, classes: int, thorough: bool
+        cls, norm: Norm, eps: float, *, classes: int, thorough: bool, exact: bool
     ) -> Mapping[str, Attack]:
         """Follow the cross-entropy, then the ratio of differences, or what there is of it."""
         if norm not in ("linf", "l2"):
             return {}
         ratio = "dlr" if classes >= _TARGETED_RATIO_CLASSES else "margin"
-        steps = 100 if thorough else 12
-        ball = {"norm": norm, "eps": eps, "steps": steps, "stop_at_success": True}
+        steps = 100 if thorough else 10
+        ball = {"norm": norm, "eps": eps, "steps": steps, "stop_at_success": exact}
         return {
             f"auto_pgd {loss}": cls.model_validate({**ball, "loss": loss}) for loss in ("ce", ratio)
         }

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import partial
 from math import cos, pi
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
@@ -47,7 +47,8 @@ class FMN(Attack):
 
     Source: Pintor, Roli, Brendel and Biggio, "Fast Minimum-norm Adversarial Attacks through
         Adaptive Norm Constraints", 2021, algorithm 1.
-    Deviations: l0 counts pixels, not values. Where the gradient is 0 the direction is random. Of
+    Deviations: an estimated radius is larger by the share of its step, as others are. l0 counts
+        pixels, not values. Where the gradient is 0 the direction is random. Of
         the starts, the paper has the image, and images of another class.
     """
 
@@ -74,10 +75,12 @@ class FMN(Attack):
 
     @classmethod
     def references(
-        cls, norm: Norm, eps: float, *, classes: int, thorough: bool
+        cls, norm: Norm, eps: float, *, classes: int, thorough: bool, exact: bool
     ) -> Mapping[str, Attack]:
         """Look from the image and from a random point, until the smallest budget is reached."""
-        steps, starts = (200, 4) if thorough else (12, 2)
+        if not exact:
+            return {}
+        steps, starts = (200, 4) if thorough else (10, 2)
         return {"fmn": cls(norm=norm, steps=steps, starts=starts, enough=eps)}
 
     def perturb(
@@ -185,9 +188,9 @@ class FMN(Attack):
             larger = (radii + 1).maximum((radii * (1 + gamma)).floor())
             return torch.where(fooled, smaller, larger).clamp_min(1)
         smaller = torch.minimum(radii * (1 - gamma), sizes)
-        # a step that is not adversarial after an adversarial one: the ball became too small
         larger = radii * (1 + gamma)
-        estimated = size + lead / lengths(_DUAL[self.norm], slope).clamp_min(1e-12)
+        distance = size + lead / lengths(_DUAL[self.norm], slope).clamp_min(1e-12)
+        estimated = distance * (1 + gamma)  # beyond the boundary, not on it
         return torch.where(fooled, smaller, torch.where(found, larger, estimated))
 
 
@@ -203,10 +206,13 @@ class _Search:
 
     def only(self, kept: Tensor) -> _Search:
         """Return it with some of its images."""
+        values: dict[str, Any] = {each.name: getattr(self, each.name) for each in fields(self)}
         chosen = kept.nonzero()[:, 0]
-        values = {each.name: getattr(self, each.name) for each in fields(self)}
-        values["draws"] = self.draws.picked(chosen)
-        return _Search(**{n: v if n == "draws" else picked(v, chosen) for n, v in values.items()})
+        draws = self.draws.picked(chosen)
+        parts: dict[str, Any] = {
+            name: picked(value, chosen) for name, value in values.items() if name != "draws"
+        }
+        return _Search(**parts, draws=draws)
 
 
 def _counter(start: int, step: int) -> int:

@@ -110,8 +110,8 @@ def projected(norm: Norm, perturbation: Perturbation, eps: Tensor | float) -> Pe
             return _in_l1_ball(perturbation, radii.flatten())
         case "l0":
             sizes = perturbation.abs().sum(1).flatten(1)
-            ranks = sizes.argsort(1, descending=True, stable=True).argsort(1)
-            kept = ranks < radii.view(-1, 1)
+            ranks = sizes.argsort(dim=1, descending=True, stable=True).argsort(dim=1)
+            kept: Tensor = ranks < radii.view(-1, 1)
             return perturbation * kept.view(-1, 1, *perturbation.shape[2:])
 
 

@@ -56,12 +56,12 @@ class SquareAttack(Attack):
 
     @classmethod
     def references(
-        cls, norm: Norm, eps: float, *, classes: int, thorough: bool
+        cls, norm: Norm, eps: float, *, classes: int, thorough: bool, exact: bool
     ) -> Mapping[str, Attack]:
         """Ask a few times; how often a square is halved follows from how often it is asked."""
         if norm not in ("linf", "l2"):
             return {}
-        queries = 5000 if thorough else 50
+        queries = 5000 if thorough else 30
         return {"square_attack": cls.model_validate({"norm": norm, "eps": eps, "queries": queries})}
 
     def perturb(
@@ -217,7 +217,8 @@ def _peaks(side: int, like: Tensor) -> Tensor:
     if half:
         made[:half] = _hill(half, side, like)
     made[half:] = -_hill(side - half, side, like)
-    return made / made.norm()
+    length: Tensor = made.norm()
+    return made / length
 
 
 def _hill(height: int, width: int, like: Tensor) -> Tensor:
@@ -230,4 +231,5 @@ def _hill(height: int, width: int, like: Tensor) -> Tensor:
         top, left = middle[0] - 1 - step, middle[1] - 1 - step
         reach = 2 * step + 1
         made[max(top, 0) : top + reach, max(left, 0) : left + reach] += 1 / (step + 1) ** 2
-    return made / made.norm()
+    length: Tensor = made.norm()
+    return made / length

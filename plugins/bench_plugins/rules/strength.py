@@ -14,6 +14,7 @@ from bench import statistics
 from bench.api import Case, Entry, Evidence, Rule
 from bench.api.rules import POINTS, chance, outdone, probed_name, subject
 from bench.records import DECLARED_FACTS, JSON
+from bench_plugins.rules.reference import confirms
 
 
 class FallsWithEps(Rule):
@@ -125,10 +126,11 @@ class TransferBeatsWhiteBox(Rule):
     sees = "images made on another model fool more than those made on the model itself"
     matters = (
         "Whoever knows the model can do what images made elsewhere do: an attack that those outdo "
-        "says little of the model."
+        "says little of the model. Where the reference fools more as well, it hides its gradients."
     )
     needs = "a transfer, and the same attack on its target"
     concerns = "attacks"
+    revision = 2
 
     def look(self, evidence: Evidence) -> Iterator[Case]:
         attacks = {entry.coordinates: entry for entry in evidence.attacks}
@@ -139,10 +141,12 @@ class TransferBeatsWhiteBox(Rule):
                 continue
             source = str(transfer.value("source"))
             words = (
+                "transferred images fool more than this attack: "
                 f"{entry.coordinates} fools {{strong}} of {{n}} images; made on {source}, its "
-                "images "
-                "fool {weak}"
+                "images fool {weak}"
             )
+            if confirms(evidence, entry) is not None:
+                words += "; the reference fools more, too: the model hides its gradients"
             yield outdone((entry.label,), words, evidence.fooled(entry), evidence.fooled(transfer))
 
 
