@@ -109,6 +109,9 @@ def plugins_page() -> str:
     return "\n".join(lines)
 
 
+REFERENCE_IMAGES = Auditing().reference_images
+
+
 def audit_page() -> str:
     """Describe how the audit works, and every rule."""
     rows = "\n".join(f"| `{rule.name}` | {rule.sees} | {rule.matters} |" for rule in RULES.values())
@@ -197,6 +200,32 @@ need no probe look all the same. With eps 0 attacks take {FEW_STEPS} steps at mo
 eps {LARGE_STEPS}. Cascades are repeated and not varied, nor is the eps of an attack that looks
 for the nearest image. A probe that fails fails no run.
 
+## The reference
+
+For each model and variant, and each norm that the suite attacks in, attacks that declare themselves
+strong run on the images that the run's own attacks leave correct: the **reference**. A budget is a
+norm and an eps that the suite attacks at, that of `budget:` included; what only controls ran at is
+none. An image of any attack of the run that lies within the budget counts, aimed or not. First
+comes what looks for the nearest image and serves all budgets of the norm at once (`fmn`, from
+several starts), then, from the smallest budget on, `auto_pgd` on the cross-entropy and on the
+ratio of logits' differences, and `square_attack`, each on what is left; an image that is fooled
+is left alone, and counts at all larger budgets. Norms, range and predictions are judged by the
+referee, like those of any attack. The page prints n, what was left, tried and fooled, by which
+attack, and the passes.
+
+At most {REFERENCE_IMAGES} images of each budget are tried, the same of every model, and with short
+searches: `audit: {{extent: cheap, reference_images: 500}}` takes more. `full` takes all images
+and long searches. `off` runs none. An attack of the run that failed fooled nothing. Where attacks
+are given something else than what answers, the nearest image says little, and is not looked for.
+
+An untargeted attack of several gradients is weaker than the reference where what the run and the
+reference know to be fooled together exceeds it by {100 * POINTS:.0f} points: of what was left
+and not tried, as large a share is taken to be fooled as of what was tried. The worst case carries
+a mark where the reference fools more than everything in the run, transferred images included;
+a rate at a budget at which nothing but single steps ran carries the mark "one step only" with
+the reference beside it. That a model hides its gradients is said only where transferred images
+fool more than an attack and the reference does, too.
+
 ## The rules
 
 | rule | sees | why it matters |
@@ -266,7 +295,7 @@ def attacks_page() -> str:
         [
             NOTE + "# Attacks",
             "",
-            "Every attack of torchattacks, and what is true of each. Targets: honours them indeed.",
+            "Every attack of torchattacks and our own, and what is true of each. Targets: honoured.",
             "Steps: its model calls are its iterates: it has `steps_to_success`. Any batch: an",
             "image's result does not depend on the batch it came in. Since: the oldest version of",
             "torchattacks in which it works. Under each, its known faults: they are printed beside",

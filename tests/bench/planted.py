@@ -21,6 +21,7 @@ from bench.records import (
     EvaluateRecord,
     GradientRecord,
     Record,
+    ReferenceRecord,
     Result,
     TransferRecord,
     success_of,
@@ -123,6 +124,29 @@ class Planted:
         facts = {"group": of.partition("@")[0], "plugin": of.partition("@")[0]}
         facts |= options.pop("facts", {}) | {"probe": probe, "of": of}
         self.attack(model, f"{of}~{probe}", fooled, kind="probe", facts=facts, **options)
+
+    def reference(
+        self, model: str, left: Sequence[bool], fooled: Sequence[bool], **options: Any
+    ) -> None:
+        """What is left by the run's attacks, and what a reference fools of it, at one budget.
+
+        ``tried`` says on which of those that are left it was run: by default on all.
+        """
+        norm, eps = options.pop("norm", "linf"), options.pop("eps", 0.1)
+        tried = options.pop("tried", left)
+        records: list[Record] = [
+            ReferenceRecord(
+                *(f"test/{i}", i % 2, eps, i % 2, is_left, tried[i]),
+                *(("climber", eps) if fooled[i] else (None, None)),
+                None,
+            )
+            for i, is_left in enumerate(left)
+        ]
+        facts = {"probe": "reference", "of": None, "norm": norm, "budgets": [eps]}
+        attempts: list[Any] = [{"method": "climber", "eps": eps}]
+        summary: dict[str, Any] = {"forwards": 60.0, "backwards": 40.0, "attempts": attempts}
+        result = Result(records=records, summary={**summary, "images": sum(tried)})
+        self.put("reference", model, result, attack=f"reference~{norm}", facts=facts, **options)
 
     def gradients(self, model: str, lengths: Sequence[float | None]) -> None:
         records: list[Record] = [

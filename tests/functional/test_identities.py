@@ -81,7 +81,9 @@ CELLS = {
     "probe gaudy/pgd~doubled-steps": (
         "bb48ef75ceef3b59d0a3389e3f08dc4526fbf7973161962c693b9f8e6c74e357"
     ),
-    "reference gaudy/reference~linf": "",
+    "reference gaudy/reference~linf": (
+        "5176ffd728bdb6d92d3f73ab5de71147a4e3b78e781a45ee8a9d315ad2dc8f3d"
+    ),
     "probe gaudy/pgd~repeat": "8cd2c443284b9b154fc71e49a37dd0b0e3e7a29ae4ee4d442b46090732d066fc",
 }
 """For some cells of each kind, its hash."""
@@ -90,9 +92,9 @@ PLUGINS = {
     "datasets/digits": "bd2dbf03996a70f1963d7cc86cdc930bfa891de1b2b08c3c5b56ccd6df523fca",
     "models/resnet_small": "89054700615b5a8f26613e2ed17f141fd81ed8e27a98a15c04eeaa3a9f1f5c24",
     "attacks/pgd": "c2725f1f1847c8ef4ab642fcf166cae2f58fd8d74ac6af1a6c8a0b641abc7980",
-    "attacks/fmn": "",
-    "attacks/auto_pgd": "",
-    "attacks/square_attack": "",
+    "attacks/fmn": "075b1f5a875dc691fe498d3a9b5e8182ddf92a096b5ba6bb01c4d96cb3370b41",
+    "attacks/auto_pgd": "cdff4e904bae16f02085df9d2b38f342a670cad59b8ad10f8e9e81ea28c6c105",
+    "attacks/square_attack": "65061985c31a1d9b111a8d9f5466e6499bfabf05f9b6e5e7c82a174228168ba9",
     "attacks/noise": "064060e83de123aedcc766068501cfbc50ade977eb00ac7799f90f91879c1d9c",
     "explainers/saliency": "0d76966fa658760bf0bed7fb6d276ab0d83ca8e29599327572602158dd43db6f",
     "explainers/grad_cam": "3846e4f636d021586a05b74a33559fe5d3ff2ff608831c5f65959eddba1cdcde",

@@ -271,7 +271,7 @@ def test_square_attack_fools_no_image_beyond_its_reach(linear: Classifier, norm:
     distance = margins(linear, images) / reaches(linear)[norm]
     eps = float(distance.median())
     plugin = attack("square_attack", norm=norm, eps=eps, queries=150)
-    fell = falls(
+    fell = misclassified(
         plugin,
         linear,
         images,
@@ -292,7 +292,7 @@ def test_few_pixels_are_changed(linear: Classifier) -> None:
     least = (gains < margins(linear, images)[:, None]).sum(1) + 1
     plugin = attack("fmn", norm="l0", steps=100)
     found = run(plugin, linear, images, labels, batch=32, targeted=False)
-    assert falls(plugin, linear, images, found, labels).all()
+    assert misclassified(plugin, linear, images, found, labels).all()
     changed = measure("l0", found - images)
     assert (changed >= least).all()
     assert (changed <= 2 * least + 1).all()

@@ -124,6 +124,13 @@ def part_of_the_ball(planted: Planted, *, faulty: bool) -> None:
     planted.attack("net", "auto", first(30 if faulty else 12))
 
 
+def weaker_than_reference(planted: Planted, *, faulty: bool) -> None:
+    """Of 30 images that are left, the reference fools 20, or two."""
+    planted.attack("net", "pgd", first(10))
+    fooled = [10 <= i < (30 if faulty else 12) for i in range(IMAGES)]
+    planted.reference("net", [not each for each in first(10)], fooled)
+
+
 def no_better_than_noise(planted: Planted, *, faulty: bool) -> None:
     """What withstands noise withstands the attack, too; a clean attack fools most of it."""
     planted.attack("net", "pgd", first(16 if faulty else 30))
@@ -232,6 +239,7 @@ PLANTED: dict[str, list[Callable[..., None]]] = {
     "unconverged": [unconverged],
     "weaker-than-one-step": [weaker_than_one_step],
     "weaker-than-another": [weaker_than_another, stronger_than_another],
+    "weaker-than-reference": [weaker_than_reference],
     "part-of-the-ball": [part_of_the_ball],
     "no-better-than-noise": [no_better_than_noise],
     "transfer-beats-white-box": [transfer_beats_white_box],
