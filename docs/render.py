@@ -295,7 +295,7 @@ def attacks_page() -> str:
         [
             NOTE + "# Attacks",
             "",
-            "Every attack of torchattacks and our own, and what is true of each. Targets: honoured.",
+            "Attacks of torchattacks and our own, and what is true of each. Targets: honours them.",
             "Steps: its model calls are its iterates: it has `steps_to_success`. Any batch: an",
             "image's result does not depend on the batch it came in. Since: the oldest version of",
             "torchattacks in which it works. Under each, its known faults: they are printed beside",
