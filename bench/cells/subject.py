@@ -163,7 +163,10 @@ class Subject:
                 self.architecture, parents["classifier"], twin=True, fresh=True
             )
 
-        own = faults.copied(make(fresh=False), lambda: make(fresh=True))
+        kept = make(fresh=False)
+        own = faults.copied(kept, lambda: make(fresh=True))
+        if not own.answers_as(kept):  # what its hooks hold may still be the original's
+            own = make(fresh=True)
         own.again = again
         return own
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -24,8 +25,13 @@ from bench.suite import StepEntry
 if TYPE_CHECKING:
     from torch import nn
 
+    from bench.tensors import Images
     from bench.training.loop import TrainingHooks
     from bench.training.schedule import Epoch, Progress
+
+
+_TRIED = 4
+"""Images that a network whose training failed is asked by itself."""
 
 
 @dataclass(frozen=True)
@@ -162,7 +168,8 @@ class TrainCell(Cell):
             held_out = None if self.held_out is None else self.held_out.tensors()
             hooks = self._hooks(workbench, parents)
             given: Any = {**task, "held_out": held_out, "hooks": hooks, "state": state}
-            history = trainer.train(network, **given, progress=progress)
+            with self._blaming(workbench, parents, task):
+                history = trainer.train(network, **given, progress=progress)
             return network, history, state is not None
 
         try:
@@ -170,6 +177,26 @@ class TrainCell(Cell):
         except StateError:
             workbench.notify(0, "the kept state is of another version; from the start")
             return trained(None)
+
+    def _blaming(
+        self, workbench: Workbench, parents: Mapping[str, Stored], task: Mapping[str, Any]
+    ) -> AbstractContextManager[None]:
+        """Have what the model's own code raises name the model, not the training."""
+        import torch
+
+        from bench.classifier import faults
+
+        def images() -> Images:
+            mean, std = (torch.tensor(task[name]).view(1, -1, 1, 1) for name in ("mean", "std"))
+            some: Images = ((task["images"][:_TRIED] - mean) / std).to(self.compute.device)
+            return some
+
+        def fresh() -> nn.Module:
+            network = self._placed(workbench, parents)
+            network.train()
+            return network
+
+        return faults.blaming(fresh, images, self.architecture.culprit)
 
     def _peak_memory(
         self, workbench: Workbench, parents: Mapping[str, Stored], task: Mapping[str, Any]

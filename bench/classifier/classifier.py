@@ -16,7 +16,7 @@ from torch import nn
 from bench import seeds
 from bench.classifier import faults
 from bench.classifier.faults import Model
-from bench.classifier.passes import Passes
+from bench.classifier.passes import Passes, Trace
 from bench.errors import ModelError, PluginError
 
 if TYPE_CHECKING:
@@ -40,6 +40,15 @@ def _changed(first: dict[str, torch.Tensor], then: dict[str, torch.Tensor]) -> s
         for name in first.keys() | then.keys()
         if name not in first or name not in then or not _is_equal(first[name], then[name])
     }
+
+
+def _is_near(first: object, then: object) -> bool:
+    """Whether two answers are equal to rounding; what are no tensors, of one type."""
+    if not isinstance(first, torch.Tensor) or not isinstance(then, torch.Tensor):
+        return type(first) is type(then)
+    return first.shape == then.shape and torch.allclose(
+        first, then, rtol=1e-3, atol=1e-5, equal_nan=True
+    )
 
 
 class Pixels(nn.Module):
@@ -236,6 +245,26 @@ class Classifier(nn.Module):
             )
         return changed
 
+    def answers_as(self, other: Classifier) -> bool:
+        """Whether its network gives the answers of another's; true where nobody says to what.
+
+        A copy whose hooks write into its original answers by what that was asked before: so both
+        are asked two things.
+        """
+        if self.model.image_shape is None or self is other:
+            return True
+        shape = (2, *self.model.image_shape)
+        images = torch.rand(shape, generator=torch.Generator().manual_seed(0)).to(self.mean.device)
+        return all(_is_near(self._alone(each), other._alone(each)) for each in (images, 1 - images))
+
+    def _alone(self, images: Images) -> object:
+        """Ask the network by itself; None where it fails."""
+        try:
+            with seeds.forked(0), torch.no_grad(), self.model.named(images, self.mean):
+                return self.network((images - self.mean) / self.std)
+        except ModelError:
+            return None
+
     def _asked_alone(self, images: Images) -> Logits:
         """Ask without counting."""
         with self.model.named(images, self.mean):
@@ -254,37 +283,3 @@ class Classifier(nn.Module):
         state = whole.state_dict().items()
         tensors = [(name, value.detach()) for name, value in state if torch.is_tensor(value)]
         return [*tensors, ("mean", self.mean), ("std", self.std)]
-
-
-class Trace:
-    """At which model call each image of a batch first fooled the classifier."""
-
-    def __init__(self, labels: Labels, targets: Labels | None) -> None:
-        self.labels = labels
-        self.targets = targets
-        self.calls = 0
-        self.first = torch.full_like(labels, -1)
-
-    def note(self, logits: Logits) -> None:
-        """Look at the logits of one call."""
-        if logits.shape[0] != len(self.labels):
-            raise PluginError.of(
-                "a traceable attack",
-                f"asked for {logits.shape[0]} images in a batch of {len(self.labels)}",
-                "every model call to be an iterate of the whole batch",
-                "declare traceable = False",
-            )
-        predictions = logits.argmax(1)
-        fooled = predictions != self.labels if self.targets is None else predictions == self.targets
-        self.first[fooled & (self.first < 0)] = self.calls
-        self.calls += 1
-
-    @property
-    def steps(self) -> list[int | None]:
-        """The step of each image; the number of calls where only the final image can have done it.
-
-        None throughout where nothing was traced.
-        """
-        if self.calls == 0:
-            return [None] * len(self.labels)
-        return [step if step >= 0 else self.calls for step in self.first.tolist()]

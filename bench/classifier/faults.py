@@ -23,9 +23,6 @@ if TYPE_CHECKING:
 
 _Module = TypeVar("_Module", bound=nn.Module)
 
-_TRIED = 2
-"""How many images a network is asked by itself."""
-
 _OF_GRADIENTS = ("grad", "nonetype", "inference tensor", "differentia")
 """What stands in errors of those who were given no gradient."""
 
@@ -81,7 +78,7 @@ class Model:
         """
         try:
             yield
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             if not isinstance(error, BenchError) and self.takes(images, like):
                 raise failed(self.culprit, "fails in its forward pass", error) from error
             raise
@@ -155,7 +152,7 @@ def _check(network: nn.Module, images: Images, culprit: str, error: Exception) -
         check_layers(network, culprit)
     if isinstance(error, BenchError) and "layer" not in words:
         return
-    leaf = images[:_TRIED].detach().clone().requires_grad_()
+    leaf = images.detach().clone().requires_grad_()
     with seeds.preserved(), torch.enable_grad():
         with explained(lambda own: failed(culprit, "fails in its forward pass", own)):
             logits = network(leaf)

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 import torch
 
 from bench import norms
+from bench.errors import PluginError
 from bench.records import TOLERANCE, Budget
 
 if TYPE_CHECKING:
-    from bench.tensors import Images, Labels, PerImage
+    from bench.tensors import Images, Labels, Logits, PerImage
 
 _ROUNDING = 1.001
 """How far beyond its ball an iterate may lie, as a factor."""
@@ -111,3 +112,37 @@ class Passes:
             for place in places:
                 found[place] = mean
         return found
+
+
+class Trace:
+    """At which model call each image of a batch first fooled the classifier."""
+
+    def __init__(self, labels: Labels, targets: Labels | None) -> None:
+        self.labels = labels
+        self.targets = targets
+        self.calls = 0
+        self.first = torch.full_like(labels, -1)
+
+    def note(self, logits: Logits) -> None:
+        """Look at the logits of one call."""
+        if logits.shape[0] != len(self.labels):
+            raise PluginError.of(
+                "a traceable attack",
+                f"asked for {logits.shape[0]} images in a batch of {len(self.labels)}",
+                "every model call to be an iterate of the whole batch",
+                "declare traceable = False",
+            )
+        predictions = logits.argmax(1)
+        fooled = predictions != self.labels if self.targets is None else predictions == self.targets
+        self.first[fooled & (self.first < 0)] = self.calls
+        self.calls += 1
+
+    @property
+    def steps(self) -> list[int | None]:
+        """The step of each image; the number of calls where only the final image can have done it.
+
+        None throughout where nothing was traced.
+        """
+        if self.calls == 0:
+            return [None] * len(self.labels)
+        return [step if step >= 0 else self.calls for step in self.first.tolist()]

@@ -44,6 +44,22 @@ class Counter(Plain):
         self.calls += 1
         return super().forward(x)
 
+class Hooked(Plain):
+    def __init__(self):
+        super().__init__()
+        def keep(_module, _given, out):
+            self.kept = out
+        self.conv.register_forward_hook(keep)
+    def features(self, x):
+        self.conv(x)
+        return nn.functional.adaptive_avg_pool2d(self.kept.relu(), 2)
+
+class Small(Plain):
+    def forward(self, x):
+        if torch.is_grad_enabled() and len(x) > 8:
+            raise ValueError("too many")
+        return super().forward(x)
+
 class Forgets(Plain):
     def train(self, mode=True):
         super().train(mode)  # and returns nothing
@@ -109,8 +125,9 @@ def success(outcome: bench.Outcome) -> dict[tuple[str, str], float]:
 def test_a_model_that_cannot_be_copied_is_attacked_as_the_plain_one(
     tiny: dict[str, Any], tmp_path: Path
 ) -> None:
-    names = ["Plain", "HasLock"]
-    outcome = run_of(names, tiny, tmp_path)
+    names = ["Plain", "HasLock", "Hooked"]
+    twice = {"a": {"plugin": "fgsm", "eps": 0.2}, "fgsm": {"eps": 0.2}}
+    outcome = run_of(names, tiny, tmp_path, attacks=twice)
     assert errors(outcome) == {}
     assert len(set(success(outcome).values())) == 1
 
@@ -121,11 +138,18 @@ def test_a_model_without_gradients_is_named(tiny: dict[str, Any], tmp_path: Path
     assert found["attack NoGrad/fgsm"].startswith("model 'NoGrad' (plugin checkpoint): its forward")
 
 
+def test_a_model_that_fails_on_some_batches_is_named(tiny: dict[str, Any], tmp_path: Path) -> None:
+    (found,) = errors(run_of(["Small"], tiny, tmp_path)).values()
+    assert found.startswith(
+        "model 'Small' (plugin checkpoint): fails in its forward pass: ValueErr"
+    )
+
+
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_what_looks_into_models_names_them(tiny: dict[str, Any], tmp_path: Path) -> None:
     """The honest one, and each other: pruned, explained, counted and timed."""
-    odd = ["HasLock", "KeepsMap", "Counter", "Forgets"]
+    odd = ["HasLock", "KeepsMap", "Counter", "Forgets", "Hooked"]
     names = ["Plain", *odd, "Step", "WeightNorm", "scripted", "NoGrad"]
     outcome = run_of(
         names,
