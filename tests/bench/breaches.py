@@ -56,6 +56,7 @@ NO_LOGITS: dict[str, Callable[[], nn.Module]] = {
         after=lambda z: (p := (3 * z).softmax(1)) + ((100 * p).round() / 100 - p).detach()
     ),
     "per cent": lambda: Around(after=lambda z: 100 * z.softmax(1)),
+    "sigmoid": lambda: Around(after=lambda z: (20 * z).sigmoid()),
     "not finite": lambda: Around(after=lambda z: z / 0),
 }
 
@@ -267,6 +268,26 @@ class ScaleInAList(nn.Module):
         return self.inner(x) * self.scales[0].to(x)
 
 
+def _forget(_module: nn.Module, state: Any, prefix: str, _metadata: Any) -> None:
+    state.pop(f"{prefix}scale")
+
+
+class Forgetful(nn.Module):
+    """Leaves a parameter out of its state dict."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = network()
+        self.scale = nn.Parameter(torch.ones(4))
+        self._register_state_dict_hook(_forget)
+
+    def load_state_dict(self, state: Any, strict: bool = True, assign: bool = False) -> Any:
+        return super().load_state_dict({**state, "scale": self.scale}, strict, assign)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.inner(x) * self.scale
+
+
 class DrawnLate(nn.Module):
     """Draws a tensor at its first call, and keeps it."""
 
@@ -302,6 +323,7 @@ OUTSIDE: dict[str, Callable[[], nn.Module]] = {
     "buffer that is not saved": Unsaved,
     "closure": Closed,
     "parameter in a list": ScaleInAList,
+    "parameter that is not saved": Forgetful,
     "drawn at the first call": DrawnLate,
     "layer at the first call": LateLayer,
 }
@@ -369,6 +391,17 @@ class EvalOnly(nn.Module):
         return self.inner(x if self.training else (x * self.levels).round() / self.levels)
 
 
+class ByPrecision(nn.Module):
+    """Lets gradients through in float64 only."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = network()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.inner(x if x.dtype == torch.float64 else 0.9 * x.detach() + 0.1 * x)
+
+
 def straight_through(levels: int) -> Callable[[Tensor], Tensor]:
     return lambda x: x + ((x * levels).round() / levels - x).detach()
 
@@ -404,6 +437,7 @@ MISLEADING: dict[str, Callable[[], nn.Module]] = {
     "two channels of three": lambda: Hooked(masked(0, 2)),
     "half of the pixels": lambda: Hooked(rows),
     "wrong backward": lambda: Around(before=WrongBackward.apply),
+    "right in float64 only": ByPrecision,
     "rounds to 8 levels": EvalOnly,
     "rounds to two levels": lambda: EvalOnly(1),
     "rounds, straight through": lambda: Around(before=straight_through(2)),
@@ -496,6 +530,7 @@ HONEST: dict[str, Callable[[], nn.Module]] = {
     "certain": lambda: Around(after=lambda z: 1e4 * z),
     "certain log-probabilities": lambda: Around(after=lambda z: (1e3 * z).log_softmax(1)),
     "logits above zero": lambda: Around(after=lambda z: z.relu()),
+    "logits in [0, 1]": lambda: Around(after=lambda z: 0.5 + z / 20),
     "logits near a half": lambda: Around(after=lambda z: 0.25 + 0.05 * z),
     "centred logits": lambda: Around(after=lambda z: z - z.mean(1, keepdim=True)),
     "instance norm": lambda: nn.Sequential(nn.InstanceNorm2d(3), network()),

@@ -37,6 +37,9 @@ OFF = 0.5
 """By which share of the outputs' own spread the sums of probabilities may be off at most: the sums
 of logits spread more than the logits."""
 
+END = 0.05
+"""How near to 0 or 1 a number lies that a sigmoid saturates to."""
+
 REPEATS = 4
 """How often the same images are shown in a row."""
 
@@ -51,7 +54,8 @@ def logits(outputs: Logits, classes: int) -> Check:
     would take it a second time. Probabilities, averages of them and shares of votes are never
     negative, and sum to the same on every image; logits of one image may, those of all do not.
     Sums may be off by what rounding (fp16, two decimals) leaves, and by less than the outputs
-    themselves spread. Log-probabilities are logits: the softmax of them is the softmax.
+    themselves spread. Sigmoids of each class are none, either: they crowd at 0 and 1.
+    Log-probabilities are logits: the softmax of them is the softmax.
 
     Source: the definition of the categorical distribution.
     """
@@ -73,7 +77,21 @@ def logits(outputs: Logits, classes: int) -> Check:
         f"returns probabilities, not logits: on all of {n} images its outputs are never negative "
         f"and sum to {total:.4g}"
     )
+    if not is_probability and _crowd_at_ends(outputs):
+        words = (
+            f"returns numbers as a sigmoid does, not logits: on all of {n} images they lie in "
+            "[0, 1], and crowd at both ends"
+        )
+        return Check("logits", "violated", words, {"n": n, "sum": total, "off": off})
     return found("logits", words, {"n": n, "sum": total, "off": off}, is_violated=is_probability)
+
+
+def _crowd_at_ends(outputs: Logits) -> bool:
+    """Whether outputs are as a sigmoid's: near 0 or near 1 mostly, often at 1, and never beyond."""
+    if float(outputs.min()) < 0 or float(outputs.max()) > 1:
+        return False
+    low, high = (outputs < END).double().mean(), (outputs > 1 - END).double().mean()
+    return bool(low + high > 0.5 and low > 0 and high > 0.5 / outputs.shape[1])  # noqa: PLR2004 (most; for every second image)
 
 
 def batch(classifier: Classifier, images: Images, whole: Logits) -> Check:

@@ -86,7 +86,16 @@ def gradient(follower: Follower, images: Images) -> Check:
     fine, precision = _finer(follower, more)
     if coarse is None or fine is None:  # it was there a moment ago
         raise PluginError.of("model", "lets gradients through now and then", "always, or never")
+    if _parted(coarse, fine) > PARTIAL:  # what attacks follow is the gradient in float32
+        return _judged(coarse, coarse, "float32")
     return _judged(coarse, fine, precision)
+
+
+def _parted(coarse: Slopes, fine: Slopes) -> float:
+    """Return how far two gradients of the same images lie apart: a median share of their length."""
+    lengths = torch.maximum(coarse.lengths, fine.lengths)
+    shares = (coarse.gradients - fine.gradients).norm(dim=1) / lengths
+    return float(torch.where(lengths == 0, 0.0, shares).nan_to_num(nan=0.0).median())
 
 
 def _finer(follower: Follower, images: Images) -> tuple[Slopes | None, str]:

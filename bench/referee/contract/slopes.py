@@ -55,6 +55,7 @@ class Slopes:
     """The derivatives of some images' scalars.
 
     Attributes:
+        gradients: of each image; shape (image, pixel).
         lengths: of each image's gradient, Euclidean; NaN where it is not finite.
         along: the slope along it; shape (image,).
         stated, measured: slopes in random directions of pixels' unit variance, by the gradient and
@@ -64,6 +65,7 @@ class Slopes:
 
     """
 
+    gradients: torch.Tensor
     lengths: PerImage
     along: PerImage
     stated: torch.Tensor
@@ -115,7 +117,8 @@ def slopes(
         stated.append((flat * random).sum(1))
         measured.append(slope(random, torch.full_like(lengths, pixel_step)))
     sizes = outputs.abs().amax(1)
-    return Slopes(lengths, along, torch.stack(stated), torch.stack(measured), sizes, outputs)
+    stacked = torch.stack(stated), torch.stack(measured)
+    return Slopes(flat, lengths, along, *stacked, sizes, outputs)
 
 
 def answers(follower: Follower, classifier: Classifier, images: Images) -> Logits:

@@ -131,21 +131,26 @@ def outside(module: nn.Module, *, of_any_kind: bool) -> dict[str, torch.Tensor]:
             gradients only. A constant, as a mean, may be a plain tensor: its source gives it.
 
     """
-    registered = {*module.parameters(), *module.buffers()}
-    places = {_place(tensor) for tensor in registered}
+    state = [value for value in module.state_dict().values() if isinstance(value, torch.Tensor)]
+    places = {_place(tensor) for tensor in (*state, *module.buffers())}
     held: dict[str, torch.Tensor] = {}
     known: set[int] = set()
     seen = {id(part) for part in module.modules()}
-    for name, part in module.named_modules():
-        for key, value in _own(part):
-            where = f"{name}.{key}" if name else key
-            for path, tensor in _tensors(value, where, seen, NESTED):
-                is_known = tensor in registered or _place(tensor) in places
-                is_learned = isinstance(tensor, nn.Parameter) or tensor.requires_grad
-                is_known |= id(tensor) in known or not tensor.is_floating_point()
-                if not is_known and (of_any_kind or is_learned):
-                    known.add(id(tensor))
-                    held[path] = tensor
+    reached = [
+        *module.named_parameters(),
+        *(
+            pair
+            for name, part in module.named_modules()
+            for key, value in _own(part)
+            for pair in _tensors(value, f"{name}.{key}" if name else key, seen, NESTED)
+        ),
+    ]
+    for path, tensor in reached:
+        is_learned = isinstance(tensor, nn.Parameter) or tensor.requires_grad
+        is_known = id(tensor) in known or _place(tensor) in places or tensor.numel() == 0
+        if not is_known and tensor.is_floating_point() and (of_any_kind or is_learned):
+            known.add(id(tensor))
+            held[path] = tensor
     return held
 
 
