@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from bench.errors import BenchError, UsageError
+from bench.records import write_name
 
 if TYPE_CHECKING:
     from bench.audit import Audit
@@ -219,9 +220,10 @@ def _conclude(done: Run, reports: Path, required: list[str]) -> NoReturn:
         _print_first_table(matrix, audited)
     _print_counts(done)
     for status in done.failed:
-        typer.echo(f"failed: {status.step.cell.label}: {status.reason}", err=True)
+        typer.echo(write_name(f"failed: {status.step.cell.label}: {status.reason}"), err=True)
     if done.failed:
-        typer.echo(f"see 'bench why \"{done.failed[0].step.cell.label}\"'", err=True)
+        label = write_name(done.failed[0].step.cell.label)
+        typer.echo(f"see 'bench why \"{label}\"'", err=True)
     if done.only is None:
         typer.echo(f"tables: {session.write_report(matrix, reports)}", err=True)
         is_silent = not (audited.findings or audited.unseen)
@@ -301,7 +303,8 @@ def plan(
             "blocked": f"by {status.reason}",
         }.get(status.state, status.reason)
         key = status.key[:12] if status.key else ""
-        typer.echo(f"{status.state:8} {key:12} {status.step.cell.label}  {words}".rstrip())
+        line = write_name(f"{status.step.cell.label}  {words}".rstrip())
+        typer.echo(f"{status.state:8} {key:12} {line}")
     counts = Counter(status.state for status in found)
     for note in (*made.notes, *session.refused_tables(made, place)):
         typer.echo(f"note: {note}")

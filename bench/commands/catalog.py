@@ -76,6 +76,9 @@ def describe(name: str, data_root: str | None, store: Store) -> str:
         UsageError, PluginError: where there is no such plugin.
 
     """
+    kind, _, plain = name.partition("/")
+    if plain and kind.removesuffix("s") in ("metric", "rule"):
+        name = _value(kind.removesuffix("s"), plain)
     if name in METRICS:
         metric, source = METRICS[name], _source(METRICS.offer(name))
         cells = f"of {', '.join(metric.kinds)} cells, in {metric.unit}"
@@ -113,6 +116,19 @@ def _facts(plugin: type[Plugin]) -> dict[str, Any]:
     return facts
 
 
+def _value(kind: str, name: str) -> str:
+    """Return the name of a metric or a rule that is installed.
+
+    Raises:
+        UsageError: with the nearest ones.
+
+    """
+    known: Offered[Any] = METRICS if kind == "metric" else RULES
+    if name not in known:
+        raise UsageError.of("plugin", f"'{name}' is no {kind}", "", nearest(name, known))
+    return name
+
+
 def _find(name: str) -> Offer:
     kind, slash, plain = name.partition("/")
     if slash:
@@ -122,7 +138,7 @@ def _find(name: str) -> Offer:
         choices = " or ".join(f"'{offer.kind}/{name}'" for offer in matches)
         raise UsageError.of("plugin", f"'{name}' is of several kinds", choices)
     if not matches:
-        known = [offer.name for offer in registry.offers()]
+        known = [*(offer.name for offer in registry.offers()), *METRICS, *RULES]
         raise UsageError.of("plugin", f"'{name}' is not installed", "", nearest(name, known))
     return registry.find(matches[0].kind, name)
 

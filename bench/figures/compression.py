@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.figures.style import COLOURS, DASHES, HATCHES, MARKERS, colour, plain, save
+from bench.figures.style import COLOURS, DASHES, HATCHES, MARKERS, colour, plain, save, shortened
 from bench.statistics import Estimate
 
 if TYPE_CHECKING:
@@ -142,7 +142,7 @@ def bars(
             linewidth=0.3,
             label=label,
         )
-    axes.set_yticks(range(len(names)), names, fontsize="small")
+    axes.set_yticks(range(len(names)), shortened(names), fontsize="small")
     axes.invert_yaxis()
     axes.set_xlabel(xlabel)
     plain(axes)
@@ -201,6 +201,6 @@ def trades(points: Sequence[Trade], attack: str, batch: int, path: Path) -> Path
         plain(axes)
         axes.grid(axis="x", color="#dddddd", linewidth=0.7)
     grid[-1].set_xlim(left=0)
-    grid[0].set_yticks(rows, [point.name for point in points], fontsize="small")
+    grid[0].set_yticks(rows, shortened([point.name for point in points]), fontsize="small")
     grid[0].set_ylim(len(points) - 0.5, -0.5)
     return save(figure, path)

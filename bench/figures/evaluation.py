@@ -6,11 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.figures.style import save, show
+from bench.figures.style import save, shortened, show
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+_INCHES, _USUAL = 0.06, 12
+"""Of a sign beside the axes, and how many of them fit into the usual figure."""
 
 _DARK = 0.55
 """Above this share of a row, numbers are white."""
@@ -30,7 +33,8 @@ def confusion(counts: NDArray[np.float64], classes: Sequence[str], title: str, p
 
     support = counts.sum(1, keepdims=True)
     shares = counts / support.clip(1)
-    size = 1.6 + 0.42 * len(classes)
+    classes = shortened(classes)
+    size = 1.6 + 0.42 * len(classes) + _INCHES * max(0, max(map(len, classes), default=0) - _USUAL)
     figure = Figure(figsize=(size + 0.6, size), layout="constrained")
     axes = figure.subplots()
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -80,6 +80,30 @@ def save(figure: Figure, path: Path) -> Path:
     return vector
 
 
+def shortened(names: Sequence[str]) -> list[str]:
+    """Return names as they fit beside a figure: long ones without their middle, all different."""
+    found: list[str] = []
+    for name in names:
+        short, number = _cut(name, _LONGEST_NAME), 1
+        while short in found:
+            number += 1
+            short = f"{_cut(name, _LONGEST_NAME - 5)} ({number})"
+        found.append(short)
+    return found
+
+
+def _cut(text: str, longest: int | None = None) -> str:
+    """Leave the middle of a line out, where it is long."""
+    most = _LONGEST if longest is None else longest
+    if len(text) <= most:
+        return text
+    return f"{text[: most * 2 // 3]}…{text[len(text) - most + most * 2 // 3 + 1 :]}"
+
+
+_LONGEST, _LONGEST_NAME = 60, 24
+"""Signs of a line in a figure, and of a name beside an axis."""
+
+
 @contextmanager
 def _names_as_text(figure: Figure) -> Iterator[None]:
     """Show words as they are: a dollar sign starts no formula, other scripts have their fonts.
@@ -90,6 +114,8 @@ def _names_as_text(figure: Figure) -> Iterator[None]:
     from matplotlib.text import Text
 
     texts = [text for text in figure.findobj(Text) if isinstance(text, Text)]
+    for text in texts:
+        text.set_text("\n".join(map(_cut, text.get_text().split("\n"))))
     signs = frozenset(sign for text in texts for sign in text.get_text() if not sign.isspace())
     family = [_FONT, *_fonts_for(signs)]
     for text in texts:

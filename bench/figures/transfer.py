@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.figures.style import save
+from bench.figures.style import save, shortened
 from bench.records import write_name
 from bench.statistics import Estimate
 
@@ -93,7 +93,7 @@ def _draw(axes: Axes, cells: Cells, rows: Sequence[str], columns: Sequence[str])
                 axes.text(
                     column, row + lower, words, ha="center", va="center", color=shade, fontsize=size
                 )
-    axes.set_yticks(range(len(rows)), [write_name(row) for row in rows], fontsize=8)
-    axes.set_xticks(range(len(columns)), columns, rotation=45, ha="right", fontsize=7)
+    axes.set_yticks(range(len(rows)), shortened([write_name(row) for row in rows]), fontsize=8)
+    axes.set_xticks(range(len(columns)), shortened(columns), rotation=45, ha="right", fontsize=7)
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)

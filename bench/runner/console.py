@@ -9,6 +9,7 @@ from rich import progress
 from rich.console import Console
 from rich.table import Column
 
+from bench.records import write_name
 from bench.runner.events import (
     CellFinished,
     CellStarted,
@@ -50,7 +51,9 @@ def _left(seconds: float | None) -> str:
 
 
 def _how_far(event: Progress) -> str:
-    return f"{event.label}: {event.share:.0%}" + (f" ({event.words})" if event.words else "")
+    return f"{write_name(event.label)}: {event.share:.0%}" + (
+        f" ({event.words})" if event.words else ""
+    )
 
 
 class Bar:
@@ -82,7 +85,8 @@ class Bar:
                 self.task = self.progress.add_task(suite, total=cells, cell="", left="")
                 self.progress.start()
             case CellStarted(label, _, seconds_left):
-                self.progress.update(self.task, cell=label, left=_left(seconds_left))
+                name = write_name(label)
+                self.progress.update(self.task, cell=name, left=_left(seconds_left))
             case Progress():
                 self.progress.update(self.task, cell=_how_far(event))
             case CellFinished(label, state=state, reason=reason, seconds_left=seconds_left):
@@ -95,7 +99,7 @@ class Bar:
                 self.progress.stop()
 
     def _print(self, words: str, style: str) -> None:
-        self.console.print(words, style=style, markup=False, highlight=False)
+        self.console.print(write_name(words), style=style, markup=False, highlight=False)
 
 
 class Lines:
@@ -126,7 +130,7 @@ class Lines:
             words = f": {event.reason}" if event.reason else ""
             left = f", {_left(event.seconds_left)}" if event.seconds_left is not None else ""
             place = f"[{event.finished}/{event.cells}]"
-            self._print(f"{place} {event.state} {event.label}{words}{left}")
+            self._print(f"{place} {event.state} {write_name(event.label)}{words}{left}")
 
     def _print(self, text: str) -> None:
         print(text, file=sys.stderr, flush=True)  # noqa: T201 (this is the console)

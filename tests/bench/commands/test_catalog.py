@@ -142,7 +142,7 @@ def test_a_dataset_without_a_folder_takes_none(plugins: Path, store: Store, tmp_
 
 
 def test_an_unknown_plugin_comes_with_the_nearest(plugins: Path, store: Store) -> None:
-    with pytest.raises(UsageError, match=r"'idenity' is not installed; did you mean 'identity'\?"):
+    with pytest.raises(UsageError, match=r"'idenity' is not installed; did you mean 'identity'"):
         catalog.describe("idenity", None, store)
     with pytest.raises(PluginError, match=r"'idenity': is not installed; did you mean 'identity'"):
         catalog.describe("attacks/idenity", None, store)
@@ -191,3 +191,24 @@ def test_a_metric_is_described(tmp_path: Path) -> None:
         "success_rate (metric), bench-classifiers 0.1.0, of attack cells, in share"
     )
     assert METRICS["success_rate"].definition in text
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("clean_acuracy", "did you mean 'clean_accuracy'"),
+        ("over-buget", "did you mean 'over-budget'"),
+        ("metric/clean_acuracy", "'clean_acuracy' is no metric; did you mean 'clean_accuracy'"),
+        ("rules/over-buget", "'over-buget' is no rule; did you mean 'over-budget'"),
+    ],
+)
+def test_metrics_and_rules_are_suggested_too(name: str, words: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=words):
+        catalog.describe(name, None, Store(tmp_path))
+
+
+@pytest.mark.parametrize("name", ["metric/clean_accuracy", "metrics/clean_accuracy"])
+def test_a_metric_is_described_by_its_kind_and_name(name: str, tmp_path: Path) -> None:
+    text = catalog.describe(name, None, Store(tmp_path))
+    assert text == catalog.describe("clean_accuracy", None, Store(tmp_path))
+    assert catalog.describe("rule/over-budget", None, Store(tmp_path)).startswith("over-budget (")

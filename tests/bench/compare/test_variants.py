@@ -644,7 +644,7 @@ def test_a_choice_may_rest_on_one_attack(planted: Planted) -> None:
     planted.evaluate("net", first(40))
     for variant, pgd, fgsm in (("original", 35, 20), ("a", 10, 30), ("b", 12, 5), ("c", 30, 5)):
         planted.attack("net", "pgd", first(pgd), variant=variant)
-        planted.attack("net", "fgsm", first(fgsm), variant=variant)
+        planted.attack("net", "fgsm", first(fgsm), variant=variant, eps=0.2)
     reported = planted.comparison
     found = recommend(reported, Choice(best="robust_accuracy@attack=pgd"))
     assert (found.best, found.value) == ("net/a", 30 / 40)
@@ -660,9 +660,9 @@ def test_a_choice_may_rest_on_one_attack(planted: Planted) -> None:
     other = recommend(reported, Choice(best="robust_accuracy@attack=fgsm"))
     assert other.best == "net/b"
     assert other.others["net/c"] == 1.0
-    # a bound on one attack leaves out who breaks it
+    # a bound on one attack leaves out who is not known to keep it
     choice = Choice(
-        best="robust_accuracy@attack=fgsm", where=("robust_accuracy@attack=pgd >= 70 %",)
+        best="robust_accuracy@attack=fgsm", where=("robust_accuracy@attack=pgd >= 50 %",)
     )
     bound = recommend(reported, choice)
     assert bound.best == "net/b"
@@ -693,4 +693,5 @@ def test_a_figure_beside_the_original_is_withheld_without_it(planted: Planted) -
     found = matrix.estimate([own], METRICS["recovery_rate"])
     assert found.value == pytest.approx(30 / 40)
     choice = Choice(best="clean_accuracy", where=("recovery_rate >= 0.8",))
-    assert recommend(planted.comparison, choice).refused == {"net/half": "recovery_rate is 0.75"}
+    refused = recommend(planted.comparison, choice).refused["net/half"]
+    assert refused.startswith("recovery_rate >= 0.8 cannot be told: 75.0 % [")

@@ -30,6 +30,16 @@ def test_a_file_is_in_its_folder_on_every_system(names: list[str]) -> None:
     assert unicodedata.is_normalized("NFC", name)
 
 
+@given(NAMES, NAMES)
+def test_files_differ_where_capitals_are_small_letters(names: list[str], others: list[str]) -> None:
+    """As on the disks of Windows and macOS: Net and net are two models."""
+    spelled = [name.replace("b", "A") for name in names]
+    other = [name.replace("b", "A") for name in others]
+    same = file_name(*spelled).lower() == file_name(*other).lower()
+    assert same is (spelled == other)
+    assert file_name("Net").lower() != file_name("net").lower() != file_name("nEt").lower()
+
+
 def test_names_that_suites_use_stay_as_they_are() -> None:
     assert file_name("simple_cnn") == "simple_cnn"
     assert file_name("a/b") != file_name("a-b") == "a-b"

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from bench.audit import known
 from bench.commands import run as session
 from bench.figures.transfer import heat_map
 from bench.matrix import Matrix
@@ -30,7 +31,7 @@ def matrix(tiny: dict[str, Any], tmp_path: Path) -> Matrix:
 def test_the_page_shows_the_map_and_only_what_can_be_distinguished(
     matrix: Matrix, tmp_path: Path
 ) -> None:
-    page = markdown.render(transfers.section(matrix, tmp_path))
+    page = markdown.render(transfers.section(matrix, tmp_path, audited=known(matrix)))
     assert (tmp_path / "transfer.svg").is_file()
     assert "10 pairs of transfers differ in one property" in page
     rows = [line for line in page.splitlines() if line.startswith("|")][2:]

@@ -66,3 +66,16 @@ def test_the_bar_is_one_line_and_names_are_no_markup(width: int) -> None:
     written = sink.getvalue()
     assert "note: 20 images instead of [100]" in written
     assert f"failed: {LABEL}" in written
+
+
+def test_radii_are_written_as_they_were(capsys: pytest.CaptureFixture[str]) -> None:
+    label = "attack net/fgsm@eps=0.0313725"
+    show = Lines()
+    show(CellFinished(label, "attack", "net", "failed", "boom", False, 1, 1, None))
+    assert "failed attack net/fgsm@eps=8/255: boom" in capsys.readouterr().err
+    sink = io.StringIO()
+    bar = Bar(Console(file=sink, width=100, color_system=None))
+    bar(RunStarted("tiny", 1, 0, ()))
+    bar(CellFinished(label, "attack", "net", "failed", "boom", False, 1, 1, None))
+    bar(RunFinished({"failed": 1}, 0, False, 1.0))
+    assert "failed: attack net/fgsm@eps=8/255: boom" in sink.getvalue()
