@@ -6,11 +6,14 @@ do not know what is made of them.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
+from importlib.util import module_from_spec
 from typing import TYPE_CHECKING, ClassVar, Self
 
 from bench import seeds
+from bench.api import Attack
 from bench.cells.attack import AttackCell
 from bench.cells.cell import Cell, Parent
 from bench.cells.subject import Subject
@@ -83,13 +86,14 @@ class RepeatCell(ProbeCell):
 
     def run(self, workbench: Workbench, parents: Mapping[str, Stored]) -> Result:
         """Attack and judge twice; keep the first verdicts, and on how many images they differ."""
+        anew = replace(self, entry=replace(self.entry, plugin=_anew(self.entry.plugin)))
         first, second = (
-            self.judged(
+            cell.judged(
                 workbench,
-                self.subject.attacked(workbench, parents),
-                self.subject.judged(workbench, parents),
+                cell.subject.attacked(workbench, parents),
+                cell.subject.judged(workbench, parents),
             )
-            for _ in range(2)
+            for cell in (self, anew)
         )
         apart = (first.images - second.images).abs().flatten(1).amax(1)
         # what is not finite differs from nothing, and has no verdict anyway
@@ -103,6 +107,26 @@ class RepeatCell(ProbeCell):
                 "seconds": first.seconds + second.seconds,
             },
         )
+
+
+def _anew(plugin: Attack) -> Attack:
+    """Return an attack as a new process would have it: of a module that is executed once more.
+
+    So it remembers nothing of earlier cells. Itself, where its class does not stand in its module.
+    """
+    known = sys.modules.get(type(plugin).__module__)
+    spec = getattr(known, "__spec__", None)
+    is_found = getattr(known, type(plugin).__qualname__, None) is type(plugin)
+    if known is None or spec is None or spec.loader is None or not is_found:
+        return plugin
+    module = module_from_spec(spec)
+    try:
+        sys.modules[known.__name__] = module  # by which classes look for their annotations
+        spec.loader.exec_module(module)
+    finally:
+        sys.modules[known.__name__] = known
+    kind: type[Attack] = getattr(module, type(plugin).__qualname__)
+    return kind.model_validate({name: getattr(plugin, name) for name in plugin.model_fields_set})
 
 
 @dataclass(frozen=True)

@@ -62,8 +62,7 @@ def prepare(entry: DatasetEntry, cache: Path) -> Prepared:
         folder = cache / _key(entry)[:32]
         if not (folder / "meta.json").is_file():
             _write(entry, folder)
-        if not (folder / _TWINS).is_file():
-            _write_twins(folder)
+        near = _near_duplicates(folder)
     meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
     return Prepared(
         name=entry.name,
@@ -73,7 +72,7 @@ def prepare(entry: DatasetEntry, cache: Path) -> Prepared:
         split_digests=meta["split_digests"],
         names=tuple(meta["names"]),
         duplicates=tuple(tuple(group) for group in meta["duplicates"]),
-        near_duplicates=tuple(json.loads((folder / _TWINS).read_text(encoding="utf-8"))),
+        near_duplicates=tuple(near),
     )
 
 
@@ -204,25 +203,31 @@ def _duplicates(pixels: PixelStack, names: Sequence[str]) -> list[list[str]]:
     return [group for group in groups.values() if len(group) > 1]
 
 
-def _write_twins(folder: Path) -> None:
-    """Note beside a decoded dataset which images of two splits show the same picture.
+def _near_duplicates(folder: Path) -> list[dict[str, Any]]:
+    """Return which images of two splits show the same picture; note it beside a decoded dataset.
 
-    Those that are equal, pixel for pixel, are noted elsewhere.
+    Those that are equal, pixel for pixel, are noted elsewhere. Where nobody may write, it is found
+    anew each time.
     """
+    if (folder / _TWINS).is_file():
+        known: list[dict[str, Any]] = json.loads((folder / _TWINS).read_text(encoding="utf-8"))
+        return known
     meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
     names, pixels = meta["names"], np.load(folder / "pixels.npy", mmap_mode="r")
     small = {split: resemblance.grey(pixels[slice(*of)]) for split, of in meta["splits"].items()}
     equal = {name: set(group) for group in meta["duplicates"] for name in group}
-    found = []
+    found: list[dict[str, Any]] = []
     for one, other in itertools.combinations(meta["splits"], 2):
         twins = resemblance.twins(small[one], small[other])
         starts = meta["splits"][one][0], meta["splits"][other][0]
         pairs = [(names[starts[0] + a], names[starts[1] + b]) for a, b in twins.pairs]
-        kept = [pair for pair in pairs if pair[1] not in equal.get(pair[0], ())]
+        kept = [[*pair] for pair in pairs if pair[1] not in equal.get(pair[0], ())]
         found.append({"splits": [one, other], "images": kept, "looked_at": twins.looked_at})
-    with tempfile.NamedTemporaryFile("w", dir=folder, delete=False, encoding="utf-8") as file:
-        json.dump(found, file)
-    Path(file.name).replace(folder / _TWINS)
+    if os.access(folder, os.W_OK):
+        with tempfile.NamedTemporaryFile("w", dir=folder, delete=False, encoding="utf-8") as file:
+            json.dump(found, file)
+        Path(file.name).replace(folder / _TWINS)
+    return found
 
 
 def _name(split: Split, position: int) -> str:

@@ -14,7 +14,7 @@ from bench.audit import Audit
 
 HONEST = ("steady", "finished", "drawn", "pgd")
 SHORT = {"hasty", "shortened", "halved", "repeated", "unmoved"}
-UNREPEATABLE = {"unseeded", "clocked", "remembering"}
+UNREPEATABLE = {"unseeded", "clocked", "remembering", "warm"}
 PARTIAL = {
     "red": "moves 1 of 3 channels",
     "framed": "% of the places of an image",
