@@ -45,6 +45,7 @@ from bench.referee.attacks import BATCH
 from bench.referee.contract.answers import TOLERANCE
 from bench.referee.contract.behaviour import ROUNDED
 from bench.referee.contract.gradients import HIGH, LOW, PARTIAL
+from bench.statistics import bootstrap, class_scores, means, scores
 from bench.store import Store
 from bench.suite import Suite
 from bench.suite.sections import (
@@ -79,9 +80,10 @@ def metrics_page() -> str:
         NOTE + "# Metrics",
         "",
         "Per image first, always: every figure is an aggregate of stored per-image records. Each",
-        "rate comes with n and a 95 % Wilson interval, each mean with a 95 % bootstrap interval;",
-        "over several trainings, all come with one over images and trainings. A rate is withheld",
-        "where an image of its cell has no verdict. An empty denominator prints a dash, never 0 %.",
+        "rate comes with n and a 95 % Wilson interval, each other figure of images with one whose",
+        "[coverage](#coverage) stands below; over several trainings, all come with one over images",
+        "and trainings. A rate is withheld where an image of its cell has no verdict. An empty",
+        "denominator prints a dash, never 0 %.",
         "",
         "| metric | unit | of cells | definition |",
         "| --- | --- | --- | --- |",
@@ -89,7 +91,65 @@ def metrics_page() -> str:
     for metric in METRICS.values():
         kinds = ", ".join(metric.kinds)
         lines.append(f"| `{metric.name}` | {metric.unit} | {kinds} | {metric.definition} |")
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines) + "\n\n" + coverage()
+
+
+def coverage() -> str:
+    """How often intervals hold the truth, as benchmarks/coverage.py found it."""
+    found = json.loads((DOCS / "coverage.json").read_text(encoding="utf-8"))
+    sizes = sorted({n for _, _, n, _, _ in found["cells"]})
+    rows: dict[tuple[str, str], dict[int, str]] = {}
+    least: dict[str, float] = {}
+    for method, population, n, share, printed in found["cells"]:
+        words = "–" if share is None else f"{share:.3f}"  # noqa: RUF001 (a dash)
+        words += "" if share is None or printed > ALWAYS else f" ({printed:.0%})"
+        rows.setdefault((method, population), {})[n] = words
+        least[method] = min(least.get(method, 1.0), 1.0 if share is None else share)
+    body = [[*names, *(each.get(n, "") for n in sizes)] for names, each in rows.items()]
+    text = f"""## Coverage
+
+How often a 95 % interval holds the truth, of {found["samples"]:,} simulated samples for each
+method, population and n; seeded. `{found["command"]}` counts anew and writes what this page is
+rendered from. In parentheses: the share of samples that have an interval, where not all have; the
+others print the figure, and say why (`n below {means.LEAST}: no interval`, `all alike: no
+interval`). A dash: hardly any has one.
+
+- Rates have Wilson's interval, the field's standard; it is short of 95 % where a share is near
+  0 or 1.
+- Means have Gaffke's: of shares between 0 and 1, which is Clopper and Pearson's where they are
+  zeros and ones; where an end is not known, with one that the sample suggests. Least n
+  {means.LEAST}.
+- Quantiles lie between two values of the sample (n of {scores.least_of_quantile(0.5)} for a median,
+  {scores.least_of_quantile(0.8)} for 80 %).
+- `recovery_rate` has Nam and Blackwelder's score interval of a ratio of paired shares.
+- Macro scores have that of Korn and Graubard: Clopper and Pearson's, of as many images as count.
+  Each class has {class_scores.LEAST_OF_CLASS} images at least.
+- `detection_auroc` has DeLong's on the logit scale, one score of each kind added;
+  {scores.LEAST_SCORES} successes at least.
+- Over trainings: Student's t with Satterthwaite's degrees of freedom, at least as wide as the
+  interval of one training.
+- Differences: of rates, Bonett and Price's; of means, as means; of other figures, Student's t with
+  the variance of a Bayesian bootstrap, from {bootstrap.LEAST_OF_SCORES} images on.
+  `calibration_error`, which few images raise, has none, nor has what a cell holds whole (sizes,
+  times, passes).
+"""
+    summary = tabulate(
+        [[method, f"{share:.3f}"] for method, share in least.items()],
+        ["interval", "least coverage"],
+        tablefmt="github",
+        disable_numparse=True,
+    )
+    table = tabulate(
+        body,
+        ["interval", "population", *(f"n = {n}" for n in sizes)],
+        tablefmt="github",
+        disable_numparse=True,
+    )
+    return f"{_filled(text)}\n{summary}\n\n{table}\n"
+
+
+ALWAYS = 0.9995
+"""A share of samples above this is printed as all."""
 
 
 def plugins_page() -> str:

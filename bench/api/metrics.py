@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
 from bench.api.outcomes import Values
 from bench.records import JSON, Kind
-from bench.statistics import Statistic
+from bench.statistics import Estimate, Limits, Statistic
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -37,7 +37,14 @@ class Metric:
             ``seconds``, ``ms``, ``bytes``, ``score`` (no unit).
         kinds: the kinds of cell that have it, the preferred first.
         better: which way is better, where one is.
-        mean: a mean with a bootstrap interval; else a rate with a Wilson interval.
+        mean: a mean of numbers; else a rate, with a Wilson interval.
+        limits: the least and the greatest that a value of a mean can be, None where that is not
+            known; as it is, 0 and 1 of a share, from 0 of sizes and times. The interval of a mean
+            needs them.
+        interval: whose interval an ``estimated`` figure has, as tables say it.
+        estimated: the figure of one training with its interval, of a ``weighted`` figure: from
+            records to an estimate, as the functions of ``bench.statistics`` give one. Without it,
+            the interval is Student's, with the variance of a bootstrap.
         counts: of a ``weighted`` figure, the values whose number is its n; all images if None.
         biased: a small sample shifts it, so that it gets no interval and no test.
         macro: a ``weighted`` figure that is a mean of shares: as of a share, a sample without an
@@ -63,6 +70,9 @@ class Metric:
     values: Callable[[DataFrame], Values] | None = None
     weighted: Callable[[DataFrame], Statistic] | None = None
     counts: Callable[[DataFrame], Values] | None = None
+    estimated: Callable[[DataFrame], Estimate] | None = None
+    interval: str = ""
+    limits: Limits | None = None
     biased: bool = False
     macro: bool = False
     needs_verdict: bool = True
@@ -106,6 +116,20 @@ class Metric:
             and self.better == "higher"
             and not self.worst_case
         )
+
+    @property
+    def interval_name(self) -> str:
+        """Whose interval it has, of one training."""
+        if self.values is not None:
+            return "Gaffke" if self.mean else "Wilson"
+        return self.interval or "bootstrap t"
+
+    @property
+    def ends(self) -> Limits:
+        """The least and the greatest that a value can be."""
+        if self.limits is not None:
+            return self.limits
+        return {"share": (0.0, 1.0), "score": (None, None)}.get(self.unit, (0.0, None))
 
     @property
     def fault(self) -> str:

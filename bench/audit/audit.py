@@ -147,7 +147,7 @@ def _material(found: Sequence[tuple[Rule, Case]]) -> list[Finding]:
         sentence = case.sentence
         if p_value is not None:
             over = f", Holm over {len(tested)}" if len(tested) > 1 else ""
-            sentence += f" (p = {p_value:.1g}{over})"
+            sentence += f" ({statistics.p_equals(p_value)}{over})"
         findings.append(
             Finding(
                 *(rule.name, case.cells, case.metrics or frozenset(), sentence, case.figures),

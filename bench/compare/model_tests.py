@@ -16,6 +16,8 @@ from bench.metrics import Metric
 from bench.statistics import Difference, Estimate, cross_validation
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from pandas import DataFrame
 
 
@@ -149,8 +151,26 @@ def _test(
 
 
 def _bootstrap(metric: Metric, first: _Side, second: _Side) -> Difference:
+    apart = _apart(metric, first, second)
+    if apart is not None:
+        low, high = metric.ends
+        widest = None if low is None or high is None else high - low
+        limits = (None, None) if widest is None else (-widest, widest)
+        return statistics.mean_difference(apart, limits, resamples=len(first.drawn.draws))
     least = statistics.paired_variance(0, 0, len(first.images)) if metric.macro else 0.0
     return statistics.paired(first.drawn, second.drawn, least)
+
+
+def _apart(metric: Metric, first: _Side, second: _Side) -> NDArray[np.float64] | None:
+    """Return what each image has more under the first; None of what is no mean over all images."""
+    trainings = [*first.trainings, *second.trainings]
+    if metric.values is None or not metric.mean or len(trainings) != 2:  # noqa: PLR2004 (one each)
+        return None
+    one, other = (
+        metric.values(records.set_index("image").loc[first.images]).to_numpy(dtype=float)
+        for records in trainings
+    )
+    return one - other if len(one) == len(other) == len(first.images) else None
 
 
 def _exact(metric: Metric, first: _Side, second: _Side) -> Difference | None:

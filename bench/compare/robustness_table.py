@@ -16,13 +16,11 @@ from bench.compare.models import Comparison
 from bench.compare.robustness import Line, robustness
 from bench.metrics import Withheld
 from bench.records import JSON
-from bench.statistics import Estimate
+from bench.statistics import Estimate, p_equals
 from bench.tables import Grid, Sheet
 
 ACROSS = 3
 """So many differences, at most, stand beside the models; more are a table of their own."""
-
-_LEAST_P = 0.001
 
 
 @dataclass(frozen=True)
@@ -89,11 +87,10 @@ def _difference(line: Line, first: str, second: str) -> str:
 
 def _words(test: Test) -> str:
     known = test.difference
-    ends = [] if known.low is None or known.high is None else [known.low, known.high]
-    interval = f" [{', '.join(f'{100 * end:.1f}' for end in ends)}]" if ends else ""
-    p_value = test.p_value
-    p = f"p < {_LEAST_P}" if p_value < _LEAST_P else f"p = {p_value:.3f}"
-    return f"{100 * known.value:.1f} points{interval}, {p}"
+    interval = known.lacks
+    if known.low is not None and known.high is not None:
+        interval = f"{100 * known.low:.1f}, {100 * known.high:.1f}"
+    return f"{100 * known.value:.1f} points [{interval}], {p_equals(test.p_value)}"
 
 
 def _differences(lines: Sequence[Line]) -> Grid:

@@ -146,8 +146,8 @@ def _draw(
     )
     axes.fill_between(
         eps,
-        [100 * (e.low or 0.0) for e in found],
-        [100 * (e.high or 0.0) for e in found],
+        [100 * ((e.value if e.low is None else e.low) or 0.0) for e in found],
+        [100 * ((e.value if e.high is None else e.high) or 0.0) for e in found],
         color=shade,
         alpha=band,
         linewidth=0,

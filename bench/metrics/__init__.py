@@ -1,8 +1,8 @@
 """Metrics, from the per-image records of a cell to an estimate.
 
 A metric picks the images that it speaks of (its denominator) and gives each a value. Rates come
-with a Wilson interval, means with a bootstrap interval. Metrics are plugins: this room knows none
-by name. No torch, and no knowledge of where records come from.
+with a Wilson interval, other figures with that of :mod:`bench.statistics` that fits them. Metrics
+are plugins: this room knows none by name. No torch, and no knowledge of where records come from.
 """
 
 from bench.api import Metric

@@ -91,16 +91,34 @@ def _estimated(metric: Metric, cell_data: Sequence[CellData]) -> Estimate:
 
 
 def _of_trainings(metric: Metric, trainings: Sequence[DataFrame]) -> Estimate:
-    """Estimate a figure of one training: a rate, a mean, or what is neither; or of several."""
-    if metric.values is None or len(trainings) > 1:
-        return _over_trainings(metric, trainings)
-    [records] = trainings
+    """Estimate a figure of one training, or the mean over several."""
+    singles = [_of_training(metric, records) for records in trainings]
+    if any(single.value is None for single in singles):
+        return NOTHING
+    found = singles[0] if len(singles) == 1 else _over_trainings(metric, trainings, singles)
+    return replace(found, low=None, high=None, lacks="") if metric.biased else found
+
+
+def _of_training(metric: Metric, records: DataFrame) -> Estimate:
+    """Estimate a figure of one training: a rate, a mean, or what is neither."""
+    if metric.values is None:
+        return _of_weights(metric, records)
     values = metric.values(records)
     if metric.mean:
-        return statistics.mean(values.to_numpy(dtype=float))
+        return statistics.mean(values.to_numpy(dtype=float), metric.ends)
     if not values.isin([0, 1]).all():
         raise ValueError("the values of a rate are booleans; is it a mean?")
     return statistics.rate(int(values.sum()), len(values))
+
+
+def _of_weights(metric: Metric, records: DataFrame) -> Estimate:
+    """Estimate a figure that is no mean over images, with its own interval if it has one."""
+    if metric.estimated is not None:
+        return metric.estimated(records)
+    images = common_images([records])
+    found = statistics.resampled([statistic(metric, records, images)], len(images))
+    counted = len(images) if metric.counts is None else len(metric.counts(records))
+    return NOTHING if found.value is None else replace(_within(metric, found), n=counted)
 
 
 def _over_folds(
@@ -124,32 +142,24 @@ def _within(metric: Metric, found: Estimate) -> Estimate:
     return replace(found, low=max(0.0, found.low), high=min(1.0, found.high))
 
 
-def _over_trainings(metric: Metric, trainings: Sequence[DataFrame]) -> Estimate:
-    """Estimate the mean of a figure over trainings, or a figure that is no mean over images."""
+def _over_trainings(
+    metric: Metric, trainings: Sequence[DataFrame], singles: Sequence[Estimate]
+) -> Estimate:
+    """Estimate the mean of a figure over trainings, of which each has an estimate by itself."""
     images = common_images(trainings)
-    least, counted = 0.0, len(images)
-    if metric.counts is not None:
-        counted = max(len(metric.counts(records)) for records in trainings)
+    least, counted = 0.0, max(single.n for single in singles)
     if metric.macro:
         least = statistics.wilson_variance(counted, counted)
-    if metric.values is not None:
-        parts = [metric.values(records) for records in trainings]
-        counted = max(len(part) for part in parts)
-        if any(part.empty for part in parts):
-            return NOTHING
-        if not metric.mean:
-            hits = sum(float(part.mean()) * counted for part in parts) / len(parts)
-            least = statistics.wilson_variance(hits, counted)
+    if metric.values is not None and not metric.mean:
+        hits = sum((single.value or 0.0) * counted for single in singles) / len(singles)
+        least = statistics.wilson_variance(hits, counted)
     found = statistics.resampled(
         [statistic(metric, records, images) for records in trainings],
         len(images),
         least_variance=least,
+        singles=singles,
     )
-    if found.value is None:
-        return NOTHING
-    if metric.biased:
-        return replace(found, n=counted, low=None, high=None)
-    return replace(_within(metric, found), n=counted)
+    return NOTHING if found.value is None else replace(_within(metric, found), n=counted)
 
 
 def _withheld(metric: Metric, data: CellData) -> str | None:

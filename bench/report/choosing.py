@@ -28,7 +28,7 @@ from bench.report.blocks import (
     Text,
 )
 from bench.report.pictures import embedded
-from bench.statistics import Difference
+from bench.statistics import Difference, p_equals, written
 from bench.suite.sections import Choice
 
 _FIGURES = tuple(map(Figure, ("latency_ms", "size_bytes", "clean_accuracy")))
@@ -77,16 +77,19 @@ def tests_table(tested: Sequence[tuple[Row, Test]]) -> Table:
     for row, test in tested:
         words = apart(test.difference, row.metric.unit)
         name = row.metric.name + (f" ({row.part})" if row.part else "")
-        rows.append([name, test.first, test.second, words, p_value(test.p_value), test.name])
+        rows.append([name, test.first, test.second, words, written(test.p_value), test.name])
     headers = ["figure", "model", "minus", "difference", "p, corrected", "test"]
     return Table.of(headers, rows)
 
 
 def apart(difference: Difference, unit: Unit) -> str:
     """Write how far two figures are apart, with the interval."""
-    low, high = (tables.number(value, unit) for value in (difference.low, difference.high))
     points = " points" if unit == "share" else ""
-    return f"{tables.number(difference.value, unit)}{points} [{low}, {high}]"
+    words = f"{tables.number(difference.value, unit)}{points}"
+    if difference.low is None or difference.high is None:
+        return f"{words} [{difference.lacks}]"
+    low, high = (tables.number(value, unit) for value in (difference.low, difference.high))
+    return f"{words} [{low}, {high}]"
 
 
 def _figures(row: Row, comparison: Comparison, audited: Audit) -> Iterator[Text]:
@@ -102,11 +105,6 @@ def _figures(row: Row, comparison: Comparison, audited: Audit) -> Iterator[Text]
             basis = Basis(tuple(entries), row.metric)
             marks = in_brackets(travelling(audited, comparison.matrix, [basis]))
             yield (Strong(words), marks) if model == row.best else words + marks
-
-
-def p_value(value: float) -> str:
-    """Write a p-value."""
-    return f"{value:.1e}" if value < 0.001 else f"{value:.3f}"  # noqa: PLR2004 (digits)
 
 
 def _front(comparison: Comparison, folder: Path) -> Iterator[Block]:
@@ -199,9 +197,9 @@ def _beside(found: Recommendation, metric: Metric) -> Iterator[str]:
         yield f" Equal to {', '.join(close)}: the first in the suite is named."
     elif close:
         yield f" Not significantly better than {' or '.join(close)}"
-        yield f" (p = {', '.join(p_value(found.others[m] or 0) for m in close)})."
+        yield f" ({', '.join(p_equals(p) for m in close if (p := found.others[m]) is not None)})."
     if ahead:
-        yield " Better than " + ", ".join(f"{m} (p = {p_value(p)})" for m, p in ahead.items()) + "."
+        yield " Better than " + ", ".join(f"{m} ({p_equals(p)})" for m, p in ahead.items()) + "."
     if counted:
         yield f" Better than {', '.join(counted)}, as counted."
     untested = [model for model, p in found.others.items() if p is None]

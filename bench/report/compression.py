@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from bench import tables
 from bench.audit import Audit, in_brackets
 from bench.compare.flips import MASKED
 from bench.compare.flips import flips as flipped
@@ -18,6 +19,7 @@ from bench.metrics import METRICS
 from bench.report import choosing, grids, layers, sparsity
 from bench.report.blocks import Block, Bullets, Code, Heading, Paragraph, Strong, Table, Text
 from bench.report.grids import Grid
+from bench.statistics import written
 
 _ACCURACY = ("sparsity", "accuracy_before", "clean_accuracy", "recovery_rate")
 _SIZE = (
@@ -199,8 +201,8 @@ def flips(known: Compression) -> Iterator[Block]:
             str(flip.won),
             str(flip.n),
             choosing.apart(flip.difference, "share"),
-            f"{100 * flip.difference.lower_bound:.1f}",
-            f"{flip.p_value:.2g}",
+            tables.number(flip.difference.lower_bound, "share"),
+            written(flip.p_value),
             _with_marks(
                 _conclusion(flip.difference.value, flip.p_value, flip.gain),
                 in_brackets(known.comparison.marks(*flip.basis)),

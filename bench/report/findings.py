@@ -12,7 +12,7 @@ from bench.compare.models import ALPHA
 from bench.metrics import METRICS
 from bench.report import choosing
 from bench.report.blocks import Block, Heading, Paragraph, Strong, Table, Text
-from bench.statistics import Estimate
+from bench.statistics import Estimate, written
 
 Marks: TypeAlias = "Callable[..., tuple[Finding, ...]]"
 
@@ -56,8 +56,8 @@ def section(
         "The unit is a seed: one training of each model. Seeds: in how many of them the first side "
         "is ahead. Shares are means over seeds and, with equal weights, over the parts below; in "
         "parentheses, the images that count, x seeds. In brackets: 95 % intervals over images and "
-        "trainings (bootstrap and Student's t). p: the larger of two, that of the same t, and that "
-        "of flipping the signs of what single images contribute, which is exact where few do. "
+        "trainings (Student's t). p: the larger of two, that of the same t, and that of flipping "
+        "the signs of what single images contribute, which is exact where few do. "
         "Conclusions are about these models on these images."
     )
     for test in tests:
@@ -84,7 +84,7 @@ def _row(test: ClaimTest, marks: Marks) -> list[Text]:
 def _tested(found: Compared) -> list[str]:
     return [
         choosing.apart(found.difference, _SHARE.unit),
-        choosing.p_value(found.p_value),
+        written(found.p_value),
         f"{found.agreeing} of {found.seeds}",
     ]
 

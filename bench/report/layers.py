@@ -12,6 +12,7 @@ from bench.figures import compression as drawings
 from bench.matrix import Matrix
 from bench.report.blocks import Block, Code, Heading, Paragraph, Table
 from bench.report.pictures import embedded, named
+from bench.statistics import p_equals
 
 _OUTCOMES: tuple[Outcome, ...] = ("accuracy", "robustness")
 
@@ -76,5 +77,5 @@ def _lost(found: Sensitivity, layer: str, name: Outcome) -> str:
     loss = found.losses.get((layer, name))
     if loss is None:
         return "no verdict"
-    p_value = f" (p = {loss.p_value:.1g})" if loss.p_value < ALPHA else ""
+    p_value = f" ({p_equals(loss.p_value)})" if loss.p_value < ALPHA else ""
     return f"{100 * loss.share:.1f}{p_value}"

@@ -12,7 +12,7 @@ from bench.matrix import Matrix
 from bench.metrics import METRICS
 from bench.report.blocks import Block, Heading, Paragraph, Table
 from bench.report.pictures import embedded
-from bench.statistics import Estimate
+from bench.statistics import Estimate, written
 
 
 def section(matrix: Matrix, folder: Path, *, audited: Audit) -> Iterator[Block]:
@@ -55,7 +55,7 @@ def _pairs(matrix: Matrix, tested: Sequence[TransferPair], audited: Audit) -> It
             pair.test.only_first,
             pair.test.only_second,
             pair.test.n,
-            f"{pair.p_value:.2g}",
+            written(pair.p_value),
         ]
         for pair in different
     ]

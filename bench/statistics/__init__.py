@@ -5,7 +5,6 @@ Pure functions of counts and of arrays of numbers; they know nothing of models o
 
 from bench.statistics.bootstrap import (
     Drawn,
-    Statistic,
     drawn,
     paired,
     resampled,
@@ -13,21 +12,41 @@ from bench.statistics.bootstrap import (
     share,
     within,
 )
+from bench.statistics.class_scores import (
+    macro,
+)
+from bench.statistics.draws import (
+    Statistic,
+)
 from bench.statistics.intervals import (
     CONFIDENCE,
     NOTHING,
     RESAMPLES,
     Difference,
     Estimate,
-    mean,
     quantile_of_t,
     rate,
     wilson_variance,
 )
+from bench.statistics.means import (
+    Limits,
+    mean,
+    mean_difference,
+)
+from bench.statistics.p_values import (
+    PValue,
+    holm,
+    p_equals,
+    written,
+)
+from bench.statistics.scores import (
+    auroc,
+    paired_ratio,
+    quantile,
+)
 from bench.statistics.tests import (
     PairedTest,
     at_least,
-    holm,
     mcnemar,
     paired_shares,
     paired_variance,
@@ -41,16 +60,24 @@ __all__ = [
     "Difference",
     "Drawn",
     "Estimate",
+    "Limits",
+    "PValue",
     "PairedTest",
     "Statistic",
     "at_least",
+    "auroc",
     "drawn",
     "holm",
+    "macro",
     "mcnemar",
     "mean",
+    "mean_difference",
+    "p_equals",
     "paired",
+    "paired_ratio",
     "paired_shares",
     "paired_variance",
+    "quantile",
     "quantile_of_t",
     "rate",
     "resampled",
@@ -59,4 +86,5 @@ __all__ = [
     "sign_flips",
     "wilson_variance",
     "within",
+    "written",
 ]

@@ -1,36 +1,36 @@
-"""Figures as functions of the images' weights: resampled, and compared image by image."""
+"""Figures as functions of the images' weights: resampled, and compared image by image.
+
+Their variance over images is that of the Bayesian bootstrap, and Student's t makes an interval of
+it, or a test: for one training, and with the variance over trainings for several.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from statistics import NormalDist
-from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.statistics.draws import Statistic, draws, figures, variance
 from bench.statistics.intervals import (
+    ALIKE,
     CONFIDENCE,
     NOTHING,
     RESAMPLES,
     Difference,
     Estimate,
+    below,
     quantile_of_t,
 )
+from bench.statistics.p_values import at_least_drawn
 
-Statistic: TypeAlias = Callable[[NDArray[np.float64]], NDArray[np.float64]]
-"""A figure of one training: from weights, (draw, image), to a number for each draw, or nan.
-
-A weight says how often an image counts: ones for the figure itself.
-"""
-
-_KEPT = 2**25
-"""Draws of weights are kept up to so many numbers: 64 MB."""
-_AT_ONCE = 4_000_000
-"""Weights that are drawn at a time."""
+LEAST_IMAGES = 5
+"""A mean over fewer images has no interval, and no test but one that says nothing."""
+LEAST_OF_SCORES = 20
+"""Nor has a figure of fewer that is no mean over images: its variance would be too small."""
 
 
 def resampled(
@@ -40,12 +40,12 @@ def resampled(
     seed: int = 0,
     resamples: int = RESAMPLES,
     least_variance: float = 0.0,
+    singles: Sequence[Estimate] = (),
 ) -> Estimate:
     """Estimate the mean over trainings of a figure, with its interval.
 
-    Of one training: the percentile bootstrap over images; of one image, none. Of several: images
-    and trainings are both drawn from more that there might have been; their variances add, and
-    Student's t with Satterthwaite's degrees of freedom accounts for how few trainings there are.
+    Images and trainings are both drawn from more that there might have been; their variances add,
+    and Student's t with Satterthwaite's degrees of freedom accounts for how few there are.
 
     Args:
         statistics: for each training, the figure as a function of the images' weights.
@@ -54,27 +54,60 @@ def resampled(
         resamples: how many bootstrap samples.
         least_variance: the variance over images is taken to be at least this: a sample without
             a single error has none of its own.
+        singles: the estimate of each training by itself, where there is one. The interval reaches
+            at least as far as theirs do on average: images are the same for all trainings. Where
+            one has none, neither has the mean.
 
-    Source: Efron and Tibshirani 1993, section 13.3; Satterthwaite 1946, "An approximate
-    distribution of estimates of variance components".
+    Source: Satterthwaite 1946, "An approximate distribution of estimates of variance components".
 
     """
-    figures = _figures(statistics, images)
-    if images == 0 or np.isnan(figures).any():
+    found = figures(statistics, images)
+    if images == 0 or np.isnan(found).any():
         return NOTHING
-    value, count = float(figures.mean()), len(figures)
-    draws = _draws(statistics, images, seed, resamples)
-    if count == 1 and images == 1:
-        return Estimate(value, None, None, images)
-    if count == 1:
-        low, high = _interval(draws)
-        reach = NormalDist().inv_cdf(0.5 + CONFIDENCE / 2) * math.sqrt(least_variance)
-        return Estimate(value, min(low, value - reach), max(high, value + reach), images)
-    if np.isinf(draws).any():
-        return Estimate(value, None, None, images, count)
-    spread = _Spread.of(max(least_variance, float(np.nanvar(draws))), images, figures)
+    if len(found) == 1 and not singles and images < LEAST_OF_SCORES:
+        return Estimate(float(found[0]), None, None, images, lacks=below(LEAST_OF_SCORES))
+    drawn = draws(statistics, images, seed, resamples)
+    if not np.isfinite(found).all() or np.isinf(drawn).any():
+        return Estimate(float(found.mean()), None, None, images, len(found))
+    of_images = max(least_variance, float(variance(drawn, images)))
+    return over_trainings(found, of_images, images, singles)
+
+
+def over_trainings(
+    found: NDArray[np.float64], of_images: float, images: int, singles: Sequence[Estimate] = ()
+) -> Estimate:
+    """Estimate a mean over trainings from the figure of each and the variance over images.
+
+    Args:
+        found: one figure a training.
+        of_images: the variance of their mean over images.
+        images: how many there are.
+        singles: as of :func:`resampled`.
+
+    """
+    value, count = float(found.mean()), len(found)
+    reason = next((each.lacks for each in singles if each.low is None), "")
+    if images < LEAST_IMAGES or any(each.low is None for each in singles):
+        return Estimate(value, None, None, images, count, reason or below(LEAST_IMAGES))
+    spread = _Spread.of(of_images, images, found)
+    if not spread.error and not singles:
+        return Estimate(value, None, None, images, count, ALIKE)
     reach = spread.quantile(0.5 + CONFIDENCE / 2) * spread.error
-    return Estimate(value, value - reach, value + reach, images, count)
+    down, up = _reaches(singles)
+    return Estimate(value, value - max(reach, down), value + max(reach, up), images, count)
+
+
+def _reaches(singles: Sequence[Estimate]) -> tuple[float, float]:
+    """Return how far intervals reach below and above their estimates, on average."""
+    arms = [
+        (each.value - each.low, each.high - each.value)
+        for each in singles
+        if each.value is not None and each.low is not None and each.high is not None
+    ]
+    if not arms:
+        return 0.0, 0.0
+    down, up = np.mean(arms, axis=0)
+    return float(down), float(up)
 
 
 def share(
@@ -99,10 +132,10 @@ class _Spread:
         """
         parts = [(of_images, max(1, images - 1))]
         largest = max(groups, key=len)
-        for figures in groups:
-            known = figures if len(figures) > 1 else largest
+        for group in groups:
+            known = group if len(group) > 1 else largest
             if len(known) > 1:
-                parts.append((float(known.var(ddof=1)) / len(figures), len(known) - 1))
+                parts.append((float(known.var(ddof=1)) / len(group), len(known) - 1))
         total = sum(variance for variance, _ in parts)
         weight = sum(variance**2 / freedom for variance, freedom in parts)
         return cls(math.sqrt(total), total**2 / weight if weight else math.inf)
@@ -145,14 +178,14 @@ def drawn(
         seed, resamples: of the resampling.
 
     """
-    draws = _draws(statistics, images, seed, resamples)
-    return Drawn(_figures(statistics, images), draws, images)
+    found = draws(statistics, images, seed, resamples)
+    return Drawn(figures(statistics, images), found, images)
 
 
 def paired(first: Drawn, second: Drawn, least_variance: float = 0.0) -> Difference:
     """Compare a figure of two models, drawn on the same images by the same seed.
 
-    Single trainings: a paired bootstrap over images. Several: as :func:`resampled`.
+    As :func:`resampled`, of what images and trainings have more under the first.
 
     Args:
         first, second: the figures.
@@ -162,15 +195,13 @@ def paired(first: Drawn, second: Drawn, least_variance: float = 0.0) -> Differen
     Raises:
         ValueError: for other counts of images or of samples.
 
-    Source: Efron and Tibshirani 1993, section 16.4 (the interval turned into a test).
-
     """
     if first.images != second.images or len(first.draws) != len(second.draws):
         raise ValueError("figures are compared on the same images and samples")
     groups = first.figures, second.figures
     value = float(first.figures.mean() - second.figures.mean())
-    draws = first.draws - second.draws
-    return _told_apart(value, draws, first.images, groups, len(draws), least_variance)
+    apart = first.draws - second.draws
+    return _told_apart(value, apart, first.images, groups, least_variance, LEAST_OF_SCORES)
 
 
 def within(
@@ -189,12 +220,12 @@ def within(
         seed, resamples: of the resampling.
         least_variance: as of :func:`paired`.
 
-    A single training: a paired bootstrap over images. Several: as :func:`resampled`.
+    As :func:`resampled`.
 
     """
-    figures = _figures(differences, images)
-    draws = _draws(differences, images, seed, resamples)
-    return _told_apart(float(figures.mean()), draws, images, [figures], resamples, least_variance)
+    found = figures(differences, images)
+    drawn = draws(differences, images, seed, resamples)
+    return _told_apart(float(found.mean()), drawn, images, [found], least_variance)
 
 
 def resamples_for(family: int) -> int:
@@ -209,72 +240,20 @@ def resamples_for(family: int) -> int:
 
 def _told_apart(
     value: float,
-    draws: NDArray[np.float64],
+    drawn: NDArray[np.float64],
     images: int,
     groups: Sequence[NDArray[np.float64]],
-    resamples: int,
-    least_variance: float = 0.0,
+    least_variance: float,
+    least: int = LEAST_IMAGES,
 ) -> Difference:
     """Turn the draws of a difference over images, and the spread of trainings, into a test."""
-    draws = draws[~np.isnan(draws)]
-    if all(len(figures) == 1 for figures in groups):
-        below, above = int((draws <= 0).sum()), int((draws >= 0).sum())
-        p_value = min(1.0, 2 * (min(below, above) + 1) / (len(draws) + 1))
-        low, high = _interval(draws)
-        lower = float(np.quantile(draws, 1 - CONFIDENCE))
-        if least_variance:
-            floor = NormalDist(value, math.sqrt(least_variance))
-            low = min(low, floor.inv_cdf(0.5 - CONFIDENCE / 2))
-            high = max(high, floor.inv_cdf(0.5 + CONFIDENCE / 2))
-            lower = min(lower, floor.inv_cdf(1 - CONFIDENCE))
-            p_value = max(p_value, 2 * min(floor.cdf(0), 1 - floor.cdf(0)))
-        return Difference(value, low, high, images, p_value, lower)
-    spread = _Spread.of(max(float(draws.var()), least_variance), images, *groups)
+    if images < least:
+        return Difference(value, None, None, images, 1.0, lacks=below(least))
+    of_images = max(float(variance(drawn[np.isfinite(drawn)], images)), least_variance)
+    spread = _Spread.of(of_images, images, *groups)
+    p_value = at_least_drawn(spread.p_value(value), len(drawn)) if value else 1.0
+    if not spread.error or not math.isfinite(value):
+        return Difference(value, None, None, images, p_value, lacks=ALIKE)
     reach = spread.quantile(0.5 + CONFIDENCE / 2) * spread.error
-    p_value = max(spread.p_value(value), 2 / (resamples + 1))
     lower = value - spread.quantile(CONFIDENCE) * spread.error
     return Difference(value, value - reach, value + reach, images, p_value, lower)
-
-
-def _figures(statistics: Sequence[Statistic], images: int) -> NDArray[np.float64]:
-    """Return each training's figure, each image counted once."""
-    return np.array([statistic(np.ones((1, images)))[0] for statistic in statistics])
-
-
-def _draws(
-    statistics: Sequence[Statistic], images: int, seed: int, resamples: int
-) -> NDArray[np.float64]:
-    """Draw images, the same for each seed; return the mean over trainings, draw by draw."""
-    means = np.empty(resamples)
-    is_small = images * resamples <= _KEPT
-    start = 0
-    for counts in (_kept if is_small else _counts)(images, seed, resamples):
-        weights = counts.astype(np.float64)
-        figures = np.stack([statistic(weights) for statistic in statistics])
-        means[start : start + len(weights)] = figures.mean(0)
-        start += len(weights)
-    return means
-
-
-def _counts(images: int, seed: int, resamples: int) -> Iterator[NDArray[np.uint16]]:
-    """Draw how often each image counts, (draw, image), some draws at a time."""
-    generator = np.random.default_rng(seed)
-    step = max(1, _AT_ONCE // max(1, images))
-    for start in range(0, resamples, step):
-        size = min(step, resamples - start)
-        counts = generator.multinomial(images, np.full(images, 1 / images), size=size)
-        yield counts.astype(np.uint16)  # once on average: never near what would not fit
-
-
-@lru_cache(maxsize=2)
-def _kept(images: int, seed: int, resamples: int) -> tuple[NDArray[np.uint16], ...]:
-    """Return the same, kept: a page compares many figures on the same images."""
-    return tuple(_counts(images, seed, resamples))
-
-
-def _interval(draws: NDArray[np.float64]) -> tuple[float, float]:
-    tail = (1 - CONFIDENCE) / 2
-    # between two infinite draws there is nothing to interpolate
-    method: Any = "closest_observation" if np.isinf(draws).any() else "linear"
-    low, high = np.nanquantile(draws, [tail, 1 - tail], method=method)
-    return float(low), float(high)

@@ -36,8 +36,8 @@ def compared(found: Difference, differences: ArrayLike, trainings: int = 1) -> D
     p_value = float(2 * stdtr(freedom, -abs(found.value) / error)) if error else 0.0
     return replace(
         found,
-        low=min(found.low, found.value - two),
-        high=max(found.high, found.value + two),
+        low=None if found.low is None else min(found.low, found.value - two),
+        high=None if found.high is None else max(found.high, found.value + two),
         p_value=max(found.p_value, p_value),
         lower_bound=min(found.lower_bound, found.value - one),
     )

@@ -1,4 +1,4 @@
-"""Estimates and differences with their intervals; the intervals of shares and of means."""
+"""Estimates and differences with their intervals; the interval of a share."""
 
 from __future__ import annotations
 
@@ -6,12 +6,16 @@ import math
 from dataclasses import dataclass
 from statistics import NormalDist
 
-import numpy as np
-from numpy.typing import ArrayLike
-
 CONFIDENCE = 0.95
 RESAMPLES = 2000
-"""Bootstrap samples behind an interval, and behind the test of one difference."""
+"""Draws behind an interval, and behind the test of one difference."""
+ALIKE = "all alike: no interval"
+"""What is said of values that are all the same: how much others may differ is not known."""
+
+
+def below(least: int, of: str = "n") -> str:
+    """Say that there is no interval because there are too few images."""
+    return f"{of} below {least}: no interval"
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +23,8 @@ class Estimate:
     """A number with its 95 % interval and the count that it rests on.
 
     ``value`` is None where nothing could be measured (``n`` is 0 then): it prints as a dash.
-    ``trainings`` counts the trained seeds that it is the mean of.
+    ``trainings`` counts the trained seeds that it is the mean of; ``lacks`` says why there is no
+    interval, where there might be one.
     """
 
     value: float | None
@@ -27,6 +32,7 @@ class Estimate:
     high: float | None
     n: int
     trainings: int = 1
+    lacks: str = ""
 
 
 NOTHING = Estimate(None, None, None, 0)
@@ -39,49 +45,13 @@ def rate(hits: int, n: int) -> Estimate:
         hits: how many of the ``n`` have the property.
         n: how many were looked at; 0 gives an estimate without a value.
 
-    Source: Wilson 1927, "Probable inference"; Brown, Cai, DasGupta 2001, section 3.1.1.
-
     """
     if not 0 <= hits <= n:
         raise ValueError(f"{hits} hits of {n}")
     if n == 0:
         return NOTHING
-    z = NormalDist().inv_cdf(0.5 + CONFIDENCE / 2)
-    p = hits / n
-    spread = z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-    scale = 1 + z * z / n
-    centre = p + z * z / (2 * n)
-    low = 0.0 if hits == 0 else (centre - spread) / scale
-    high = 1.0 if hits == n else (centre + spread) / scale
-    return Estimate(p, low, high, n)
-
-
-def mean(values: ArrayLike, *, seed: int = 0, resamples: int = RESAMPLES) -> Estimate:
-    """Estimate a mean, with the percentile bootstrap interval.
-
-    Args:
-        values: numbers; empty gives an estimate without a value, a single one no interval.
-        seed: of the resampling: equal values give an equal interval.
-        resamples: how many bootstrap samples.
-
-    Source: Efron and Tibshirani 1993, section 13.3.
-
-    """
-    sample = np.asarray(values, dtype=np.float64)
-    if sample.size == 0:
-        return NOTHING
-    if sample.size == 1:
-        return Estimate(float(sample[0]), None, None, 1)
-    generator = np.random.default_rng(seed)
-    means = np.empty(resamples)
-    rows = max(1, 2_000_000 // sample.size)
-    for start in range(0, resamples, rows):
-        stop = min(start + rows, resamples)
-        picks = generator.integers(0, sample.size, size=(stop - start, sample.size))
-        means[start:stop] = sample[picks].mean(axis=1)
-    tail = (1 - CONFIDENCE) / 2
-    low, high = np.quantile(means, [tail, 1 - tail])
-    return Estimate(float(sample.mean()), float(low), float(high), int(sample.size))
+    low, high = score_interval(hits / n, n)
+    return Estimate(hits / n, low, high, n)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,15 +61,19 @@ class Difference:
     ``lower_bound`` is its one-sided 95 % lower bound: what it is at the very least.
 
     ``p_value`` is two-sided, for no difference at all. Between single trainings it speaks of those
-    two trainings, not of what trained them, and is never below 2 / (resamples + 1).
+    two trainings, not of what trained them. Of a resampled test it is never below what the draws
+    allow, and a :class:`~bench.statistics.p_values.PValue` where it is that bound.
+
+    ``lacks`` says why there is no interval, where there is none.
     """
 
     value: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
     n: int
     p_value: float
     lower_bound: float = -math.inf
+    lacks: str = ""
 
 
 def quantile_of_t(freedom: float, probability: float) -> float:
@@ -107,6 +81,19 @@ def quantile_of_t(freedom: float, probability: float) -> float:
     from scipy.special import stdtrit
 
     return float(stdtrit(freedom, probability))
+
+
+def score_interval(value: float, n: float) -> tuple[float, float]:
+    """Return the Wilson score interval of a share of so many images, or of as many as count.
+
+    Source: Wilson 1927, "Probable inference"; Brown, Cai, DasGupta 2001, section 3.1.1.
+
+    """
+    z = NormalDist().inv_cdf(0.5 + CONFIDENCE / 2)
+    spread = z * math.sqrt(value * (1 - value) / n + z * z / (4 * n * n))
+    centre, scale = value + z * z / (2 * n), 1 + z * z / n
+    low = 0.0 if value <= 0 else (centre - spread) / scale
+    return low, 1.0 if value >= 1 else (centre + spread) / scale
 
 
 def wilson_variance(hits: float, n: int) -> float:

@@ -1,10 +1,9 @@
-"""Exact paired tests, binomial tails, and correction over a family."""
+"""Exact paired tests, and binomial tails."""
 
 from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 
@@ -12,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from bench.statistics.intervals import CONFIDENCE, Difference
+from bench.statistics.p_values import PValue
 
 
 def paired_shares(won: int, lost: int, n: int) -> Difference:
@@ -72,7 +72,8 @@ def sign_flips(contributions: ArrayLike, *, seed: int = 0, flips: int = 9999) ->
         return 1.0
     signs = np.random.default_rng(seed).integers(0, 2, size=(flips, found.size)) * 2 - 1
     reached = np.abs(signs @ found) >= abs(found.sum()) - _SLACK
-    return float((reached.sum() + 1) / (flips + 1))
+    found_p = float((reached.sum() + 1) / (flips + 1))
+    return found_p if reached.any() else PValue(found_p)
 
 
 _SLACK = 1e-12
@@ -120,7 +121,8 @@ def mcnemar(first: ArrayLike, second: ArrayLike, *, one_sided: bool = False) -> 
 
 def _binomial_two_sided(smaller: int, n: int) -> float:
     """P of a split at least as uneven as ``smaller`` of ``n`` under a fair coin (symmetric)."""
-    return min(1.0, 2 * at_least(n - smaller, n, 0.5))
+    tail = at_least(n - smaller, n, 0.5)
+    return PValue(2 * tail) if isinstance(tail, PValue) else min(1.0, 2 * tail)
 
 
 def at_least(hits: int, n: int, share: float) -> float:
@@ -134,7 +136,7 @@ def at_least(hits: int, n: int, share: float) -> float:
         share: what is doubted, in [0, 1].
 
     Returns:
-        In (0, 1]: below the smallest float it is that float, for 0 is no p-value.
+        In (0, 1]: below the smallest float it is that float, as a bound, for 0 is no p-value.
 
     """
     if not 0 <= hits <= n:
@@ -142,22 +144,9 @@ def at_least(hits: int, n: int, share: float) -> float:
     if hits == 0 or share >= 1:
         return 1.0
     if share <= 0:
-        return sys.float_info.min  # what cannot be was seen
+        return PValue(sys.float_info.min)  # what cannot be was seen
     from scipy.special import betainc
 
     # the binomial tail as an incomplete beta function: exact to rounding, however small
-    return max(sys.float_info.min, float(betainc(hits, n - hits + 1, share)))
-
-
-def holm(p_values: Sequence[float]) -> list[float]:
-    """Correct p-values over a family by Holm's step-down method; the order is kept.
-
-    Source: Holm 1979, "A simple sequentially rejective multiple test procedure".
-    """
-    count = len(p_values)
-    adjusted = [0.0] * count
-    largest = 0.0
-    for rank, index in enumerate(sorted(range(count), key=lambda i: p_values[i])):
-        largest = max(largest, min(1.0, (count - rank) * p_values[index]))
-        adjusted[index] = largest
-    return adjusted
+    found = float(betainc(hits, n - hits + 1, share))
+    return found if found > sys.float_info.min else PValue(sys.float_info.min)

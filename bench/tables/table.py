@@ -134,7 +134,7 @@ class Table:
                     "high": known.high if known else None,
                     "n": known.n if known else None,
                     "trainings": known.trainings if known else None,
-                    "note": place.note or None,
+                    "note": place.note or (known.lacks if known else "") or None,
                     "findings": _rules(f for f in place.findings if not f.is_mark),
                     "marks": _rules(f for f in place.findings if f.is_mark),
                     "key": " ".join(entry.key or "" for entry in place.entries) or None,
@@ -206,8 +206,7 @@ class Table:
         parts += ["x trainings; the figure is the mean over them"] if several else []
         words = f"In parentheses: {', '.join(parts)}."
         if self.intervals:
-            bootstrap = {metric.mean or metric.weighted is not None for metric in self.metrics}
-            kind = " or ".join("bootstrap" if each else "Wilson" for each in sorted(bootstrap))
+            kind = " or ".join(dict.fromkeys(metric.interval_name for metric in self.metrics))
             t = "; of several trainings, Student's t over images and trainings" if several else ""
             words = f"In brackets: 95 % {kind} interval{t}. {words}"
         if parts:

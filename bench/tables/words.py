@@ -30,6 +30,8 @@ def figure(estimate: Estimate, metric: Metric, *, intervals: bool) -> str:
     if intervals and estimate.low is not None and estimate.high is not None:
         low, high = (number(end, metric.unit, digits) for end in (estimate.low, estimate.high))
         words += f" [{low}, {high}]"
+    elif intervals and estimate.lacks:
+        words += f" [{estimate.lacks}]"
     counted = [str(estimate.n)] if estimate.n else []
     counted += [f"x {estimate.trainings}"] if estimate.trainings > 1 else []
     return f"{words} ({' '.join(counted)})" if counted else words

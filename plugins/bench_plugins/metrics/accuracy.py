@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,7 +9,7 @@ import numpy as np
 from bench.api import Metric, outcomes
 from bench.api.outcomes import Values
 from bench.records import Kind
-from bench.statistics import Statistic, share
+from bench.statistics import NOTHING, Estimate, Statistic, macro, paired_ratio, share
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -43,93 +42,49 @@ class AccuracyBefore(CleanAccuracy):
     kinds = ("interim",)
 
 
-class _Macro(Metric, ABC):
+class Macro(Metric):
     """The mean of a score over the classes that occur, as labels or as predictions."""
 
     kinds = ("evaluate",)
     macro = True
+    interval = "Korn-Graubard"
     better = "higher"
 
-    @abstractmethod
-    def score(
-        self,
-        right: NDArray[np.float64],
-        support: NDArray[np.float64],
-        predicted: NDArray[np.float64],
-    ) -> NDArray[np.float64]:
-        """Return the score of each class; 0 where it is undefined.
+    def __init__(self, name: str, definition: str, support: float, predicted: float) -> None:
+        """Take what is divided by: so much of a class's images, and of those predicted as it."""
+        words = "the mean over the classes that occur (sklearn: average='macro', zero_division=0)."
+        super().__init__(name, f"{definition}; {words}")
+        self.weights = (support, predicted)
 
-        Args:
-            right, support, predicted: images of each (draw, class) that are predicted as it and
-                are, that are, that are predicted as it.
-
-        """
+    def estimated(self, records: DataFrame) -> Estimate:
+        """Return the score with the interval of :func:`bench.statistics.macro`."""
+        if not len(records):
+            return NOTHING
+        is_of, is_said = _by_class(records)
+        return macro((is_of.T @ is_said).astype(np.float64), *self.weights)
 
     def weighted(self, records: DataFrame) -> Statistic:
         """Return the score as a function of the images' weights."""
-        labels = records["label"].to_numpy(dtype=np.int64)
-        predictions = records["prediction"].to_numpy(dtype=np.int64)
-        occurring = np.unique(np.concatenate([labels, predictions]))
-        is_of, is_said = (column[:, None] == occurring for column in (labels, predictions))
+        is_of, is_said = _by_class(records)
+        of_support, of_predicted = self.weights
 
         def mean(weights: NDArray[np.float64]) -> NDArray[np.float64]:
             support, predicted = weights @ is_of, weights @ is_said
-            found = self.score(weights @ (is_of & is_said), support, predicted)
+            whole = of_support * support + of_predicted * predicted
             occurs = (support + predicted) > 0
-            return share((found * occurs).sum(1), occurs.sum(1).astype(np.float64), float("nan"))
+            found = share(weights @ (is_of & is_said), whole) * occurs
+            return share(found.sum(1), occurs.sum(1).astype(np.float64), float("nan"))
 
         return mean
 
 
-class MacroPrecision(_Macro):
-    """Of the images predicted as a class, the share that is; the mean over the classes that occur
-    (sklearn: average='macro', zero_division=0).
-    """
-
-    name = "macro_precision"
-
-    def score(
-        self,
-        right: NDArray[np.float64],
-        support: NDArray[np.float64],
-        predicted: NDArray[np.float64],
-    ) -> NDArray[np.float64]:
-        """Return the precision."""
-        return share(right, predicted)
-
-
-class MacroRecall(_Macro):
-    """Of the images of a class, the share predicted as it; the mean over the classes that occur
-    (sklearn: average='macro', zero_division=0).
-    """
-
-    name = "macro_recall"
-
-    def score(
-        self,
-        right: NDArray[np.float64],
-        support: NDArray[np.float64],
-        predicted: NDArray[np.float64],
-    ) -> NDArray[np.float64]:
-        """Return the recall."""
-        return share(right, support)
-
-
-class MacroF1(_Macro):
-    """Harmonic mean of precision and recall of a class; the mean over the classes that occur
-    (sklearn: average='macro', zero_division=0).
-    """
-
-    name = "macro_f1"
-
-    def score(
-        self,
-        right: NDArray[np.float64],
-        support: NDArray[np.float64],
-        predicted: NDArray[np.float64],
-    ) -> NDArray[np.float64]:
-        """Return the F1."""
-        return share(2 * right, support + predicted)
+def _by_class(records: DataFrame) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return, by (image, class that occurs), which is its label and which its prediction."""
+    labels = records["label"].to_numpy(dtype=np.int64)
+    predictions = records["prediction"].to_numpy(dtype=np.int64)
+    occurring = np.unique(np.concatenate([labels, predictions]))
+    of, said = (column[:, None] == occurring for column in (labels, predictions))
+    return of.astype(np.int64), said.astype(np.int64)
 
 
 class CalibrationError(Metric):
@@ -162,14 +117,18 @@ class RecoveryRate(Metric):
     name = "recovery_rate"
     kinds = ("evaluate",)
     beside_original = True
+    interval = "paired score"
     better = "higher"
+
+    def estimated(self, records: DataFrame) -> Estimate:
+        """Return the quotient with its score interval."""
+        own, first = _right_beside(records)
+        both, only_own, only_first = own & first, own & ~first, first & ~own
+        return paired_ratio(both.sum(), only_own.sum(), only_first.sum(), len(records))
 
     def weighted(self, records: DataFrame) -> Statistic:
         """Return the quotient as a function of the images' weights."""
-        own, first = (
-            outcomes.truth(records[name] == records["label"]).to_numpy(dtype=float)
-            for name in ("prediction", "original_prediction")
-        )
+        own, first = (right.astype(float) for right in _right_beside(records))
 
         def ratio(weights: NDArray[np.float64]) -> NDArray[np.float64]:
             return share(weights @ own, weights @ first, undefined=float("nan"))
@@ -177,12 +136,21 @@ class RecoveryRate(Metric):
         return ratio
 
 
-METRICS = (
-    CleanAccuracy,
-    MacroPrecision,
-    MacroRecall,
-    MacroF1,
-    CalibrationError,
-    AccuracyBefore,
-    RecoveryRate,
+def _right_beside(records: DataFrame) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Return which images the variant has right, and which its original."""
+    own, first = (
+        outcomes.truth(records[name] == records["label"]).to_numpy(dtype=bool)
+        for name in ("prediction", "original_prediction")
+    )
+    return own, first
+
+
+METRICS: tuple[Metric, ...] = (
+    CleanAccuracy(),
+    Macro("macro_precision", "Of the images predicted as a class, the share that is", 0, 1),
+    Macro("macro_recall", "Of the images of a class, the share predicted as it", 1, 0),
+    Macro("macro_f1", "Harmonic mean of precision and recall of a class", 0.5, 0.5),
+    CalibrationError(),
+    AccuracyBefore(),
+    RecoveryRate(),
 )

@@ -89,35 +89,19 @@ class WorstCase(Metric):
         return records["robust_to_all"]
 
 
-class NormToSuccess(Quantile):
-    """The size of the perturbation within which a share of the images is misclassified."""
+def _steps(records: DataFrame) -> Values:
+    """Return the step at which each eligible image was fooled; infinite where it was not.
 
-    unit = "pixels"
-    needs_minimum = True
-
-    def counts(self, records: DataFrame) -> Values:
-        """Return the size of each eligible image's perturbation."""
-        return outcomes.norm_to_success(records)
-
-
-class StepsToSuccess(Quantile):
-    """The step by which a share of the images is misclassified."""
-
-    unit = "count"
-
-    def counts(self, records: DataFrame) -> Values:
-        """Return the step at which each eligible image was fooled; infinite where it was not.
-
-        Nothing where the attack does not report its steps, which all images that it fooled would
-        have; where it fooled none, ``traceable`` says whether it would have reported them.
-        """
-        counted = records[outcomes.eligible(records)]
-        fooled = outcomes.fooled(counted)
-        is_traced = "traceable" in counted and bool(counted["traceable"].all())
-        steps = counted["steps_to_success"].astype(float)
-        if steps[fooled].isna().any() or not (fooled.any() or is_traced):
-            return steps[:0]
-        return steps.where(fooled, float("inf"))
+    Nothing where the attack does not report its steps, which all images that it fooled would
+    have; where it fooled none, ``traceable`` says whether it would have reported them.
+    """
+    counted = records[outcomes.eligible(records)]
+    fooled = outcomes.fooled(counted)
+    is_traced = "traceable" in counted and bool(counted["traceable"].all())
+    steps = counted["steps_to_success"].astype(float)
+    if steps[fooled].isna().any() or not (fooled.any() or is_traced):
+        return steps[:0]
+    return steps.where(fooled, float("inf"))
 
 
 _OVER = {False: "all evaluated images.", True: "the successes."}
@@ -160,24 +144,32 @@ METRICS: tuple[Metric, ...] = (
         for column, name in _CONFIDENCES.items()
         for of_successes in (False, True)
     ),
-    NormToSuccess(
+    Quantile(
         "median_norm",
         "Median size, in the attack's own norm, of the perturbations, over the images that "
         "success_rate counts; infinite where the attack failed. Only for attacks that look "
         "for the nearest adversarial image.",
+        "pixels",
+        outcomes.norm_to_success,
         0.5,
+        needs_minimum=True,
     ),
-    NormToSuccess(
+    Quantile(
         "norm_80",
         "The size within which 80 % of those images are misclassified; of median_norm, 50 %.",
+        "pixels",
+        outcomes.norm_to_success,
         0.8,
+        needs_minimum=True,
     ),
     *(
-        StepsToSuccess(
+        Quantile(
             f"steps_{percent}",
             f"The step by which {percent} % of the images that success_rate counts are "
             "misclassified; infinite where fewer are. Only for attacks whose model calls are their "
             "iterates.",
+            "count",
+            _steps,
             percent / 100,
         )
         for percent in (50, 80)

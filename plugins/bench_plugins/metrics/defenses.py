@@ -8,7 +8,7 @@ import numpy as np
 
 from bench.api import Metric, outcomes
 from bench.api.outcomes import Values
-from bench.statistics import Statistic, share
+from bench.statistics import Estimate, Statistic, auroc, share
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -51,12 +51,19 @@ class DetectionAuroc(Metric):
 
     name = "detection_auroc"
     unit = "score"
+    interval = "DeLong logit"
     kinds = ("detect",)
     better = "higher"
 
     def counts(self, records: DataFrame) -> Values:
         """Return the images whose scores are compared with unattacked ones': the successes."""
         return records["success"][_successes(records)]
+
+    def estimated(self, records: DataFrame) -> Estimate:
+        """Return the same with the interval of :func:`bench.statistics.auroc`."""
+        attacked = records["adversarial_score"][_successes(records)]
+        scores = (column.to_numpy(dtype=float) for column in (attacked, records["clean_score"]))
+        return auroc(*scores)
 
     def weighted(self, records: DataFrame) -> Statistic:
         """Return how often a success looks more suspicious than an unattacked image."""

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,7 +11,7 @@ from bench.api import Metric, outcomes
 from bench.api.metrics import Better, Unit, number
 from bench.api.outcomes import Values
 from bench.records import JSON, Kind
-from bench.statistics import Statistic, share
+from bench.statistics import Estimate, Statistic, quantile, share
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -75,30 +74,49 @@ class Column(Metric):
         return records[self.column].dropna().astype(float)
 
 
-class Quantile(Metric, ABC):
-    """The least value that a share of the images that count does not exceed."""
+class Quantile(Metric):
+    """The least value that a share of the images that count does not exceed.
+
+    ``of_images`` returns the value of each image that counts, infinite where it has none.
+    """
 
     better = "higher"
+    interval = "order-statistic"
     kinds = ("attack",)
 
-    def __init__(self, name: str, definition: str, of: float) -> None:
+    def __init__(
+        self,
+        name: str,
+        definition: str,
+        unit: Unit,
+        of_images: Callable[[DataFrame], Values],
+        of: float,
+        *,
+        needs_minimum: bool = False,
+    ) -> None:
         super().__init__(name, definition)
-        self.of = of
+        self.unit, self.of, self.needs_minimum = unit, of, needs_minimum
+        self.counts = of_images
 
-    @abstractmethod
-    def counts(self, records: DataFrame) -> Values:
-        """Return the value of each image that counts, infinite where it has none."""
+    def estimated(self, records: DataFrame) -> Estimate:
+        """Return the quantile, between two values of the sample."""
+        return quantile(self._values(records).to_numpy(dtype=float), self.of)
 
     def weighted(self, records: DataFrame) -> Statistic:
         """Return the quantile; nan of weights by which no image counts."""
-        values = self.counts(records).sort_values()
+        values = self._values(records).sort_values()
         rows, numbers = values.index.to_numpy(), values.to_numpy(dtype=float)
 
-        def quantile(weights: NDArray[np.float64]) -> NDArray[np.float64]:
+        def least(weights: NDArray[np.float64]) -> NDArray[np.float64]:
             counted = weights[:, rows].cumsum(axis=1)
             if not len(rows):
                 return share(counted.sum(1), counted.sum(1), undefined=float("nan"))
             short = counted < self.of * counted[:, -1:] - _SLACK
             return np.where(counted[:, -1] > 0, numbers[short.sum(axis=1)], np.nan)
 
-        return quantile
+        return least
+
+    def _values(self, records: DataFrame) -> Values:
+        if self.counts is None:
+            raise TypeError(f"{self.name} has no value of each image")
+        return self.counts(records)

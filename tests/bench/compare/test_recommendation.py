@@ -151,7 +151,7 @@ def test_equals_are_recommended_in_the_suites_order_and_said_to_be_so(planted: P
     assert found.best == "first"
     assert found.others == {"second": 1.0}
     text = markdown.text(choosing.recommendation(planted.comparison, "t", Choice()))
-    assert "Not significantly better than second (p = 1.000)." in text
+    assert "Not significantly better than second (p = 1)." in text
 
 
 def test_a_model_without_the_figure_to_choose_by_is_reported(three: Comparison) -> None:

@@ -266,18 +266,17 @@ def test_the_interval_of_macro_f1_covers_the_truth_about_as_often_as_it_says() -
     for _ in range(trials):
         cells = generator.choice(9, size=150, p=joint.ravel())
         reported = records(cells // 3, cells % 3)
-        statistic = metrics.statistic(METRICS["macro_f1"], reported, sorted(reported["image"]))
-        found = statistics.resampled([statistic], 150, resamples=200)
+        found = metrics.estimate(METRICS["macro_f1"], reported, {})
         covered += found.low <= truth <= found.high
-    # a percentile bootstrap of 150 covers about 0.94: standard error sqrt(.94 * .06 / 150) = 0.019
-    assert 0.87 <= covered / trials <= 0.995
+    # 0.95 and more, as docs/metrics.md has it: standard error sqrt(.95 * .05 / 150) = 0.018
+    assert covered / trials >= 0.9
 
 
 def test_one_training_is_read_without_knowing_of_others() -> None:
-    labels, predictions = predicted(6, classes=3, count=40)
+    labels, predictions = np.random.default_rng(6).integers(3, size=(2, 160))
     reported = records(labels, predictions)
     alone = metrics.estimate(METRICS["macro_f1"], reported, {})
-    halves = [CellData(reported.iloc[:15], {}, "a"), CellData(reported.iloc[15:], {}, "a")]
+    halves = [CellData(reported.iloc[:60], {}, "a"), CellData(reported.iloc[60:], {}, "a")]
     found = metrics.estimate_replicas(METRICS["macro_f1"], halves)  # folds of one seed
     assert (found.value, found.n, found.trainings) == (alone.value, alone.n, 1)
     assert found.low <= alone.low < alone.high <= found.high  # two parts may spread more

@@ -142,7 +142,10 @@ MEANS |= {"certified_radius", "heatmap_similarity", "heatmap_overlap"}
 def oracle(name: str, records: Sequence[Any]) -> Estimate:
     values = REPLICAS[name](records)
     if name in MEANS:
-        return statistics.mean(values)
+        is_of_one = name.startswith(("confidence", "target_confidence"))
+        signed = name in {*EXPLAINED, "heatmap_similarity", "heatmap_overlap"}
+        limits = (0, 1) if is_of_one else (None, None) if signed else (0, None)
+        return statistics.mean(values, limits)
     return statistics.rate(sum(values), len(values))
 
 
@@ -366,10 +369,11 @@ def test_a_sample_without_an_error_leaves_a_macro_score_in_doubt(
     found = metrics.estimate(METRICS[name], frame(records), {})
     assert isinstance(found, Estimate)
     assert (found.value, found.n) == (1, count)
-    if count == 1:
+    if count < 6:  # of two classes
         assert (found.low, found.high) == (None, None)
+        assert found.lacks == "images of a class below 3: no interval"
     else:
-        assert found.low == pytest.approx(statistics.rate(count, count).low)
+        assert found.low == pytest.approx(0.025 ** (1 / count))  # Clopper and Pearson's
         assert found.high == 1
 
 
@@ -425,7 +429,7 @@ def test_a_start_that_fools_counts_zero_steps(frame) -> None:
         steps_to_success=0,
     )
     found = metrics.estimate(METRICS["steps_to_success"], frame(records), BUDGETED)
-    assert found == Estimate(0, 0, 0, 4)
+    assert found == Estimate(0, None, None, 4, lacks="n below 5: no interval")
 
 
 # Images without a verdict
@@ -575,7 +579,9 @@ def test_the_recovery_rate_by_hand(frame) -> None:
     found = metrics.estimate_replicas(METRICS["recovery_rate"], [beside(frame, first, own)])
     assert found.value == pytest.approx(45 / 54)
     itself = metrics.estimate_replicas(METRICS["recovery_rate"], [beside(frame, first, first)])
-    assert (itself.value, itself.low, itself.high) == (1, 1, 1)
+    # that all 54 images are kept leaves it in doubt, as a share would be: 54 / (54 + z ** 2)
+    assert itself.value == 1
+    assert (itself.low, itself.high) == pytest.approx((54 / 57.8415, 57.8415 / 54), abs=1e-4)
     # more is possible, and is not cut off
     better = metrics.estimate_replicas(METRICS["recovery_rate"], [beside(frame, own, first)])
     assert better.value == pytest.approx(54 / 45)
@@ -633,6 +639,11 @@ def test_the_interval_of_the_recovery_rate_contains_it(verdicts) -> None:
     if any(not any(first for _, first in pairs) for pairs in verdicts):
         assert found == NOTHING
         return
+    if len(verdicts[0]) < 5:
+        assert (found.low, found.high) == (None, None)
+        assert found.lacks == "n below 5: no interval"
+        return
+    assert found.low < found.high  # also where a variant is right on just what its original is
     assert found.low <= found.value * (1 + 1e-9)
     assert found.value <= found.high * (1 + 1e-9)
 
