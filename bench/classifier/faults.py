@@ -134,13 +134,13 @@ def blaming(
     """
     try:
         yield
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         if not isinstance(error, ModelError):
             _check(fresh(), images(), culprit, error)
         raise
 
 
-def _check(network: nn.Module, images: Images, culprit: str, error: Exception) -> None:
+def _check(network: nn.Module, images: Images, culprit: str, error: BaseException) -> None:
     """Ask a network by itself, forward and backward.
 
     Raises:
@@ -178,7 +178,7 @@ def _check(network: nn.Module, images: Images, culprit: str, error: Exception) -
     _check_copy(network, culprit, error)
 
 
-def _check_copy(network: nn.Module, culprit: str, error: Exception) -> None:
+def _check_copy(network: nn.Module, culprit: str, error: BaseException) -> None:
     """Say that a network cannot be copied, where this is what the plugin failed by."""
 
     def uncopied(own: Exception) -> BenchError:

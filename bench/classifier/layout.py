@@ -117,7 +117,7 @@ def _computes(network: nn.Module, image_shape: tuple[int, int, int], layout: Lay
             if isinstance(logits, torch.Tensor) and logits.requires_grad:
                 learned = [each for each in network.parameters() if each.requires_grad]
                 torch.autograd.grad(logits.sum(), [images, *learned], allow_unused=True)
-    except ModelError:
+    except (ModelError, SystemExit):
         return False
     finally:
         for part, mode in modes:

@@ -54,6 +54,19 @@ class Hooked(Plain):
         self.conv(x)
         return nn.functional.adaptive_avg_pool2d(self.kept.relu(), 2)
 
+class Double(Plain):
+    def __init__(self):
+        super().__init__()
+        self.double()
+    def forward(self, x):
+        return super().forward(x.double())
+
+class Leaves(Plain):
+    def forward(self, x):
+        if len(x) > 1:
+            raise SystemExit(3)
+        return super().forward(x)
+
 class Small(Plain):
     def forward(self, x):
         if torch.is_grad_enabled() and len(x) > 8:
@@ -143,6 +156,20 @@ def test_a_model_that_fails_on_some_batches_is_named(tiny: dict[str, Any], tmp_p
     assert found.startswith(
         "model 'Small' (plugin checkpoint): fails in its forward pass: ValueErr"
     )
+
+
+def test_a_model_that_leaves_the_program_is_named(tiny: dict[str, Any], tmp_path: Path) -> None:
+    found = errors(run_of(["Leaves"], tiny, tmp_path))
+    assert set(found) == {"evaluate Leaves", "attack Leaves/fgsm"}
+    assert all(
+        "model 'Leaves'" in reason and "SystemExit: 3" in reason for reason in found.values()
+    )
+
+
+def test_bytes_are_made_of_float32_alone(tiny: dict[str, Any], tmp_path: Path) -> None:
+    variants = {"original": [], "bytes": ["int8"]}
+    (found,) = errors(run_of(["Double"], tiny, tmp_path, variants=variants)).values()
+    assert "got a network whose weights are float64, expected float32" in found
 
 
 @pytest.mark.slow

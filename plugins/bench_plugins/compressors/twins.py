@@ -124,6 +124,14 @@ def twin_of(network: nn.Module, example: Images, where: str) -> nn.Module:
     """
     if is_twin(network):
         raise PluginError.of(where, "got a network that is quantised already", "one that is not")
+    others = {str(each.dtype)[6:] for each in network.parameters() if each.dtype != torch.float32}
+    if others:
+        raise PluginError.of(
+            where,
+            f"got a network whose weights are {', '.join(sorted(others))}",
+            "float32, whose scales int8 kernels take",
+            "leave this step out for this model, or build it in float32",
+        )
     with (
         quiet(),
         seeds.preserved(),  # modules that are replaced draw fresh weights first
@@ -136,7 +144,8 @@ def twin_of(network: nn.Module, example: Images, where: str) -> nn.Module:
             )
         ),
     ):
-        folded = fuse_fx(network.eval())
+        network.eval()  # which may return nothing
+        folded = fuse_fx(network)
         mapping = QConfigMapping().set_global(_qconfig())
         for kind in _TRANSPOSED:  # no twin rounds their weights
             mapping.set_object_type(kind, None)
