@@ -258,6 +258,11 @@ def _other_classes(root: Path) -> None:
     (root / "test" / "cat").rename(root / "test" / "cow")
 
 
+def _accents(root: Path) -> None:
+    (root / "train" / "cat").rename(root / "train" / "caf\u00e9")
+    (root / "test" / "cat").rename(root / "test" / "cafe\u0301")
+
+
 def _strange_file(root: Path) -> None:
     (root / "train" / "cat" / "labels.csv").write_text("0,1")
 
@@ -272,6 +277,7 @@ BROKEN: dict[str, tuple[Callable[[Path], None], str]] = {
     "no test": (_no_test, r"has no folder 'test'.*--data-root"),
     "two valids": (_two_valids, r"holds valid and val, expected one folder for the split 'valid'"),
     "other classes": (_other_classes, r"test: lacks cat and also has cow, expected the classes of"),
+    "accents": (_accents, r"lacks .* \(written 'caf\\xe9'\) and also has .*'cafe\\u0301'\)"),
     "strange file": (_strange_file, r"labels\.csv: is no image that can be read"),
     "empty class": (_empty_class, r"ant: has no images in it"),
 }
@@ -291,6 +297,14 @@ def test_what_systems_leave_behind_is_no_image(tmp_path: Path) -> None:
     (root / "train" / "cat" / ".DS_Store").write_bytes(b"")
     (root / "train" / "cat" / "Thumbs.db").write_bytes(b"")
     assert len(ImageFolder(root=root).read().splits["train"].labels) == 4
+
+
+def test_broken_notes_in_a_picture_are_not_reported(tmp_path: Path) -> None:
+    exif = b"Exif\0\0II*\0" + struct.pack("<IH", 8, 1) + b"\x12"  # ends within its first entry
+    Image.new("RGB", (8, 8), "red").save(tmp_path / "cut.jpg", exif=exif)
+    with pytest.warns(UserWarning, match="EXIF"), Image.open(tmp_path / "cut.jpg") as opened:
+        opened.getexif()
+    assert decode(tmp_path / "cut.jpg", 8).shape == (8, 8, 3)  # warnings are errors here
 
 
 def test_exif_orientation_is_obeyed(tmp_path: Path) -> None:

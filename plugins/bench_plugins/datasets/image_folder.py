@@ -9,6 +9,8 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import unicodedata
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -122,17 +124,16 @@ class ImageFolder(Dataset):
     def _classes(self, folders: dict[str, Path]) -> list[str]:
         classes = _subfolders(folders["train"])
         for folder in folders.values():
-            names = set(_subfolders(folder))
+            lacking, surplus = _apart(classes, _subfolders(folder))
             differences = [
-                f"lacks {', '.join(sorted(set(classes) - names))}" if set(classes) - names else "",
-                f"also has {', '.join(sorted(names - set(classes)))}"
-                if names - set(classes)
-                else "",
+                f"{what} {', '.join(names)}"
+                for what, names in (("lacks", lacking), ("also has", surplus))
+                if names
             ]
-            if any(differences):
+            if differences:
                 raise DataError.of(
                     str(folder),
-                    " and ".join(difference for difference in differences if difference),
+                    " and ".join(differences),
                     f"the classes of {folders['train']}",
                     "make the folders' names the same in each split",
                 )
@@ -165,7 +166,11 @@ def decode(file: Path, size: int) -> PixelArray:
     from PIL import Image
 
     try:
-        with Image.open(file) as opened:
+        # broken notes on how a picture was taken are no fault of its pixels
+        with (
+            warnings.catch_warnings(action="ignore", category=UserWarning),
+            Image.open(file) as opened,
+        ):
             picture = _upright_rgb(opened, file)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise DataError.of(
@@ -206,6 +211,26 @@ def _subfolders(folder: Path) -> list[str]:
     if all(map(_is_number, names)):
         return sorted(names, key=lambda name: (Decimal(name), name))
     return sorted(names)
+
+
+def _apart(wanted: Sequence[str], found: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Return what names lack and have besides; those that only look the same, as they are written.
+
+    An accent may be part of its letter, or a sign of its own after it.
+    """
+    lacking, surplus = {*wanted} - {*found}, {*found} - {*wanted}
+
+    def looks(names: set[str]) -> set[str]:
+        return {unicodedata.normalize("NFC", name) for name in names}
+
+    alike = looks(lacking) & looks(surplus)
+
+    def shown(name: str) -> str:
+        if unicodedata.normalize("NFC", name) not in alike:
+            return name
+        return f"{name} (written {name!a})"
+
+    return [shown(name) for name in sorted(lacking)], [shown(name) for name in sorted(surplus)]
 
 
 def _is_number(name: str) -> bool:
