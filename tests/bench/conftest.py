@@ -7,8 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import importable, tiny_suite
+from planted import Planted
 
 from bench.commands import run as session
+from bench.matrix import Matrix
 from bench.plan import Plan
 from bench.store import Store
 
@@ -32,3 +35,22 @@ def plan_of(plugins: Path, tmp_path: Path) -> Callable[..., Plan]:
         return session.make_plan(suite | sections, Store(tmp_path / "store"))
 
     return make
+
+
+@pytest.fixture
+def planted(tmp_path: Path) -> Planted:
+    return Planted(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def transferred(plugin_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Matrix:
+    """A run whose transfers differ in eps, target, attack and direction."""
+    store = tmp_path_factory.mktemp("transferred") / "store"
+    attacks = {
+        "fgsm": {"grid": {"eps": [0.035, 0.3]}},
+        "fgsm-targeted": {"plugin": "fgsm", "eps": 0.3, "target": 1},
+        "pgd": {"eps": 0.3},
+    }
+    with importable(plugin_folder):
+        session.run({**tiny_suite(), "attacks": attacks}, store=store, reports=None)
+    return Matrix.last(Store(store))

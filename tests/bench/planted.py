@@ -29,6 +29,23 @@ from bench.records import (
 from bench.store import Store, accounts
 
 
+def first(count: int, of: int = 40) -> list[bool]:
+    """The first so many of all."""
+    return [i < count for i in range(of)]
+
+
+def hits(wrong: Sequence[int], count: int = 100) -> list[bool]:
+    """All but these."""
+    return [i not in set(wrong) for i in range(count)]
+
+
+def binomial(lost: int, won: int) -> float:
+    """McNemar's exact test, by scipy."""
+    from scipy import stats
+
+    return float(stats.binomtest(lost, lost + won).pvalue) if lost + won else 1.0
+
+
 def compared(
     first: Sequence[statistics.Statistic],
     second: Sequence[statistics.Statistic],

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 from planted import Planted
@@ -12,11 +10,6 @@ from bench.errors import StoreError, UsageError
 from bench.matrix import Entry, Matrix
 from bench.metrics import METRICS, Withheld
 from bench.records import Budget, Result
-
-
-@pytest.fixture
-def planted(tmp_path: Path) -> Planted:
-    return Planted(tmp_path)
 
 
 def entry(matrix: Matrix, label: str) -> Entry:

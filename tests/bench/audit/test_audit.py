@@ -258,11 +258,6 @@ PLANTED: dict[str, list[Callable[..., None]]] = {
 CASES = [(rule, plant) for rule, plants in PLANTED.items() for plant in plants]
 
 
-@pytest.fixture
-def planted(tmp_path: Path) -> Planted:
-    return Planted(tmp_path)
-
-
 def fired(found: Audit) -> dict[str, list[Finding]]:
     rules: dict[str, list[Finding]] = {}
     for finding in found.findings:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,11 +17,6 @@ from bench.records import AUDIT_KINDS, Result
 from bench.report import audits, plain
 
 IMAGES = 40
-
-
-@pytest.fixture
-def planted(tmp_path: Path) -> Planted:
-    return Planted(tmp_path)
 
 
 def first(count: int, n: int = IMAGES) -> list[bool]:

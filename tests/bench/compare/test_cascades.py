@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
-import pytest
 from planted import Planted
 
 from bench.compare.cascades import Stage, stages
@@ -13,11 +11,6 @@ from bench.metrics import plain
 from bench.records import AttackRecord, Result
 
 FACTS = {"targeted": False, "eps": 0.1, "norm": "linf", "budget": "linf 0.1"}
-
-
-@pytest.fixture
-def planted(tmp_path: Path) -> Planted:
-    return Planted(tmp_path)
 
 
 def cascade(planted: Planted, fooled: list[bool], wrong: int) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from planted import Planted
+from planted import Planted, binomial, first
 from scipy import stats
 
 from bench import statistics
@@ -17,25 +17,12 @@ from bench.compare.variants import Compression
 from bench.report import compression, markdown
 
 
-@pytest.fixture
-def planted(tmp_path: Path) -> Planted:
-    return Planted(tmp_path)
-
-
-def first(count: int, of: int = 40) -> list[bool]:
-    return [i < count for i in range(of)]
-
-
 def last(count: int, of: int = 40) -> list[bool]:
     return first(count, of)[::-1]
 
 
 def flips(planted: Planted) -> dict[tuple[str, str | None], Flips]:
     return {(f.variant, f.attack): f for f in flipped(Compression(planted.matrix))}
-
-
-def binomial(lost: int, won: int) -> float:
-    return float(stats.binomtest(lost, lost + won).pvalue) if lost + won else 1.0
 
 
 def page_of(planted: Planted) -> str:

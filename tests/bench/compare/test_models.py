@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from hypothesis import settings
-from planted import Planted, compared
+from planted import Planted, compared, hits
 from scipy import stats
 
 from bench import metrics, statistics
@@ -25,15 +25,6 @@ from bench.statistics import Estimate
 from bench.suite.sections import Choice
 
 cheap = settings(derandomize=True, database=None, deadline=None, max_examples=80)
-
-
-@pytest.fixture
-def planted(tmp_path: Path) -> Planted:
-    return Planted(tmp_path)
-
-
-def hits(wrong: Sequence[int], count: int = 100) -> list[bool]:
-    return [i not in set(wrong) for i in range(count)]
 
 
 # What is best

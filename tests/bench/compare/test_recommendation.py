@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
-from planted import Planted
+from planted import Planted, hits
 
 from bench import statistics
 from bench.audit import Audit, Finding
@@ -23,15 +22,6 @@ from bench.report import choosing, markdown, recommending
 from bench.report import page as pages
 from bench.store import Store
 from bench.suite.sections import Choice
-
-
-@pytest.fixture
-def planted(tmp_path: Path) -> Planted:
-    return Planted(tmp_path)
-
-
-def hits(wrong: Sequence[int], count: int = 100) -> list[bool]:
-    return [i not in set(wrong) for i in range(count)]
 
 
 @pytest.fixture

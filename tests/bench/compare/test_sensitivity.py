@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 
 import pytest
 from planted import Planted
@@ -14,11 +13,6 @@ from bench.compare.variants import Compression
 from bench.records import Result, SensitivityRecord
 
 COUNT = 40
-
-
-@pytest.fixture
-def planted(tmp_path: Path) -> Planted:
-    return Planted(tmp_path)
 
 
 def put(planted: Planted, layers: Mapping[str, tuple[int, int | None]]) -> None:

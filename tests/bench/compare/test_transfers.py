@@ -3,36 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 from planted import Planted
 
-from bench.commands import run as session
 from bench.compare import transfers
 from bench.matrix import Matrix
 from bench.statistics import holm, mcnemar
-from bench.store import Store
 
 
-@pytest.fixture
-def matrix(tiny: dict[str, Any], tmp_path: Path) -> Matrix:
-    attacks = {
-        "fgsm": {"grid": {"eps": [0.035, 0.3]}},
-        "fgsm-targeted": {"plugin": "fgsm", "eps": 0.3, "target": 1},
-        "pgd": {"eps": 0.3},
-    }
-    session.run({**tiny, "attacks": attacks}, store=tmp_path / "store", reports=None)
-    return Matrix.last(Store(tmp_path / "store"))
-
-
-def test_pairs_differ_in_one_property_and_count_images_by_hand(matrix: Matrix) -> None:
+def test_pairs_differ_in_one_property_and_count_images_by_hand(transferred: Matrix) -> None:
     entries = {
         (str(e.value("source")), e.coordinates.model, str(e.coordinates.attack)): e
-        for e in matrix.entries
+        for e in transferred.entries
         if e.kind == "transfer"
     }
-    found = transfers.pairs(matrix)
+    found = transfers.pairs(transferred)
     assert sorted((p.varied, p.first, p.second) for p in found) == sorted(
         [
             *[("eps", "fgsm@eps=0.035", "fgsm@eps=0.3")] * 2,
@@ -43,7 +29,7 @@ def test_pairs_differ_in_one_property_and_count_images_by_hand(matrix: Matrix) -
     )
     [pair] = [p for p in found if p.varied == "eps" and p.where == "linear > gaudy"]
     small, large = (
-        matrix.records(entries["linear", "gaudy", attack]).to_dict("records")
+        transferred.records(entries["linear", "gaudy", attack]).to_dict("records")
         for attack in ("fgsm@eps=0.035", "fgsm@eps=0.3")
     )
     outcomes = [

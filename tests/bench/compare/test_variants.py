@@ -13,8 +13,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import importable
-from planted import Planted
-from scipy import stats
+from planted import Planted, binomial, first
 from torch.nn import functional
 
 import bench
@@ -459,19 +458,6 @@ def test_figures_stand_beside_those_of_the_original(ran: bench.Outcome) -> None:
 
 
 # The page
-
-
-@pytest.fixture
-def planted(tmp_path: Path) -> Planted:
-    return Planted(tmp_path)
-
-
-def first(count: int, of: int = 40) -> list[bool]:
-    return [i < count for i in range(of)]
-
-
-def binomial(lost: int, won: int) -> float:
-    return float(stats.binomtest(lost, lost + won).pvalue) if lost + won else 1.0
 
 
 def test_zeros_of_layers_are_the_mean_over_trainings(planted: Planted, tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import pytest
 from planted import Planted
@@ -17,11 +16,6 @@ from bench.suite.sections import Choice
 
 IMAGES = 20
 NONE = [False] * IMAGES
-
-
-@pytest.fixture
-def planted(tmp_path: Path) -> Planted:
-    return Planted(tmp_path)
 
 
 def first(count: int) -> list[bool]:

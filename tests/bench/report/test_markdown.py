@@ -154,11 +154,6 @@ def test_a_notebook_gets_records_with_parameters_and_the_images(outcome: bench.O
 # Pages of runs that nobody computed
 
 
-@pytest.fixture
-def planted(tmp_path: Path) -> Planted:
-    return Planted(tmp_path)
-
-
 def evaluated(
     planted: Planted, model: str, pairs: Sequence[tuple[int, int]], channels: int = 3
 ) -> None:

@@ -3,35 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
-import pytest
 from PIL import Image
 
 from bench.audit import known
-from bench.commands import run as session
 from bench.figures.transfer import heat_map
 from bench.matrix import Matrix
 from bench.report import markdown, transfers
 from bench.statistics import Estimate
-from bench.store import Store
-
-
-@pytest.fixture
-def matrix(tiny: dict[str, Any], tmp_path: Path) -> Matrix:
-    attacks = {
-        "fgsm": {"grid": {"eps": [0.035, 0.3]}},
-        "fgsm-targeted": {"plugin": "fgsm", "eps": 0.3, "target": 1},
-        "pgd": {"eps": 0.3},
-    }
-    session.run({**tiny, "attacks": attacks}, store=tmp_path / "store", reports=None)
-    return Matrix.last(Store(tmp_path / "store"))
 
 
 def test_the_page_shows_the_map_and_only_what_can_be_distinguished(
-    matrix: Matrix, tmp_path: Path
+    transferred: Matrix, tmp_path: Path
 ) -> None:
-    page = markdown.render(transfers.section(matrix, tmp_path, audited=known(matrix)))
+    page = markdown.render(transfers.section(transferred, tmp_path, audited=known(transferred)))
     assert (tmp_path / "transfer.svg").is_file()
     assert "10 pairs of transfers differ in one property" in page
     rows = [line for line in page.splitlines() if line.startswith("|")][2:]
