@@ -184,15 +184,18 @@ def test_the_order_of_records_and_of_cells_does_not_matter(planted: Planted, tmp
 
 @pytest.mark.parametrize("case", ["others", "fewer"])
 def test_models_that_were_judged_on_other_images_are_not_compared(planted, case: str) -> None:
+    """But for shares of images, which those in common have."""
     planted.evaluate("worse", hits(range(70)))
     if case == "others":
         planted.evaluate("better", hits([]), prefix="other")
     else:
         planted.evaluate("better", hits([], count=99))
-    row = planted.row("clean_accuracy")
-    assert row.tests == ()
-    assert row.best is None
-    assert set(row.estimates) == {"worse", "better"}  # each is reported all the same
+    for name in ("clean_accuracy", "macro_f1"):
+        row = planted.row(name)
+        assert set(row.estimates) == {"worse", "better"}  # each is reported all the same
+        is_compared = (case, name) == ("fewer", "clean_accuracy")
+        assert [test.difference.n for test in row.tests] == [99] * is_compared
+        assert row.best == ("better" if is_compared else None)
 
 
 # Replicas
