@@ -160,13 +160,16 @@ def _checked(comparison: Comparison, asked: _Asked, model: str) -> tuple[Answer,
 def tested(bound: Constraint, selection: Selection, model: str) -> tuple[Answer, str]:
     """Say whether a model keeps a constraint, at every value that its interval holds, or at none.
 
-    A figure without an interval is compared as it is.
+    A figure that has none is compared as it is; one whose images are too few for an interval
+    cannot be told.
     """
     found = selection.estimates[model]
     ends = [end for end in (found.low, found.high) if end is not None]
     value = [] if found.value is None else [found.value]
     kept = [bound.holds(each) for each in ends or value]
     answer: Answer = "met" if all(kept) else "cannot be told" if any(kept) else "missed"
+    if found.lacks:
+        answer = "cannot be told"
     parts = [_written(found, selection.metric), selection.notes.get(model, "")]
     if str(selection.figure) != str(bound.figure):
         parts.insert(1, str(selection.figure))

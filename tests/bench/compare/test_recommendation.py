@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,12 @@ from bench import statistics
 from bench.audit import Audit, Finding
 from bench.commands import run as session
 from bench.compare.models import Comparison
-from bench.compare.recommendation import recommend
+from bench.compare.recommendation import recommend, tested
+from bench.compare.selection import select
 from bench.errors import UsageError
 from bench.matrix import Matrix
 from bench.metrics import METRICS
+from bench.metrics.constraints import figure, parse
 from bench.records import Result
 from bench.report import choosing, markdown, recommending
 from bench.report import page as pages
@@ -297,6 +300,14 @@ def test_what_is_counted_needs_no_interval(planted: Planted) -> None:
     planted.evaluate("net", hits(range(5)))
     assert checked(planted, "parameters <= 100")[0] == "net"
     assert checked(planted, "parameters < 100")[1] == "no model"
+
+
+def test_too_few_images_for_an_interval_cannot_be_told(planted: Planted) -> None:
+    planted.evaluate("net", hits(range(5)))
+    selected = select(planted.comparison, figure("clean_accuracy"))
+    few = replace(selected.estimates["net"], low=None, high=None, lacks="too few images")
+    selected = replace(selected, estimates={"net": few})
+    assert tested(parse("clean_accuracy >= 1 %"), selected, "net")[0] == "cannot be told"
 
 
 # Timings
