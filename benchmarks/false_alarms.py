@@ -173,9 +173,11 @@ def _draw_budget(run: Drawn, model: str, eps: float, strength: float, labels: np
             backwards=backwards,
         )
 
-    put("attack", "fgsm", again(), 1.0, single_step=True)
+    made = {name: again() for name in ("fgsm", *RIVALS)}
+    put("attack", "fgsm", made["fgsm"], 1.0, single_step=True)
     for name in RIVALS:
-        put("attack", name, again(), 10.0, iterations=10)
+        put("attack", name, made[name], 10.0, iterations=10)
+    _draw_reference(run, model, eps, labels, ~np.any([*made.values()], axis=0), again())
     of = {"probe": "doubled-steps", "of": f"pgd@eps={eps:g}", "steps": 20}
     put("probe", "pgd~doubled-steps", again(CHEAP), 20.0, **of)
     of |= {"probe": "eps-0"}
@@ -188,6 +190,28 @@ def _draw_budget(run: Drawn, model: str, eps: float, strength: float, labels: np
         if f"net{other}" != model:
             at = Coordinates(model, attack=f"pgd@eps={eps:g}", source=f"net{other}/original")
             run.put("transfer", at, attacked(again(), labels), facts("pgd", eps))
+
+
+def _draw_reference(
+    run: Drawn, model: str, eps: float, labels: np.ndarray, left: np.ndarray, fooled: np.ndarray
+) -> None:
+    """Draw a reference that is as strong as the attacks, on what they left."""
+    table = pd.DataFrame(
+        {
+            "image": [f"test/{i}" for i in range(run.images)],
+            "label": labels,
+            "eps": eps,
+            "clean_prediction": labels,
+            "left": left,
+            "tried": left,
+            "method": np.where(left & fooled, "strong", None),
+            "size": eps,
+            "violation": pd.Series([None] * run.images, dtype=object),
+        }
+    )
+    place = Coordinates(model, attack=f"reference@eps={eps:g}")
+    known = {"probe": "reference", "of": None, "norm": "linf", "budgets": [eps]}
+    run.put("reference", place, table, known)
 
 
 def _draw_idle(run: Drawn, model: str, labels: np.ndarray) -> None:

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 CONFIRMED = 0.01
 """The reference is said to fool more than an attack below this p-value."""
 
+AGAIN = 0.05
+"""The share of what one attack leaves that another as strong fools, since it starts elsewhere. Of
+all that was run and the reference, each may fool so many before an attack is accused."""
+
 WORST_CASE = frozenset({"worst_case_accuracy"})
 
 
@@ -141,7 +145,7 @@ class WeakerThanReference(Rule):
                 continue
             for entry in attacks:
                 if _is_accused(evidence, entry):
-                    yield _weaker(evidence, place, entry)
+                    yield _weaker(evidence, place, entry, len(attacks))
             yield _worst(evidence, place, attacks)
             yield from _one_step(evidence, place, attacks)
 
@@ -163,8 +167,13 @@ def _is_single_step(evidence: Evidence, entry: Entry) -> bool:
     return is_open and 0 < evidence.passes_back(entry) <= 1
 
 
-def _weaker(evidence: Evidence, place: AtBudget, entry: Entry) -> Case:
+def _weaker(evidence: Evidence, place: AtBudget, entry: Entry, others: int) -> Case:
+    """Test an attack against what is fooled by any of as many others, the reference among them."""
     counts, p_value, gap = place.counted(evidence.fooled(entry))
+    right, left, tried, more = (int(str(counts[n])) for n in ("right", "left", "tried", "fooled"))
+    elsewhere = right - left
+    by_luck = 1 - (1 - AGAIN) ** others
+    p_value = max(p_value, statistics.at_least(elsewhere + more, elsewhere + tried, by_luck))
     words = (
         f"{entry.coordinates} leaves {counts['right']} of {counts['n']} images right, all attacks "
         f"of the run together {counts['left']}; {place.words(counts)}"
