@@ -13,8 +13,9 @@ from planted import Planted, hits
 from bench import statistics
 from bench.audit import Audit, Finding
 from bench.commands import run as session
+from bench.compare import recommendation
 from bench.compare.models import Comparison
-from bench.compare.recommendation import recommend, tested
+from bench.compare.recommendation import recommend
 from bench.compare.selection import select
 from bench.errors import UsageError
 from bench.matrix import Matrix
@@ -307,7 +308,10 @@ def test_too_few_images_for_an_interval_cannot_be_told(planted: Planted) -> None
     selected = select(planted.comparison, figure("clean_accuracy"))
     few = replace(selected.estimates["net"], low=None, high=None, lacks="too few images")
     selected = replace(selected, estimates={"net": few})
-    assert tested(parse("clean_accuracy >= 1 %"), selected, "net")[0] == "cannot be told"
+    assert (
+        recommendation.tested(parse("clean_accuracy >= 1 %"), selected, "net")[0]
+        == "cannot be told"
+    )
 
 
 # Timings

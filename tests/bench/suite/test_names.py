@@ -13,7 +13,8 @@ from bench.api import Plugin
 from bench.cells.cell import Cell
 from bench.commands import run as session
 from bench.errors import SuiteError
-from bench.plan import Plan
+from bench.plan import Plan, Step
+from bench.records import AUDIT_KINDS
 from bench.store import Store
 from bench.suite.names import FACTS
 
@@ -54,13 +55,18 @@ def declared(cell: Cell) -> set[str]:
     return {*cell.facts} - (parameters(cell) - {*FACTS})
 
 
+def shown(plan: Plan) -> list[Step]:
+    """The steps that tables show."""
+    return [step for step in plan.steps if step.cell.kind not in AUDIT_KINDS]
+
+
 def test_facts_are_what_cells_declare(plan: Plan) -> None:
-    found = {fact for step in plan.steps for fact in declared(step.cell)}
+    found = {fact for step in shown(plan) for fact in declared(step.cell)}
     assert found == {*FACTS}
 
 
 def test_a_table_may_be_laid_out_by_every_fact_of_every_cell(plan: Plan, tmp_path: Path) -> None:
-    facts = sorted({fact for step in plan.steps for fact in step.cell.facts})
+    facts = sorted({fact for step in shown(plan) for fact in step.cell.facts})
     spec = {"metric": "success_rate", "rows": facts, "columns": ["detector"]}
     document = {**plan.suite.document.data, "tables": {"all": spec}}
     assert suites.read(document).tables["all"].rows == tuple(facts)
