@@ -13,6 +13,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +35,9 @@ _FORMAT = 3
 
 _TWINS = "twins-1.json"
 """What was found by :mod:`bench.data.resemblance`; the number is raised when that changes."""
+
+_COMPARED: dict[tuple[str, str], resemblance.Twins] = {}
+"""What two splits of these digests have in common, for other stores of this process."""
 
 _AXES = 3
 """Height, width, channel."""
@@ -214,11 +218,18 @@ def _near_duplicates(folder: Path) -> list[dict[str, Any]]:
         return known
     meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
     names, pixels = meta["names"], np.load(folder / "pixels.npy", mmap_mode="r")
-    small = {split: resemblance.grey(pixels[slice(*of)]) for split, of in meta["splits"].items()}
+
+    @cache
+    def grey(split: str) -> resemblance.Grey:
+        return resemblance.grey(pixels[slice(*meta["splits"][split])])
+
     equal = {name: set(group) for group in meta["duplicates"] for name in group}
     found: list[dict[str, Any]] = []
     for one, other in itertools.combinations(meta["splits"], 2):
-        twins = resemblance.twins(small[one], small[other])
+        pair = (meta["split_digests"][one], meta["split_digests"][other])
+        if pair not in _COMPARED:
+            _COMPARED[pair] = resemblance.twins(grey(one), grey(other))
+        twins = _COMPARED[pair]
         starts = meta["splits"][one][0], meta["splits"][other][0]
         pairs = [(names[starts[0] + a], names[starts[1] + b]) for a, b in twins.pairs]
         kept = [[*pair] for pair in pairs if pair[1] not in equal.get(pair[0], ())]

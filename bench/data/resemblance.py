@@ -112,8 +112,9 @@ def _windows(
 ) -> NDArray[np.float32]:
     """Return what stretches windows of a line, in shares of it, over as many places."""
     small = size if small is None else small
-    edges = size * (start[:, None] + length[:, None] * np.arange(small + 1) / small)
-    places = np.arange(size)
+    shares = np.arange(small + 1, dtype=np.float32) / np.float32(small)
+    edges = size * (start[:, None] + length[:, None] * shares)
+    places = np.arange(size, dtype=np.float32)
     ends = np.minimum(edges[:, 1:, None], places + 1)
     weights = np.clip(ends - np.maximum(edges[:, :-1, None], places), 0, None)
     return np.asarray(weights / weights.sum(2, keepdims=True), dtype=np.float32)
