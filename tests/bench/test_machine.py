@@ -167,6 +167,7 @@ def test_the_peak_does_not_depend_on_what_the_process_did_before() -> None:
     assert first == second == peak()
 
 
+@pytest.mark.slow
 def test_counting_says_nothing_to_the_terminal() -> None:
     code = (
         "import torch\nfrom bench import machine\n"

@@ -42,7 +42,9 @@ def test_a_ratio_is_to_the_turns_before_and_after(attacks: ModuleType) -> None:
     }
 
 
-@pytest.mark.parametrize(("bar", "expected"), [(1e9, 0), (0.0, 1)])
+@pytest.mark.parametrize(
+    ("bar", "expected"), [pytest.param(1e9, 0, marks=pytest.mark.slow), (0.0, 1)]
+)
 def test_a_missed_bar_is_the_exit_code(
     attacks: ModuleType,
     monkeypatch: pytest.MonkeyPatch,

@@ -155,6 +155,7 @@ def test_ctrl_c_is_heeded_where_a_library_swallows_it(tiny: dict[str, Any], tmp_
     assert states["attack gaudy/fgsm"] == "depends"  # as it was planned; it was not come to
 
 
+@pytest.mark.slow
 def test_the_index_can_be_deleted(tiny: dict[str, Any], tmp_path: Path) -> None:
     store = tmp_path / "store"
     bench.run(tiny, store=store, reports=None)

@@ -133,6 +133,7 @@ def test_the_page_says_what_was_measured(made: Made) -> None:
     assert "## Missing" not in page
 
 
+@pytest.mark.slow
 def test_the_page_is_rendered_from_the_store_alone(made: Made, tmp_path: Path) -> None:
     """Byte for byte; figures of an earlier run, which the page does not name, do not stay."""
     matrix = bench.open_last(store=made.store).matrix

@@ -126,6 +126,7 @@ def test_what_a_change_costs(
     assert changed == {label for label in keys if costs(label)}
 
 
+@pytest.mark.slow
 def test_the_batch_size_is_part_of_what_depends_on_it(
     tiny: dict[str, Any], whole: bench.Outcome, store: Path, tmp_path: Path
 ) -> None:
@@ -141,6 +142,7 @@ def test_the_batch_size_is_part_of_what_depends_on_it(
     assert set(single.table("forwards", where={"plugin": "pgd"}).frame()["value"]) == {5.0}
 
 
+@pytest.mark.slow
 def test_order_and_selection_of_models_change_nothing(
     tiny: dict[str, Any], whole: bench.Outcome, tmp_path: Path
 ) -> None:
@@ -154,6 +156,7 @@ def test_order_and_selection_of_models_change_nothing(
         pd.testing.assert_frame_equal(records, both[label], check_exact=True)
 
 
+@pytest.mark.slow
 def test_fgsm_does_not_depend_on_the_batch_size(
     tiny: dict[str, Any], whole: bench.Outcome, tmp_path: Path
 ) -> None:

@@ -38,6 +38,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
         ("findings", ("findings_pruning",), 3 + 3),  # seeds
     ],
 )
+@pytest.mark.slow
 def test_trainings_are_the_same_cells(
     suite: str, others: tuple[str, ...], count: int, photographs: Path, store: Store
 ) -> None:

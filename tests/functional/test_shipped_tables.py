@@ -21,8 +21,17 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     return Store(tmp_path_factory.mktemp("shipped") / "store")
 
 
+FAST = {"problem_a", "problem_b", "problem_c"}
+
+
 @pytest.mark.parametrize("models", [None, ["all"]])
-@pytest.mark.parametrize("name", [path.stem for path in sorted(shipped("suites").glob("*.yaml"))])
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(path.stem, marks=() if path.stem in FAST else pytest.mark.slow)
+        for path in sorted(shipped("suites").glob("*.yaml"))
+    ],
+)
 def test_no_two_cells_fall_into_one_place(
     name: str, models: list[str] | None, request: pytest.FixtureRequest, store: Store
 ) -> None:

@@ -75,6 +75,13 @@ DRAWS_NOTHING = {
     *("cw", "deepfool", "sparsefool", "jsma", "eadl1", "eaden", "fab", "bisection"),
 }
 CONTROLS = {"vanila", "gn", "noise"}
+ALWAYS = {
+    *("vanila", "gn", "noise", "fgsm", "pgd", "pgdl2", "mifgsm", "cw", "deepfool", "fab", "square"),
+    *("apgd", "tifgsm", "bisection", "auto_pgd", "fmn", "square_attack"),
+}
+"""The attacks that the fast tests try in every way; the others in those of ``EASY``."""
+
+EASY = {"none", "budget", "zero", "targets", "restored"}
 COUNT = 8
 CLASSES = 4
 SHAPE = (3, 8, 8)
@@ -90,7 +97,8 @@ def cases(check: str, *, only: Callable[[type[Attack]], bool] = lambda _: True) 
         plugin = load(name)
         if not only(plugin):
             continue
-        marks = []
+        is_fast = check in EASY or name.partition(":")[0] in ALWAYS
+        marks = [] if is_fast else [pytest.mark.slow]
         fault = getattr(plugin, "faults", {}).get(check + "".join(name.partition(":")[1:]))
         if fault is not None:
             # the plugin says why; strict: a fault that is mended has to leave its list

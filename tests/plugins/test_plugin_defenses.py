@@ -536,6 +536,7 @@ def suite(tiny: dict[str, Any]) -> dict[str, Any]:
     return {**tiny, "models": models, "attacks": attacks, "transfer": {}, "variants": VARIANTS}
 
 
+@pytest.mark.slow
 def test_defended_models_are_variants(suite: dict[str, Any], tmp_path: Path) -> None:
     outcome = session.run(suite, store=tmp_path, reports=None)
     matrix = Matrix.last(Store(tmp_path))

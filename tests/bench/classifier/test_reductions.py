@@ -140,6 +140,7 @@ with made.compute.applied(), torch.inference_mode():
 """
 
 
+@pytest.mark.slow
 def test_another_process_gets_the_same_logits_bit_for_bit(
     tiny: dict[str, Any], tmp_path: Path
 ) -> None:

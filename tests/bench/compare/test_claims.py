@@ -21,6 +21,13 @@ from bench.statistics import Difference, Estimate
 IMAGES = 100
 SEEDS = ("seed1", "seed2", "seed3")
 NAMES = [claim.name for claim in CLAIMS]
+
+
+def with_slow(names: list[str]) -> list[Any]:
+    """All names, of which the first two are tried by the fast tests."""
+    return [*names[:2], *(pytest.param(name, marks=pytest.mark.slow) for name in names[2:])]
+
+
 PGD, HARDER, ROBUST, UNTARGETED, FROM_LARGER, EPS = NAMES
 
 Effect = Callable[[Mapping[str, Any]], bool]
@@ -103,7 +110,7 @@ def test_where_nothing_was_planted_no_claim_is_decided(tmp_path: Path) -> None:
     assert {answer.reason for answer in found.values()} == {"chance may explain it"}
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", with_slow(NAMES))
 def test_what_was_planted_holds_and_nothing_else(name: str, tmp_path: Path) -> None:
     found = reported(plant(tmp_path, EFFECTS[name]))
     assert {n: a.conclusion for n, a in found.items() if a.conclusion != "undecided"} == {
@@ -186,6 +193,7 @@ def test_shares_are_those_counted_by_hand_and_n_is_the_images_that_count(tmp_pat
     assert found.whole.difference.value == pytest.approx(means)
 
 
+@pytest.mark.slow
 def test_claims_are_one_family_and_the_parts_of_a_claim_another(tmp_path: Path) -> None:
     matrix = plant(tmp_path, EFFECTS[EPS]).matrix
     each = [claim_tests(matrix, [claim])[0].whole.p_value for claim in CLAIMS]
@@ -349,7 +357,7 @@ def test_where_nothing_was_planted_no_claim_on_pruning_is_decided(tmp_path: Path
     }
 
 
-@pytest.mark.parametrize("name", PRUNED_NAMES)
+@pytest.mark.parametrize("name", with_slow(PRUNED_NAMES))
 def test_what_was_planted_of_pruning_holds_and_nothing_else(name: str, tmp_path: Path) -> None:
     found = reported_of_pruning(plant_pruned(tmp_path, PRUNED_EFFECTS[name]))
     assert {n: a.conclusion for n, a in found.items() if a.conclusion != "undecided"} == {
@@ -358,7 +366,7 @@ def test_what_was_planted_of_pruning_holds_and_nothing_else(name: str, tmp_path:
     assert 0.15 < found[name].whole.difference.value < 0.35  # 0.25 were planted, less the noise
 
 
-@pytest.mark.parametrize("name", PRUNED_NAMES)
+@pytest.mark.parametrize("name", with_slow(PRUNED_NAMES))
 def test_the_opposite_is_reported_of_pruning_as_such(name: str, tmp_path: Path) -> None:
     found = reported_of_pruning(plant_pruned(tmp_path, PRUNED_EFFECTS[name], points=-0.25))[name]
     assert (found.conclusion, found.whole.opposing) == ("does not hold", 3)

@@ -126,6 +126,7 @@ def test_a_lead_can_be_significant_in_a_family_of_any_size(models: int) -> None:
     assert statistics.resamples_for(family) >= 2000
 
 
+@pytest.mark.slow
 def test_a_clear_lead_stays_bold_among_as_many_as_a_whole_suite_has(planted: Planted) -> None:
     """Thirteen make 78 pairs: 2 / 2001, times 78, would be 0.078."""
     planted.evaluate("best", hits(range(5)))

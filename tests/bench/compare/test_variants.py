@@ -281,6 +281,7 @@ LAYERS = {"0": 8 * 3 * 9, "6": 32 * 3}
 """The Conv and Linear layers of the gaudy network, and their weights."""
 
 
+@pytest.mark.slow
 def test_zeros_stay_through_training_to_the_weight(ran: bench.Outcome) -> None:
     total = sum(LAYERS.values())
     for variant, share in (("half", 0.5), ("most", 0.8)):
@@ -498,6 +499,7 @@ def rows_of(page: str, title: str) -> list[list[str]]:
     return [found[0], *found[2:]]
 
 
+@pytest.mark.slow
 def test_the_page_reports_what_was_made_and_what_it_cost(written: tuple[str, Path]) -> None:
     page, _ = written
     assert page.startswith("## Compression")

@@ -438,6 +438,7 @@ def test_names_are_not_what_a_cascade_is(tiny: dict[str, Any], tmp_path: Path) -
     assert entry(one, "attack linear/all").key == entry(two, "attack linear/every").key
 
 
+@pytest.mark.slow
 def test_the_page_reports_norms_and_what_each_part_of_a_cascade_did(
     tiny: dict[str, Any], tmp_path: Path
 ) -> None:

@@ -654,6 +654,7 @@ def right(reported: list[dict[str, Any]]) -> list[bool]:
     return [one["label"] == one["prediction"] for one in reported]
 
 
+@pytest.mark.slow
 def test_folds_are_one_sample_of_all_training_images(matrix: Matrix) -> None:
     folds = records(matrix, "evaluate", "folded")
     assert [len(part) for part in folds.values()] == [16, 16, 16]

@@ -16,6 +16,7 @@ from bench.matrix import Matrix
 from bench.store import Store
 
 
+@pytest.mark.slow
 def test_each_attack_shows_some_images(tiny: dict[str, Any], tmp_path: Path) -> None:
     suite = {
         **tiny,

@@ -256,6 +256,7 @@ def test_what_reads_one_layer_is_skipped_where_there_is_none(
     assert not any(step.skip for step in others)
 
 
+@pytest.mark.slow
 def test_work_is_counted_of_all_that_answers(tiny: dict[str, Any], tmp_path: Path) -> None:
     """A shield that asks several times, or several networks, multiplies; and so do their zeros.
 
