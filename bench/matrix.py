@@ -11,14 +11,13 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from bench import metrics, worst_case
+from bench import metrics
 from bench.api import Entry
 from bench.errors import StoreError, UsageError, nearest
-from bench.metrics import CellData, Metric, Withheld
+from bench.metrics import CellData, Metric, Withheld, deciding
 from bench.records import AUDIT_KINDS, AXES, ORIGINAL, Coordinates
 from bench.statistics import Estimate
 from bench.store import Store, Stored, accounts
-from bench.worst_case import WorstCase
 
 if TYPE_CHECKING:
     import numpy as np
@@ -35,7 +34,9 @@ class Matrix:
 
     store: Store
     run: Mapping[str, Any]
-    _known_worst: dict[str, WorstCase] = field(default_factory=dict, compare=False, repr=False)
+    _known_worst: dict[str, deciding.WorstCase] = field(
+        default_factory=dict, compare=False, repr=False
+    )
 
     @classmethod
     def last(cls, store: Store, suite: str | None = None) -> Matrix:
@@ -186,10 +187,10 @@ class Matrix:
             records = records.join(named, on="image")
         return replace(data, records=records, original=self.stored(original).summary)
 
-    def worst(self, entry: Entry) -> WorstCase:
+    def worst(self, entry: Entry) -> deciding.WorstCase:
         """Return what the worst case within a cell's budget rests on."""
         if entry.label not in self._known_worst:
-            self._known_worst[entry.label] = worst_case.gather(
+            self._known_worst[entry.label] = deciding.gather(
                 entry,
                 self.entries,
                 self.records,

@@ -16,10 +16,10 @@ from bench.errors import UsageError, nearest
 from bench.matrix import Entry
 from bench.metrics import METRICS, Metric, Withheld, constraints
 from bench.metrics.constraints import Figure
+from bench.metrics.deciding import called
 from bench.records import write_name
 from bench.statistics import Estimate
 from bench.suite.choices import is_control, meant
-from bench.worst_case import called
 
 DISTURBED = "timings disturbed"
 """What is said of timings during which other processes used the machine."""

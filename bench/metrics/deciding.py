@@ -10,8 +10,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeAlias
 
-from bench import metrics
 from bench.api import Entry
+from bench.api.outcomes import right_before
+from bench.metrics.estimates import violations
+from bench.metrics.worst_case import fooled_within, worst_case
 from bench.records import write_name
 
 if TYPE_CHECKING:
@@ -93,7 +95,7 @@ def gather(
         if records is None:
             continue
         found.append((other, records))
-        if is_at_budget and (broken := metrics.violations(records)):
+        if is_at_budget and (broken := violations(records)):
             gaps.append(f"{other.coordinates}: {broken}")
     absent += [
         f"{write_name(name)} (not selected)"
@@ -111,14 +113,14 @@ def _decided(
     """Find the attack that fools the most images within the budget of a cell."""
     if entry.budget is None:
         raise TypeError(f"{entry.label} has no budget")
-    worst = metrics.worst_case([records for _, records in found], entry.budget)
-    fooled = [metrics.fooled_within(records, entry.budget) for _, records in found]
+    worst = worst_case([records for _, records in found], entry.budget)
+    fooled = [fooled_within(records, entry.budget) for _, records in found]
     counted = tuple(other for (other, _), (_, inside) in zip(found, fooled, strict=True) if inside)
     numbers = [number for number, _ in fooled]
     most = max(numbers)
     decides = found[numbers.index(most)][0] if most else None
     first = found[0][1]
-    together = int(metrics.right_before(first).sum() - worst["robust_to_all"].sum())
+    together = int(right_before(first).sum() - worst["robust_to_all"].sum())
     return WorstCase(worst, "", counted, decides, (most, together), absent)
 
 
