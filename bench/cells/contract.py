@@ -78,8 +78,8 @@ class ContractCell(Cell):
 
     @property
     def work(self) -> tuple[str, float]:
-        """Some passes forward, and few backward."""
-        return f"model {self.coordinates.model}", 150.0
+        """Passes of single images, some in float64: as much as so many of an attack."""
+        return f"model {self.coordinates.model}", 1000.0
 
     def run(self, workbench: Workbench, parents: Mapping[str, Stored]) -> Result:
         """Carry out every check; one that fails says so in the place of its result."""
