@@ -199,7 +199,9 @@ finding has p < {LEVEL}, by Holm over all cases of all rules in the run, so that
 fault has a finding with a probability of {100 * LEVEL:.0f} % at most; and it is worth reporting:
 two rates lie {100 * POINTS:.0f} points apart or more. So a rule is silent where a run has too
 few images, and its silence is no proof. How often a run without a fault is accused is simulated
-by `python benchmarks/false_alarms.py`, which draws runs whose every number is chance.
+by `python benchmarks/false_alarms.py`, which draws runs whose every number is chance; `python
+benchmarks/honest_runs.py problem_b` prints what it says of a shipped suite under five seeds, and
+what contract and reference cost beside the attacks.
 
 - Chance is the accuracy of always saying the same. A model is no better than chance where
   chance explains its accuracy (p >= {BETTER}) and an accuracy {100 * USEFUL:.0f} points above

@@ -31,7 +31,7 @@ def viewing(tiny: dict[str, Any]) -> dict[str, Any]:
         "explain_attacks": ["pgd"],
         "profile": {"batches": [1, 2]},
         "sensitivity": {"step": {"magnitude": {"sparsity": 0.8}}, "attack": "pgd"},
-        "audit": "cheap",
+        "audit": {"extent": "cheap", "reference_images": 2},
     }
 
 

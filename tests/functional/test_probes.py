@@ -331,9 +331,12 @@ def test_a_run_ends_with_a_line_on_its_audit(one: dict[str, Any], tmp_path: Path
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", [42, 1, 2, 3, 4])
+@pytest.mark.parametrize("seed", [1])
 def test_the_audit_is_silent_on_problem_b(seed: int, tmp_path: Path) -> None:
-    """The shipped weights, on images and with random starts drawn by five seeds."""
+    """The shipped weights, on images and with random starts drawn by another seed.
+
+    ``python benchmarks/honest_runs.py problem_b`` does so under five.
+    """
     outcome = bench.run(
         ROOT / "suites" / "problem_b.yaml",
         store=tmp_path / "store",
