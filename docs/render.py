@@ -174,8 +174,13 @@ REFERENCE_IMAGES = Auditing().reference_images
 
 def audit_page() -> str:
     """Describe how the audit works, and every rule."""
-    rows = "\n".join(f"| `{rule.name}` | {rule.sees} | {rule.matters} |" for rule in RULES.values())
-    text = f"""# Audit
+    parts = (_opening, _significance, _contract, _probes, _reference, _rules)
+    return NOTE + _filled("".join(part() for part in parts))
+
+
+def _opening() -> str:
+    """Say what becomes of findings and marks."""
+    return """# Audit
 
 After every run, rules look for what no sound evaluation would show. What they find stands as a
 footnote on the very numbers that it concerns (`87.5 % (40) [a]`), in the column `findings` of
@@ -191,7 +196,12 @@ Each fact is listed once: what a rule finds of several cells in the same words, 
 from another finding on the same cells, as images that survive any eps follow from gradients that
 vanish. All rules that found it are named.
 
-## When a rule fires
+"""
+
+
+def _significance() -> str:
+    """Say when a rule fires."""
+    return f"""## When a rule fires
 
 Never on chance. What is certain (an image over its budget) is reported as it is. Where images are
 counted, the test is exact and one-sided: McNemar's on the same images, or a binomial one. A
@@ -219,7 +229,12 @@ what contract and reference cost beside the attacks.
 - Steps are counted for each image that remained correct, whatever part of a batch it was asked
   for in: gradients, or forward passes of an attack that takes no gradient.
 
-## The model contract
+"""
+
+
+def _contract() -> str:
+    """Describe what is checked of each model."""
+    return f"""## The model contract
 
 What makes every number of a model mean something is checked once for each model variant, shields
 and replicas included: cells of their own (`contract net`), children of the weights, on
@@ -246,7 +261,12 @@ break in the same way is the same finding. A check that cannot be carried out is
   again in float64, with a step that lies between two kinks. A gradient that is declared to pass
   straight through (`jpeg`, `int8`) must lead upwards.
 
-## Probes
+"""
+
+
+def _probes() -> str:
+    """Describe the probes."""
+    return f"""## Probes
 
 What the audit must see and no table shows are cells of their own. For each model and variant
 (of several trainings the first) and each untargeted attack (of a grid the point in the middle
@@ -262,7 +282,12 @@ need no probe look all the same. With eps 0 attacks take {FEW_STEPS} steps at mo
 eps {LARGE_STEPS}. Cascades are repeated and not varied, nor is the eps of an attack that looks
 for the nearest image. A probe that fails fails no run.
 
-## The reference
+"""
+
+
+def _reference() -> str:
+    """Describe the reference."""
+    return f"""## The reference
 
 For each model and variant, and each norm that the suite attacks in, attacks that declare themselves
 strong run on the images that the run's own attacks leave correct: the **reference**. A budget is a
@@ -288,13 +313,18 @@ a rate at a budget at which nothing but single steps ran carries the mark "one s
 the reference beside it. That a model hides its gradients is said only where transferred images
 fool more than an attack and the reference does, too.
 
-## The rules
+"""
+
+
+def _rules() -> str:
+    """List every rule."""
+    rows = "\n".join(f"| `{rule.name}` | {rule.sees} | {rule.matters} |" for rule in RULES.values())
+    return f"""## The rules
 
 | rule | sees | why it matters |
 | --- | --- | --- |
 {rows}
 """
-    return NOTE + _filled(text)
 
 
 def _filled(text: str) -> str:

@@ -37,16 +37,24 @@ def _parts(matrix: Matrix, figure: Basis) -> Iterator[Basis]:
     """Return a figure, and those that it is computed from.
 
     One weak attack leaves a worst case as it is; what is in doubt with the attack that decides is
-    in doubt with the worst case. What is compared with an original rests on the original's.
+    in doubt with the worst case, as is what names the worst case of its own budget. That of a
+    smaller budget is another figure, though its images count. What is compared with an original
+    rests on the original's.
     """
     yield figure
     if figure.metric.worst_case:
-        worst = [matrix.worst(entry) for entry in figure.entries]
-        counted = tuple(entry for each in worst for entry in each.counted)
-        yield Basis(counted, figure.metric)
-        deciding = tuple(each.decides for each in worst if each.decides is not None)
-        for metric in (each for each in METRICS.values() if each.is_robustness):
-            yield Basis(deciding, metric)
+        worst = [(entry, matrix.worst(entry)) for entry in figure.entries]
+        at_budget = tuple(
+            other
+            for entry, each in worst
+            for other in each.counted
+            if other.facts.get("budget") == entry.facts.get("budget")
+        )
+        yield Basis(at_budget, figure.metric)
+        deciding = tuple(each.decides for _, each in worst if each.decides is not None)
+        for metric in METRICS.values():
+            if metric.is_robustness and not metric.worst_case:
+                yield Basis(deciding, metric)
     if figure.metric.beside_original:
         originals = (matrix.original(entry) for entry in figure.entries)
         yield Basis(tuple(entry for entry in originals if entry is not None), figure.metric)

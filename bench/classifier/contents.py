@@ -113,7 +113,7 @@ def _of_archive(path: Path, error: Exception) -> Found:
                 return Found("is an archive of numpy arrays", "save it as tensors by name")
             for name in (each for each in names if each.endswith("data.pkl")):
                 seen.read(archive.read(name))
-    except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError):
+    except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError):  # the last: of compression
         return Found("is an archive that is damaged", "copy or fetch it again")
     return _of_pickle(seen, error)
 

@@ -102,7 +102,7 @@ class Passes:
         return nearest
 
     def shared(self, counts: Labels) -> list[int]:
-        """Return counts of each image; equal images, which nobody tells apart, share theirs."""
+        """Return counts of each image; equal images, which nobody can distinguish, share theirs."""
         groups: dict[bytes, list[int]] = {}
         for place, image in enumerate(self._images.cpu()):
             groups.setdefault(image.numpy().tobytes(), []).append(place)

@@ -26,8 +26,8 @@ def file_name(*names: str) -> str:
     Letters, digits and ``_ . , = @ % + -`` stay. A slash inside a name is ``~``, a colon ``!``, and
     ``~~`` separates two names. Of any other character each byte of its UTF-8 is ``^`` and two
     hexadecimal digits; so is a dot at the start. Names in decomposed Unicode keep ASCII only, as
-    some file systems compose them. Some do not tell capitals from small letters: what has capitals
-    ends with ``^^`` and their places, as a hexadecimal number.
+    some file systems compose them. Some ignore the difference of capitals and small letters: what has
+    capitals ends with ``^^`` and their places, as a hexadecimal number.
 
     >>> file_name("net/pruned-20%", "pgd@eps=8/255"), file_name("a b", "."), file_name("Net")
     ('net~pruned-20%~~pgd@eps=8~255', 'a^20b~~^2e', 'Net^^1')

@@ -201,7 +201,7 @@ def paired(first: Drawn, second: Drawn, least_variance: float = 0.0) -> Differen
     groups = first.figures, second.figures
     value = float(first.figures.mean() - second.figures.mean())
     apart = first.draws - second.draws
-    return _told_apart(value, apart, first.images, groups, least_variance, LEAST_OF_SCORES)
+    return _distinguished(value, apart, first.images, groups, least_variance, LEAST_OF_SCORES)
 
 
 def within(
@@ -225,7 +225,7 @@ def within(
     """
     found = figures(differences, images)
     drawn = draws(differences, images, seed, resamples)
-    return _told_apart(float(found.mean()), drawn, images, [found], least_variance)
+    return _distinguished(float(found.mean()), drawn, images, [found], least_variance)
 
 
 def resamples_for(family: int) -> int:
@@ -238,7 +238,7 @@ def resamples_for(family: int) -> int:
     return max(RESAMPLES, math.ceil(4 * family / (1 - CONFIDENCE)))
 
 
-def _told_apart(
+def _distinguished(
     value: float,
     drawn: NDArray[np.float64],
     images: int,

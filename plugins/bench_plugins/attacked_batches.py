@@ -1,7 +1,7 @@
-"""Training batches that are attacked as they come: what hardens a network.
+"""Training batches that are attacked as they come: what makes a network robust.
 
 Shared by the kinds of plugins that train. This room knows two attacks, in a few lines of its own:
-what hardens may not depend on what attacks. It does not know how weights are updated.
+what makes it robust may not depend on what attacks. It does not know how weights are updated.
 """
 
 from __future__ import annotations

@@ -124,12 +124,12 @@ def _judged(coarse: Slopes, fine: Slopes, precision: str) -> Check:
         words = "its answer is next to the same whatever the pixels are"
         return Check("gradient", "not applicable", words, figures)
     floor = FAINTEST[precision] * fine.sizes
-    told = ~is_zero & ((fine.lengths >= floor) | (fine.along.abs() >= floor))
-    if 2 * int(told.sum()) < int((~is_zero).sum()) or is_zero.all():
+    clear = ~is_zero & ((fine.lengths >= floor) | (fine.along.abs() >= floor))
+    if 2 * int(clear.sum()) < int((~is_zero).sum()) or is_zero.all():
         words = f"its slopes drown in the rounding of {precision}"
         return Check("gradient", "failed", words, figures)
-    ratio = _nearer(coarse.along / coarse.lengths, fine.along / fine.lengths)[told].median()
-    missed = _missed(coarse, fine)[:, told].median() * NORMAL
+    ratio = _nearer(coarse.along / coarse.lengths, fine.along / fine.lengths)[clear].median()
+    missed = _missed(coarse, fine)[:, clear].median() * NORMAL
     figures |= {"slope_over_gradient": _plain(ratio), "missed": _plain(missed)}
     words = _in_words(float(ratio), float(missed), precision)
     return Check("gradient", "violated" if words else "ok", words, figures)

@@ -61,7 +61,7 @@ def weights(
         rebuild: returns the same built from another seed; None where that cannot be.
         images: a few.
         held: the names of the weights in the file; None: those of the network as it is.
-        repeats: whether it answers the same when it is asked again; else two builds tell nothing.
+        repeats: whether it answers the same when it is asked again; else two builds say nothing.
 
     Source: the definition of a state dict: what :meth:`torch.nn.Module.state_dict` saves is what
         registered parameters and persistent buffers hold.
@@ -167,7 +167,7 @@ def _place(tensor: torch.Tensor) -> tuple[str, int]:
     """Return where a tensor's numbers lie: views of weights lie where those do."""
     try:
         return str(tensor.device), tensor.untyped_storage().data_ptr()
-    except (RuntimeError, NotImplementedError):
+    except (RuntimeError, NotImplementedError):  # sparse tensors, and others without a storage
         return "", id(tensor)
 
 

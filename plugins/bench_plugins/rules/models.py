@@ -19,7 +19,7 @@ USEFUL = 0.2
 """How far above chance the accuracy of a model that was trained is expected, at the least."""
 
 BETTER = 0.01
-"""A model is told from chance, and from a useful one, below this p-value."""
+"""A model is distinguished from chance, and from a useful one, below this p-value."""
 
 WIDEST = 0.4
 """The widest 95 % interval of a rate that says anything: 21 images, half of them fooled."""
@@ -138,8 +138,8 @@ def _hits(evidence: Evidence, entry: Entry, name: str) -> tuple[int, int]:
     if entry.budget is None or records["violation"].notna().any():
         return 0, 0
     if name == "robust_accuracy":
-        stands = outcomes.right_before(records) & outcomes.right_after(records)
-        return int(stands.sum()), len(records)
+        correct = outcomes.right_before(records) & outcomes.right_after(records)
+        return int(correct.sum()), len(records)
     fooled = evidence.fooled(entry)
     return int(fooled.sum()), len(fooled)
 

@@ -18,8 +18,8 @@ from bench.records import JSON
 if TYPE_CHECKING:
     from pandas import Series
 
-TOLD = 0.05
-"""An attack is told from noise below this p-value."""
+DISTINCT = 0.05
+"""An attack is distinguished from noise below this p-value."""
 
 
 class WeakerThanOneStep(Rule):
@@ -48,7 +48,7 @@ class NoBetterThanNoise(Rule):
 
     An attack that follows gradients fools many more than noise does; where noise fools next to
     none, nothing is reported. The share that noise fools is taken at the lower end of its interval.
-    Single steps and targeted attacks that are not told from noise carry a mark.
+    Single steps and targeted attacks that are not distinguished from noise carry a mark.
     """
 
     name = "no-better-than-noise"
@@ -65,7 +65,7 @@ class NoBetterThanNoise(Rule):
     def look(self, evidence: Evidence) -> Iterator[Case]:
         for entry, control in _beside(evidence, "control"):
             if _only_marked(evidence, entry):
-                yield from _told_from_noise(evidence, entry, control)
+                yield from _beside_noise(evidence, entry, control)
             elif entry.facts["target"] is None:
                 yield self._gained(evidence, entry, control)
 
@@ -85,7 +85,7 @@ class NoBetterThanNoise(Rule):
         return Case((entry.label,), words, counts, p_value, hits >= POINTS * max(1, n))
 
 
-def _told_from_noise(evidence: Evidence, entry: Entry, control: Entry) -> Iterator[Case]:
+def _beside_noise(evidence: Evidence, entry: Entry, control: Entry) -> Iterator[Case]:
     """Mark an attack that reaches no more than noise of the same size does."""
     attack, target = evidence.fooled(entry), entry.facts["target"]
     noise = evidence.fooled(control)
@@ -102,7 +102,7 @@ def _told_from_noise(evidence: Evidence, entry: Entry, control: Entry) -> Iterat
         f"no better than chance: {entry.coordinates} {does} {counts['attack']} of {found.n} "
         f"images, noise of the same size {counts['noise']}"
     )
-    yield Case((entry.label,), words, counts, None, found.p_value >= TOLD, is_mark=True)
+    yield Case((entry.label,), words, counts, None, found.p_value >= DISTINCT, is_mark=True)
 
 
 def _only_marked(evidence: Evidence, entry: Entry) -> bool:

@@ -51,6 +51,29 @@ def test_each_is_collected_once_and_findings_come_first(planted: Planted) -> Non
     assert travelling(both, planted.matrix, [other]) == ()
 
 
+def test_a_worst_case_carries_what_names_that_of_its_own_budget(planted: Planted) -> None:
+    """Images of a smaller budget count at a larger one; what is said of its worst case does not."""
+    planted.attack("net", "pgd", first(20), eps=0.1)
+    planted.attack("net", "fgsm", first(5), eps=0.2)
+    small, large = planted.matrix.entries
+    assert planted.matrix.worst(large).decides == small
+    worst = METRICS["worst_case_accuracy"]
+    of_small, of_large = (doubt(entry.label, metric=worst.name) for entry in (small, large))
+    carried = {
+        (place, which): bool(travelling(audited, planted.matrix, [Basis((entry,), worst)]))
+        for place, entry in (("small", small), ("large", large))
+        for which, audited in (("small", of_small), ("large", of_large))
+    }
+    assert carried == {
+        ("small", "small"): True,
+        ("small", "large"): False,
+        ("large", "small"): False,
+        ("large", "large"): True,
+    }
+    deciding = doubt(small.label, metric="robust_accuracy")
+    assert travelling(deciding, planted.matrix, [Basis((large,), worst)])
+
+
 def test_what_is_compared_with_an_original_carries_what_that_does(planted: Planted) -> None:
     planted.evaluate("net", first(36))
     planted.evaluate("net", first(30), variant="half")
