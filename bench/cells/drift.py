@@ -63,7 +63,9 @@ class _Drift(ExplainerCell):
                 label=int(labels[i]),
                 clean_prediction=int(before[i]),
                 prediction=int(after[i]) if why is None else None,
-                heatmap_similarity=_defined(float(alike.rank_correlation[i])) if why is None else None,
+                heatmap_similarity=_defined(float(alike.rank_correlation[i]))
+                if why is None
+                else None,
                 heatmap_overlap=_defined(float(alike.overlap[i])) if why is None else None,
                 violation=why,
             )

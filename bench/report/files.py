@@ -26,7 +26,7 @@ def file_name(*names: str) -> str:
     Letters, digits and ``_ . , = @ % + -`` stay. A slash inside a name is ``~``, a colon ``!``, and
     ``~~`` separates two names. Of any other character each byte of its UTF-8 is ``^`` and two
     hexadecimal digits; so is a dot at the start. Names in decomposed Unicode keep ASCII only, as
-    some file systems compose them. Some ignore the difference of capitals and small letters: what has
+    some file systems compose them. Some ignore whether a letter is a capital: what has
     capitals ends with ``^^`` and their places, as a hexadecimal number.
 
     >>> file_name("net/pruned-20%", "pgd@eps=8/255"), file_name("a b", "."), file_name("Net")
