@@ -63,10 +63,8 @@ class _Drift(ExplainerCell):
                 label=int(labels[i]),
                 clean_prediction=int(before[i]),
                 prediction=int(after[i]) if why is None else None,
-                heatmap_similarity=_defined(float(alike.rank_correlation[i]))
-                if why is None
-                else None,
-                heatmap_overlap=_defined(float(alike.overlap[i])) if why is None else None,
+                heatmap_similarity=_kept(float(alike.rank_correlation[i])) if why is None else None,
+                heatmap_overlap=_kept(float(alike.overlap[i])) if why is None else None,
                 violation=why,
             )
             for i, (name, why) in enumerate(
@@ -184,6 +182,6 @@ class VariantDriftCell(_Drift):
         return Result(records=records, summary={"images": len(records)})
 
 
-def _defined(value: float) -> float | None:
+def _kept(value: float) -> float | None:
     """Return a figure; None where one of the maps is the same everywhere."""
     return None if math.isnan(value) else value
