@@ -25,7 +25,7 @@ $(STAMP): pyproject.toml
 demo: $(STAMP)  ## run suites/problem_b.yaml
 	$(BIN)/bench run suites/problem_b.yaml
 
-test: $(STAMP)  ## the tests that take seconds: under three minutes on two cores
+test: $(STAMP)  ## the tests that take seconds each
 	$(PYTEST) $(FAST)
 
 test-all: $(STAMP)  ## every test, those that take minutes too
