@@ -93,6 +93,7 @@ def test_run_writes_its_tables(session: dict[str, Any]) -> None:
     assert {row["attack"] for row in rows} >= {"fgsm@eps=0.05", "greedy", "raises"}
 
 
+@pytest.mark.slow
 def test_running_again_computes_only_what_failed(session: dict[str, Any]) -> None:
     again = call(session, "run", "small.yaml", "--models", "all")
     assert "nothing was computed" in again.stderr

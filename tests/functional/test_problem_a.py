@@ -272,6 +272,7 @@ def explained(outcome: bench.Outcome, name: str) -> tuple[pd.DataFrame, Any]:
     return outcome.matrix.records(entry), outcome.matrix.store.arrays(outcome.matrix.stored(entry))
 
 
+@pytest.mark.slow
 def test_an_explainer_that_misbehaves_costs_its_own_cell_only(
     tiny: dict[str, Any], tmp_path: Path
 ) -> None:

@@ -178,9 +178,16 @@ def in_ball(name: str, eps: float) -> Attack:
     return attack(name, **parameters, **{"max_epsilon" if name == "pifgsm" else "eps": eps})
 
 
-@pytest.mark.parametrize("batch", [1, 32])
 @pytest.mark.parametrize("targeted", [False, True])
-@pytest.mark.parametrize("name", EXACT)
+@pytest.mark.parametrize(
+    ("name", "batch"),
+    [
+        *((name, 32) for name in EXACT),
+        # one image at a time takes long: of one attack among the fast tests
+        ("fgsm", 1),
+        *(pytest.param(name, 1, marks=pytest.mark.slow) for name in EXACT if name != "fgsm"),
+    ],
+)
 def test_success_is_what_geometry_says(
     linear: Classifier, name: str, batch: int, targeted: bool
 ) -> None:

@@ -561,7 +561,10 @@ def quantised(known: dict[str, nn.Module]) -> dict[str, tuple[nn.Module, nn.Modu
     return {name: (twin, plugin.deploy(twin)) for name, twin in twins.items()}
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize(
+    "model",
+    [pytest.param(m, marks=pytest.mark.slow if m == "resnet_small" else ()) for m in MODELS],
+)
 def test_twin_and_bytes_answer_alike(
     model: str, known: dict[str, nn.Module], quantised: dict[str, tuple[nn.Module, nn.Module]]
 ) -> None:

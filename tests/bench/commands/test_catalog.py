@@ -85,6 +85,7 @@ print(json.dumps([sorted(heavy & set(sys.modules)), mine, "unimportable" in text
 """
 
 
+@pytest.mark.slow
 def test_listing_imports_neither_plugins_nor_torch(plugins: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", NOTHING], capture_output=True, text=True, check=False

@@ -123,6 +123,7 @@ def test_lines_report_what_was_computed(
     assert f"[{cells}/{cells}] done transfer" not in lines
 
 
+@pytest.mark.slow
 def test_tables_of_an_earlier_run_do_not_stay(
     outcome: bench.Outcome, folder: Path, tmp_path: Path
 ) -> None:
@@ -257,6 +258,7 @@ def test_a_matrix_that_cannot_be_read_is_not_drawn(
     assert re.search(r"\| class0 +\| class1 +\| 2 of 5 ", page)
 
 
+@pytest.mark.slow
 def test_a_gallery_of_many_classes_ends(planted: Planted, tmp_path: Path) -> None:
     """Forty rows, of the first classes: it is to be looked at."""
     planted.classes = [f"class{i}" for i in range(60)]

@@ -152,6 +152,7 @@ def test_what_follows_an_ensemble_or_detects_attacks_is_no_mistake(tiny: dict[st
     assert len(suites.read({**tiny, "variants": kept}).variants) == 4
 
 
+@pytest.mark.slow
 def test_what_members_are_called_parts_no_results(tiny: dict[str, Any], tmp_path: Path) -> None:
     def keys(first: str, **more: Any) -> list[str]:
         variants = {
